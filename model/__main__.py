@@ -1,0 +1,100 @@
+"""python -m model <verb>: train, evaluate, pack, verify."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model.bundle import BundleError, describe, load
+from model.data.manifest import ManifestError, read
+from model.train import RecipeError, load_recipe, train
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; exit code 0, or 1 with a message that ends with the remedy."""
+    parsed = _parser().parse_args(arguments)
+    verb: Callable[[argparse.Namespace], str] = parsed.verb
+    try:
+        said = verb(parsed)
+    except (BundleError, ManifestError, RecipeError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{said}\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m model", description=__doc__)
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    one = verbs.add_parser("train", help="train a recipe, or go on with its run")
+    one.add_argument("--config", type=Path, required=True, help="recipe (TOML)")
+    one.add_argument("--data", type=Path, default=Path(), help="folder with labels.csv")
+    one.add_argument("--out", type=Path, required=True, help="run folder")
+    one.add_argument("--cache", type=Path, help="folder for decoded images")
+    one.add_argument("--smoke", action="store_true", help="a few steps, a few images")
+    one.set_defaults(verb=_train)
+    one = verbs.add_parser("pack", help="calibrate, evaluate and write the bundle")
+    one.add_argument("--run", type=Path, required=True, help="run folder")
+    one.add_argument("--data", type=Path, default=Path(), help="folder of the images")
+    one.add_argument("--bundle", type=Path, required=True, help="its .bundle.toml")
+    one.add_argument("--out", type=Path, required=True, help="bundle folder")
+    one.set_defaults(verb=_pack)
+    one = verbs.add_parser("evaluate", help="figures of a bundle on a manifest")
+    one.add_argument("bundle", type=Path)
+    one.add_argument("--manifest", type=Path, required=True)
+    one.add_argument("--data", type=Path, action="append", required=True)
+    one.add_argument("--split", default="val")
+    one.add_argument("--out", type=Path, required=True, help="folder of the report")
+    one.set_defaults(verb=_evaluate)
+    one = verbs.add_parser("verify", help="check every file and the test vector")
+    one.add_argument("bundle", type=Path)
+    one.set_defaults(verb=_verify)
+    return parser
+
+
+def _train(parsed: argparse.Namespace) -> str:
+    recipe = load_recipe(parsed.config)
+    weights = train(
+        recipe, parsed.data, parsed.out, cache=parsed.cache, smoke=parsed.smoke
+    )
+    return f"weights: {weights}"
+
+
+def _pack(parsed: argparse.Namespace) -> str:
+    from model.evaluate import pack  # noqa: PLC0415 - heavy, and only here
+
+    description, _ = pack(parsed.run, parsed.data, parsed.bundle, parsed.out)
+    return f"{description.name} {description.version} {description.digest}"
+
+
+def _evaluate(parsed: argparse.Namespace) -> str:
+    from model.evaluate import evaluate, render  # noqa: PLC0415 - heavy, and only here
+
+    rows = [row for row in read(parsed.manifest) if row.split == parsed.split]
+    if not rows:
+        raise ManifestError(f"no row of split {parsed.split}: choose another --split")
+    evaluation = evaluate(load(parsed.bundle), rows, parsed.data)
+    parsed.out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(evaluation.to_dict(), indent=1) + "\n"
+    (parsed.out / "evaluation.json").write_text(text, encoding="utf-8")
+    page = parsed.out / "report.html"
+    page.write_text(render(evaluation), encoding="utf-8")
+    return f"report: {page}"
+
+
+def _verify(parsed: argparse.Namespace) -> str:
+    description = describe(parsed.bundle)
+    load(parsed.bundle)
+    return (
+        f"{description.name} {description.version} is as packed: {description.digest}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

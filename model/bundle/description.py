@@ -1,0 +1,236 @@
+"""What a bundle says of itself: plain frozen data, read without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from model.bundle import integrity
+from model.bundle.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+BUNDLE_FILE = "bundle.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class CodeEntry:
+    """A coded concept: value, coding scheme designator, meaning (PS3.3 8)."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """One class of one head, and how its probability becomes a statement.
+
+    index: position in the head. kind: "finding" is present or absent; "category" is
+    one value of a concept (code), given by value_code. text: for people. A probability
+    in [grey_low, grey_high) is undetermined.
+    """
+
+    name: str
+    head: str
+    index: int
+    kind: Literal["finding", "category"]
+    code: CodeEntry
+    value_code: CodeEntry | None
+    site: CodeEntry | None
+    text: str
+    operating_point: float
+    grey_low: float
+    grey_high: float
+    calibrated: bool
+
+
+@dataclass(frozen=True)
+class HeaderCheck:
+    """A header value that a head can contradict.
+
+    values: header value -> label name. text: template with {seen} and {header}.
+    """
+
+    head: str
+    keyword: str
+    values: Mapping[str, str]
+    code: CodeEntry
+    text: str
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """Which instances the model is made for.
+
+    body_parts: accepted values of Body Part Examined; an empty string among them
+    accepts an absent one. max_images: per study.
+    """
+
+    modalities: tuple[str, ...]
+    sop_class_uids: tuple[str, ...]
+    body_parts: tuple[str, ...]
+    min_rows: int
+    min_columns: int
+    max_images: int
+
+    @property
+    def accepts_absent_body_part(self) -> bool:
+        """Whether an instance without Body Part Examined is accepted."""
+        return "" in self.body_parts
+
+
+@dataclass(frozen=True)
+class Description:
+    """A bundle, verified, in words.
+
+    digest: sha256 of MANIFEST.json. device_uid: UID derived from the digest, for the
+    observer of a report. parameters: what a report should print.
+    """
+
+    name: str
+    version: str
+    digest: str
+    device_uid: str
+    manufacturer: str
+    task: str
+    intended_use: str
+    calibrated: bool
+    labels: tuple[Label, ...]
+    input: InputSpec
+    header_checks: tuple[HeaderCheck, ...]
+    algorithm_family: str
+    parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def describe(folder: Path) -> Description:
+    """Verify every file and read the description; no torch.
+
+    Raises BundleError when a file is missing, changed, unlisted, a link or of a
+    forbidden kind, or when the description is not one we understand.
+    """
+    return read_bundle(folder)[0]
+
+
+def read_bundle(folder: Path) -> tuple[Description, dict[str, Any]]:
+    """As `describe`, with the whole of bundle.json."""
+    digest, table = read_table(folder)
+    try:
+        return _description(table, digest), table
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"{BUNDLE_FILE} is not understood ({type(error).__name__}: {error}):"
+            " pack the bundle again with this version"
+        ) from error
+
+
+def read_table(folder: Path) -> tuple[str, dict[str, Any]]:
+    """Verify; then the manifest's sha256 and the parsed bundle.json."""
+    digest = hashlib.sha256(integrity.check(folder)).hexdigest()
+    try:
+        table: Any = json.loads((folder / BUNDLE_FILE).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(
+            f"{BUNDLE_FILE} cannot be read: install the bundle again"
+        ) from error
+    if not isinstance(table, dict) or table.get("schema_version") != SCHEMA_VERSION:
+        raise BundleError(
+            f"{BUNDLE_FILE} is not of schema version {SCHEMA_VERSION}: update this"
+            " program or pack the bundle again"
+        )
+    if WEIGHTS_FILE not in integrity.files(folder):
+        raise BundleError(f"{WEIGHTS_FILE} is missing: install the bundle again")
+    return digest, table
+
+
+def device_uid(digest: str) -> str:
+    """A UID for the device observer, from the digest (PS3.5 B.2, a UUID as 2.25)."""
+    return f"2.25.{uuid.UUID(bytes=bytes.fromhex(digest)[:16], version=5).int}"
+
+
+def _description(table: dict[str, Any], digest: str) -> Description:
+    labels = tuple(_label(item) for item in table["labels"])
+    names = {label.name for label in labels}
+    checks = tuple(_check(item) for item in table["header_checks"])
+    if len(names) != len(labels):
+        raise ValueError("a label name occurs twice")
+    if any(set(check.values.values()) - names for check in checks):
+        raise ValueError("a header check names an unknown label")
+    return Description(
+        name=str(table["name"]),
+        version=str(table["version"]),
+        digest=digest,
+        device_uid=device_uid(digest),
+        manufacturer=str(table["manufacturer"]),
+        task=str(table["task"]),
+        intended_use=str(table["intended_use"]),
+        calibrated=all(label.calibrated for label in labels),
+        labels=labels,
+        input=_input(table["input"]),
+        header_checks=checks,
+        algorithm_family=str(table["algorithm_family"]),
+        parameters=MappingProxyType(
+            {str(key): str(value) for key, value in table["parameters"].items()}
+        ),
+    )
+
+
+def _label(item: dict[str, Any]) -> Label:
+    low, high = float(item["grey_low"]), float(item["grey_high"])
+    point = float(item["operating_point"])
+    if not 0 <= low <= point <= high <= 1:
+        raise ValueError(f"label {item['name']}: operating point outside its grey zone")
+    if item["kind"] not in ("finding", "category"):
+        raise ValueError(f"label {item['name']}: kind {item['kind']!r}")
+    return Label(
+        name=str(item["name"]),
+        head=str(item["head"]),
+        index=int(item["index"]),
+        kind=item["kind"],
+        code=_code(item["code"]),
+        value_code=_maybe_code(item.get("value_code")),
+        site=_maybe_code(item.get("site")),
+        text=str(item["text"]),
+        operating_point=point,
+        grey_low=low,
+        grey_high=high,
+        calibrated=bool(item["calibrated"]),
+    )
+
+
+def _check(item: dict[str, Any]) -> HeaderCheck:
+    values = {str(key): str(value) for key, value in item["values"].items()}
+    return HeaderCheck(
+        head=str(item["head"]),
+        keyword=str(item["keyword"]),
+        values=MappingProxyType(values),
+        code=_code(item["code"]),
+        text=str(item["text"]),
+    )
+
+
+def _input(item: dict[str, Any]) -> InputSpec:
+    return InputSpec(
+        modalities=tuple(item["modalities"]),
+        sop_class_uids=tuple(item["sop_class_uids"]),
+        body_parts=tuple(item["body_parts"]),
+        min_rows=int(item["min_rows"]),
+        min_columns=int(item["min_columns"]),
+        max_images=int(item["max_images"]),
+    )
+
+
+def _code(item: dict[str, Any]) -> CodeEntry:
+    return CodeEntry(str(item["value"]), str(item["scheme"]), str(item["meaning"]))
+
+
+def _maybe_code(item: dict[str, Any] | None) -> CodeEntry | None:
+    return None if item is None else _code(item)

@@ -1,0 +1,84 @@
+"""Is this image like those the model knows? Class-conditional Mahalanobis distance.
+
+The vector of an image is the network's pooled features, of unit length, and a few
+statistics of its grey values. Each kind of training image (source, view, rotation,
+inversion) has its own mean; all share one covariance, shrunk towards its diagonal. The
+distance is the smallest one to any mean, divided by the square root of the dimension,
+so that about 1 is usual whatever the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    Vectors = NDArray[np.float64]
+
+_BLACK, _WHITE = 0.02, 0.98
+
+
+@dataclass(frozen=True)
+class Domain:
+    """whitening: (dimension, dimension). means: (kinds, dimension), whitened.
+
+    limit: distance beyond which an image is refused. kinds: `source/view/...` of each
+    mean.
+    """
+
+    whitening: Tensor
+    means: Tensor
+    limit: float
+    kinds: tuple[str, ...]
+
+    def nearest(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, dimension) -> distance to the nearest kind, and which it is."""
+        white = vectors.double() @ self.whitening.double()
+        distance, kind = torch.cdist(white, self.means.double()).min(1)
+        return distance / vectors.shape[1] ** 0.5, kind
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Source of each kind."""
+        return tuple(kind.split("/", 1)[0] for kind in self.kinds)
+
+
+def statistics(image: NDArray[np.float32]) -> list[float]:
+    """Mean, deviation, black and white shares and mean gradient of display pixels."""
+    step = max(1, min(image.shape) // 256)
+    grey = np.asarray(image[::step, ::step], np.float64)
+    gradient = np.abs(np.diff(grey, axis=0)).mean() if grey.shape[0] > 1 else 0.0
+    return [
+        float(grey.mean()),
+        float(grey.std()),
+        float((grey < _BLACK).mean()),
+        float((grey > _WHITE).mean()),
+        float(gradient),
+    ]
+
+
+def fit(
+    vectors: Vectors, kinds: Sequence[str], shrinkage: float
+) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Whitening, whitened means and their kinds, from training vectors (n, d)."""
+    names = sorted(set(kinds))
+    member = np.array([names.index(kind) for kind in kinds])
+    means = np.stack([vectors[member == i].mean(0) for i in range(len(names))])
+    residual = vectors - means[member]
+    covariance = residual.T @ residual / max(1, len(vectors) - len(names))
+    diagonal = np.diag(np.diag(covariance))
+    floor = 1e-9 * max(np.trace(covariance) / len(covariance), 1e-12)
+    shrunk = (1 - shrinkage) * covariance + shrinkage * diagonal
+    shrunk += floor * np.eye(len(covariance))
+    # inverse of the Cholesky factor: rows of x @ W then have unit covariance
+    whitening = np.linalg.inv(np.linalg.cholesky(shrunk)).T
+    white = torch.from_numpy(np.ascontiguousarray(whitening)).float()
+    return white, torch.from_numpy(means @ whitening).float(), tuple(names)

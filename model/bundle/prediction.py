@@ -1,0 +1,29 @@
+"""What a bundle says of one image; plain data, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Label name -> value.
+
+    probabilities: calibrated where the label says so; equal for all classes of a head
+    that was never trained on the kind of image this one is nearest to. logits: as the
+    network gives them.
+    activation_maps: float32 (map rows, map columns) in [0, 1], covering exactly the
+    source image. domain_distance beyond domain_limit: not an image the model knows.
+    """
+
+    probabilities: dict[str, float]
+    logits: dict[str, float]
+    in_domain: bool
+    domain_distance: float
+    domain_limit: float
+    activation_maps: dict[str, NDArray[np.float32]]

@@ -1,0 +1,1 @@
+"""Readers that yield one manifest, and the one data set that consumes it."""

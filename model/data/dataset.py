@@ -1,0 +1,179 @@
+"""Manifest -> pixels: a decoded cache for training, whole images for evaluation."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+from torchvision.transforms.v2 import functional as v2
+
+from model import pixels
+from model.data.manifest import ManifestError, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from model.network import Head
+
+_RASTER = frozenset({".png", ".jpg", ".jpeg"})
+
+
+def read_image(path: Path) -> NDArray[np.float32]:
+    """Display pixels (rows, columns) in [0, 1] of a PNG, JPEG or DICOM file.
+
+    A DICOM file goes through `model.pixels`, the path that service uses too.
+    """
+    if path.suffix.lower() in _RASTER:
+        with Image.open(path) as image:
+            grey = image.convert("L")
+            return np.asarray(grey, np.float32) / np.float32(255)
+    return pixels.display_pixels(pixels.read(path))
+
+
+def locate(row: Row, roots: Sequence[Path]) -> Path:
+    """The file of a row, in the first root that has it; else ManifestError."""
+    for root in roots:
+        if (root / row.path).is_file():
+            return root / row.path
+    raise ManifestError(
+        f"{row.path} is in none of {len(roots)} data folders: give the right one"
+    )
+
+
+class Images(Dataset[torch.Tensor]):
+    """The images of a manifest as uint8 squares, decoded once into a cache file.
+
+    Each item is uint8 (side, side). Images are squeezed to squares: the aspect is not
+    a cue, and the training preset draws a new one for every image.
+    """
+
+    def __init__(
+        self, roots: Sequence[Path], rows: Sequence[Row], *, side: int, cache: Path
+    ) -> None:
+        self.rows = tuple(rows)
+        self._roots = tuple(roots)
+        self._side = side
+        self._pixels = self._open(cache)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return torch.from_numpy(self._pixels[index].copy())
+
+    def batch(self, indices: Sequence[int]) -> torch.Tensor:
+        """uint8 (len(indices), side, side)."""
+        return torch.from_numpy(self._pixels[np.asarray(indices)])
+
+    def _open(self, cache: Path) -> NDArray[np.uint8]:
+        key = hashlib.sha256(
+            "".join(f"{self._side}{r.path}{r.sha256}" for r in self.rows).encode()
+        ).hexdigest()
+        path = cache / f"{key[:24]}.npy"
+        if not path.exists():
+            cache.mkdir(parents=True, exist_ok=True)
+            self._decode_all(path)
+        opened: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return opened
+
+    def _decode_all(self, path: Path) -> None:
+        part = path.with_suffix(".part")
+        shape = (len(self.rows), self._side, self._side)
+        pixels_ = np.lib.format.open_memmap(
+            part, mode="w+", dtype=np.uint8, shape=shape
+        )
+        for index, row in enumerate(self.rows):
+            pixels_[index] = self._square(row)
+        pixels_.flush()
+        part.replace(path)
+
+    def _square(self, row: Row) -> NDArray[np.uint8]:
+        path = locate(row, self._roots)
+        if hashlib.sha256(path.read_bytes()).hexdigest() != row.sha256:
+            raise ManifestError(
+                f"{row.path} is not the file of the manifest (sha256 differs):"
+                " fetch it again or rebuild the manifest"
+            )
+        image = torch.from_numpy(read_image(path))[None]
+        square = v2.resize(image, [self._side, self._side], antialias=True)
+        eight_bit = (square[0] * 255).round().clamp(0, 255)
+        return np.asarray(eight_bit.numpy(), np.uint8)
+
+
+class BalancedBatches:
+    """Indices of each batch, a pure function of the seed and the step.
+
+    shares: stratum -> share of the batch. A stratum is a source (`phantom`) or a
+    source and a label (`nih_cxr14/view-AP`). Within a stratum every image comes once
+    before any comes twice.
+    """
+
+    def __init__(
+        self, rows: Sequence[Row], shares: Mapping[str, float], batch: int, seed: int
+    ) -> None:
+        self._seed = seed
+        self._members = [_members(rows, stratum) for stratum in shares]
+        self._counts = _counts(list(shares.values()), batch)
+
+    def __call__(self, step: int) -> list[int]:
+        """Row indices of this step's batch."""
+        drawn: list[int] = []
+        for order, (members, count) in enumerate(
+            zip(self._members, self._counts, strict=True)
+        ):
+            for position in range(step * count, (step + 1) * count):
+                round_, place = divmod(position, len(members))
+                drawn.append(int(self._permuted(order, round_, members)[place]))
+        return drawn
+
+    def _permuted(
+        self, order: int, round_: int, members: NDArray[np.int64]
+    ) -> NDArray[Any]:
+        random = np.random.default_rng([self._seed, order, round_])
+        return random.permutation(members)
+
+
+def targets(rows: Sequence[Row], head: Head) -> NDArray[np.float32]:
+    """(rows, classes) label values; NaN where unknown or masked."""
+    values = np.full((len(rows), len(head.classes)), np.nan, np.float32)
+    for index, row in enumerate(rows):
+        if head.name not in row.mask:
+            values[index] = [row.labels.get(name, np.nan) for name in head.classes]
+    return values
+
+
+def _members(rows: Sequence[Row], stratum: str) -> NDArray[np.int64]:
+    source, _, label = stratum.partition("/")
+    found = [
+        index
+        for index, row in enumerate(rows)
+        if row.source == source and (not label or row.labels.get(label) == 1)
+    ]
+    if not found:
+        raise ManifestError(f"no image is in stratum {stratum}: correct [balance]")
+    return np.asarray(found, np.int64)
+
+
+def _counts(shares: list[float], batch: int) -> list[int]:
+    """Whole numbers that add up to batch, by largest remainder."""
+    exact = np.asarray(shares) / sum(shares) * batch
+    counts = np.floor(exact).astype(int)
+    for index in np.argsort(counts - exact)[: batch - counts.sum()]:
+        counts[index] += 1
+    return [int(count) for count in counts]
+
+
+def cache_folder(chosen: Path | None, run: Path) -> Path:
+    """Where decoded images are kept: as asked, by environment, or beside the run."""
+    if chosen is not None:
+        return chosen
+    named = os.environ.get("DICOMNODE_MODEL_CACHE")
+    return type(run)(named) if named else run / "cache"

@@ -1,0 +1,8 @@
+"""What is raised when pixels cannot be read rightly."""
+
+
+class UnsupportedPixels(ValueError):
+    """These pixels cannot be shown as they were meant.
+
+    The message ends with the remedy or the plain reason.
+    """

@@ -1,0 +1,6 @@
+"""Training: recipe in, run folder with `model.safetensors` out."""
+
+from model.train.config import Recipe, RecipeError, load_recipe
+from model.train.loop import train
+
+__all__ = ["Recipe", "RecipeError", "load_recipe", "train"]

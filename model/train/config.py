@@ -1,0 +1,148 @@
+"""The recipe: a frozen tree read from TOML; every unknown key is an error."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from model.network import Head
+from model.transforms import EvalPreset, TrainPreset
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class RecipeError(Exception):
+    """The recipe cannot be used; the message ends with the remedy."""
+
+
+@dataclass(frozen=True)
+class HeadRecipe:
+    """One head. made: "" for a label of the manifest, or rotation | inversion for a
+    target made by transforming the image.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    activation: str = "softmax"
+    made: str = ""
+    weight: float = 1.0
+
+    def head(self) -> Head:
+        """As the network wants it."""
+        return Head(self.name, self.classes, self.activation)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class NetworkRecipe:
+    """Which network; see `model.network.ARCHITECTURES`."""
+
+    architecture: str = "slim"
+    feature_stride: int = 16
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """sources: `images` (labels.csv layout), `phantom`. side: cache, in pixels."""
+
+    sources: tuple[str, ...] = ("images", "phantom")
+    n_phantoms: int = 300
+    n_phantoms_val: int = 60
+    side: int = 160
+    turned: float = 0.55
+    inverted: float = 0.3
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """AdamW with linear warm-up and cosine decay to zero; EMA of the weights."""
+
+    steps: int = 2400
+    batch: int = 48
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    warmup_steps: int = 120
+    ema: float = 0.997
+    label_smoothing: float = 0.03
+    clip_norm: float = 1.0
+    checkpoint_steps: int = 200
+    log_steps: int = 20
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights, but the images themselves."""
+
+    name: str
+    heads: tuple[HeadRecipe, ...]
+    balance: dict[str, float]
+    seed: int = 1
+    threads: int = 2
+    data: DataRecipe = field(default_factory=DataRecipe)
+    network: NetworkRecipe = field(default_factory=NetworkRecipe)
+    train_preset: TrainPreset = field(default_factory=TrainPreset)
+    eval_preset: EvalPreset = field(default_factory=EvalPreset)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Resolved: every default written out."""
+        return asdict(self)
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe; raises RecipeError with the key and what was probably meant."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"cannot read {path}: give an existing recipe") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path.name} is not TOML ({error}): correct it") from error
+    return parse_recipe(table)
+
+
+def parse_recipe(table: dict[str, Any]) -> Recipe:
+    """A recipe from a parsed table, also from a stored `recipe.json`."""
+    recipe: Recipe = _build(Recipe, table, "")
+    sizes = {recipe.train_preset.size, recipe.eval_preset.size}
+    if len(sizes) > 1:
+        raise RecipeError(
+            f"train_preset.size and eval_preset.size differ ({sizes}): make them equal"
+        )
+    return recipe
+
+
+def _build(kind: Any, table: dict[str, Any], where: str) -> Any:
+    known = {f.name for f in fields(kind)}
+    for key in table:
+        if key not in known:
+            raise RecipeError(_unknown(where + key, key, known))
+    hints = get_type_hints(kind)
+    values = {
+        key: _value(hints[key], value, f"{where}{key}.") for key, value in table.items()
+    }
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"[{where.rstrip('.') or 'recipe'}] {error}") from error
+
+
+def _unknown(full: str, key: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"use one of {sorted(known)}"
+    return f"unknown key {full}: {hint}"
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    if is_dataclass(hint):
+        return _build(hint, value, where)
+    if hint == tuple[HeadRecipe, ...]:
+        return tuple(_build(HeadRecipe, item, where) for item in value)
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    if hint is float and type(value) is int:
+        return float(value)
+    if hint in (int, float, str) and type(value) is not hint:
+        raise RecipeError(f"{where.rstrip('.')} must be {hint.__name__}: correct it")
+    return value
