@@ -1,0 +1,1 @@
+"""A PACS-integrated AI node: receive, keep, queue, classify, report."""

@@ -1,0 +1,255 @@
+"""The tables of config.toml as frozen models; config.toml explains every key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    model_validator,
+)
+
+from dicomnode.config.values import (
+    AETitle,
+    AnyCondition,
+    Count,
+    Device,
+    Folder,
+    Host,
+    Keyword,
+    Name,
+    OptionalCount,
+    OptionalFile,
+    OptionalSeconds,
+    PeerHost,
+    Percent,
+    Port,
+    RemotePort,
+    Seconds,
+    StoreUrl,
+    database_url,
+)
+
+
+class Section(BaseModel):
+    """A table: frozen, unknown keys refused, defaults checked like given values."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
+    )
+
+
+def _checked(secret: SecretStr) -> SecretStr:
+    database_url(secret.get_secret_value())
+    return secret
+
+
+class Node(Section):
+    """``[node]``: who we are and where our files live."""
+
+    ae_title: AETitle = "DICOMNODE"
+    data_dir: Folder = Field(default="var")  # type: ignore[assignment]  # validated into a Path
+
+
+class Database(Section):
+    """``[database]``: the worklist; empty means SQLite in ``node.data_dir``."""
+
+    url: Annotated[SecretStr, AfterValidator(_checked)] = SecretStr("")
+
+
+class Store(Section):
+    """``[store]``: the instances; empty means ``node.data_dir``/instances."""
+
+    url: StoreUrl = ""
+    watermark_percent: Percent = 90
+
+
+class Tls(Section):
+    """``[receiver.tls]``: the second, encrypted port (PS3.15 B.12)."""
+
+    enabled: bool = False
+    port: Port = 2762
+    certificate: OptionalFile = None
+    private_key: OptionalFile = None
+    client_ca: OptionalFile = None
+
+    @model_validator(mode="after")
+    def _has_its_files(self) -> Tls:
+        if self.enabled and not (self.certificate and self.private_key):
+            message = (
+                "is enabled without certificate and private_key; name both PEM files, "
+                "or set enabled = false"
+            )
+            raise ValueError(message)
+        return self
+
+
+class Receiver(Section):
+    """``[receiver]``: the C-STORE and C-ECHO SCP."""
+
+    host: Host = "0.0.0.0"  # noqa: S104  # a receiver that no modality reaches is none
+    port: Port = 11112
+    processes: Count = 1
+    max_associations: Count = 64
+    require_called_ae_title: bool = True
+    unknown_peers: Literal["refuse", "accept"] = "refuse"
+    max_pdu_bytes: Annotated[int, Field(ge=4096, le=4 * 1024**2)] = 262144
+    network_timeout_seconds: Seconds = 60
+    tls: Tls = Tls()
+
+
+class Peer(Section):
+    """``[[peer]]``: who may talk to us, and from which addresses."""
+
+    ae_title: AETitle
+    hosts: Annotated[tuple[PeerHost, ...], Field(min_length=1)]
+
+
+class Study(Section):
+    """``[study]``: when a study is complete."""
+
+    quiet_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30
+    expected_n_series: OptionalCount = None
+    expected_n_instances: OptionalCount = None
+
+
+class Pipeline(Section):
+    """``[[pipeline]]``: which studies meet which bundle, and where results go."""
+
+    name: Name
+    bundle: Name
+    match: dict[Keyword, AnyCondition]
+    results: Annotated[tuple[Literal["sr", "sc"], ...], Field(min_length=1)] = (
+        "sr",
+        "sc",
+    )
+    destinations: tuple[str, ...] = ()
+    mode: Literal["active", "shadow"] = "active"
+    priority: int = 0
+
+    @model_validator(mode="after")
+    def _goes_somewhere(self) -> Pipeline:
+        if self.mode == "active" and not self.destinations:
+            message = (
+                "is active and has no destinations, so no result would ever be sent; "
+                'name a destination, or set mode = "shadow"'
+            )
+            raise ValueError(message)
+        return self
+
+
+class Destination(Section):
+    """``[[destination]]``: a C-STORE SCP that gets results.
+
+    ``timeout_seconds`` None: the one of ``[delivery]``.
+    """
+
+    name: Name
+    ae_title: AETitle
+    host: Host
+    port: RemotePort
+    profile: Literal["comprehensive", "comprehensive-3d", "enhanced", "basic-text"] = (
+        "comprehensive"
+    )
+    storage_commitment: Literal["auto", "required", "off"] = "auto"
+    timeout_seconds: OptionalSeconds = None
+
+
+class Worker(Section):
+    """``[worker]``: the inference process."""
+
+    device: Device = "auto"
+    batch_size: Count = 16
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: Annotated[int, Field(ge=0)] = 0
+    lease_seconds: Seconds = 120
+    heartbeat_seconds: Seconds = 20
+    poll_seconds: Seconds = 1
+    retry_seconds: tuple[Seconds, ...] = (10, 60, 300)
+    max_attempts: Count = 4
+
+    @model_validator(mode="after")
+    def _beats_in_time(self) -> Worker:
+        if self.heartbeat_seconds * 2 > self.lease_seconds:
+            message = (
+                "heartbeat_seconds must be at most half of lease_seconds, or one late "
+                f"heartbeat loses the job; set it to {self.lease_seconds / 4:g}"
+            )
+            raise ValueError(message)
+        return self
+
+
+class Delivery(Section):
+    """``[delivery]``: retries towards the destinations."""
+
+    retry_seconds: tuple[Seconds, ...] = (10, 60, 300, 1800, 7200)
+    poll_seconds: Seconds = 1
+    timeout_seconds: Seconds = 30
+
+
+class Keep(Section):
+    """``[keep]``: how often studies are completed, routed and looked after."""
+
+    interval_seconds: Seconds = 1
+
+
+class Retention(Section):
+    """``[retention]``: how long delivered studies keep their files."""
+
+    keep_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 7
+
+
+class Web(Section):
+    """``[web]``: the pages."""
+
+    host: Host = "127.0.0.1"
+    port: Port = 8080
+
+
+class Telemetry(Section):
+    """``[telemetry]``: logs."""
+
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(Section):
+    """All of config.toml."""
+
+    node: Node = Field(default_factory=Node)
+    database: Database = Database()
+    store: Store = Store()
+    receiver: Receiver = Receiver()
+    peer: tuple[Peer, ...] = ()
+    study: Study = Study()
+    pipeline: tuple[Pipeline, ...] = ()
+    destination: tuple[Destination, ...] = ()
+    worker: Worker = Worker()
+    delivery: Delivery = Delivery()
+    keep: Keep = Keep()
+    retention: Retention = Retention()
+    web: Web = Web()
+    telemetry: Telemetry = Telemetry()
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _file: Path | None = PrivateAttr(default=None)
+
+    @property
+    def worklist_url(self) -> str:
+        """The database's URL, by default SQLite in the data folder; may hold secrets.
+
+        A relative SQLite path is taken from the current folder, as SQLAlchemy does.
+        """
+        given = self.database.url.get_secret_value()
+        return given or f"sqlite:///{self.node.data_dir / 'worklist.db'}"
+
+    @property
+    def file(self) -> Path | None:
+        """The file these values were read from; None when there was none."""
+        return self._file

@@ -1,0 +1,30 @@
+"""What the configuration can say and this version cannot do: refused, never ignored.
+
+The public keys are fixed earlier than all of the program behind them. Someone who asks
+for encryption must not get a node without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dicomnode.config.models import Config
+from dicomnode.config.problems import Problem
+
+
+def of_unbuilt(config: Config) -> Iterator[Problem]:
+    """One problem for each wish that this version would not fulfil."""
+    if config.receiver.tls.enabled:
+        message = (
+            "is not in this version; end TLS in a proxy such as stunnel before "
+            'receiver.host = "127.0.0.1", and set enabled = false'
+        )
+        yield Problem(("receiver", "tls", "enabled"), message)
+    if config.receiver.processes > 1:
+        message = "must be 1 in this version; start `dicomnode receive` on another port"
+        yield Problem(("receiver", "processes"), message)
+    for index, one in enumerate(config.destination):
+        if one.storage_commitment == "required":
+            path = ("destination", index, "storage_commitment")
+            message = '\'required\' is not in this version; write "auto" or "off"'
+            yield Problem(path, message)

@@ -1,0 +1,1 @@
+"""The words of the node in plain Python: no I/O, no clock, no framework."""

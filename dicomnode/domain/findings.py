@@ -1,0 +1,152 @@
+"""What a bundle says of an image, before any of it is DICOM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels8: TypeAlias = NDArray[np.uint8]
+Map32: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A coded concept (PS3.3 section 8): value, coding scheme designator, meaning."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+class Presence(StrEnum):
+    """CID 240 Present-Absent-Undetermined."""
+
+    PRESENT = "PRESENT"
+    ABSENT = "ABSENT"
+    UNDETERMINED = "UNDETERMINED"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """A threshold on the calibrated probability, with its grey zone (0 to 1)."""
+
+    threshold: float
+    grey_low: float
+    grey_high: float
+
+    def presence(self, probability: float) -> Presence:
+        """Present from ``grey_high`` up, absent below ``grey_low``."""
+        if probability >= max(self.threshold, self.grey_high):
+            return Presence.PRESENT
+        if probability < min(self.threshold, self.grey_low):
+            return Presence.ABSENT
+        return Presence.UNDETERMINED
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One statement about one image.
+
+    ``probability`` is 0 to 1, None for a statement that has none (a header check);
+    ``text`` is the sentence for people when the finding is present;
+    ``activation_map`` is float32 (map_rows, map_columns), 0 to 1, over the whole image.
+    """
+
+    label: str
+    code: Code
+    presence: Presence
+    text: str
+    sop_instance_uid: str
+    site: Code | None = None
+    probability: float | None = None
+    calibrated: bool = False
+    operating_point: OperatingPoint | None = None
+    activation_map: Map32 | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """One choice among classes, e.g. (111031, DCM, "Image View") = antero-posterior."""
+
+    label: str
+    concept: Code
+    value: Code
+    sop_instance_uid: str
+    probability: float | None = None
+    calibrated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFindings:
+    """All a bundle says of one image.
+
+    ``display`` is the image as displayed: uint8 (rows, columns), bones bright.
+    """
+
+    sop_instance_uid: str
+    findings: tuple[Finding, ...]
+    categories: tuple[Category, ...] = ()
+    display: Pixels8 | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NotAnalysed:
+    """Why an image, or a whole study, was not analysed, in plain words."""
+
+    reason: str
+    sop_instance_uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFindings:
+    """The whole answer for one job: images analysed and images excluded."""
+
+    images: tuple[ImageFindings, ...] = ()
+    excluded: tuple[NotAnalysed, ...] = ()
+    reason: str = ""
+    """Not empty: the study is NOT_ANALYSED, and this is why."""
+
+    @property
+    def positives(self) -> tuple[Finding, ...]:
+        """Present findings of all images, the most probable first."""
+        present = (
+            finding
+            for image in self.images
+            for finding in image.findings
+            if finding.presence is Presence.PRESENT
+        )
+        return tuple(sorted(present, key=lambda finding: -(finding.probability or 1.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class BundleInput:
+    """What a bundle accepts; empty tuples accept everything."""
+
+    modalities: tuple[str, ...] = ()
+    sop_class_uids: tuple[str, ...] = ()
+    body_parts: tuple[str, ...] = ()
+    """Upper case; an absent or empty BodyPartExamined is accepted too."""
+    min_rows: int = 1
+    min_columns: int = 1
+    max_images: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFacts:
+    """What a report must say about the bundle that made it."""
+
+    name: str
+    version: str
+    digest: str
+    device_uid: str
+    manufacturer: str
+    intended_use: str
+    algorithm_family: str
+    input: BundleInput = field(default_factory=BundleInput)
+    labels: tuple[str, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,129 @@
+"""The public v1 views as questions, for whoever can run SQL.
+
+Below the rooms, because two readers ask the same: the worklist (any database) and the
+command line, which reads the embedded one without loading SQLAlchemy. The views are
+made by the migrations and documented in docs/worklist-sql.md.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from dicomnode.domain.job import JobState
+from dicomnode.domain.study import StudyState
+from dicomnode.errors import WorklistError
+
+Record = dict[str, Any]
+"""One row of a view: column name -> value."""
+
+
+class Views(ABC):
+    """The v1 views as lists of plain dicts with exactly the columns of the view."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connections."""
+
+    @abstractmethod
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many are in each state: ``{"study": {"RECEIVING": 0, ...}, ...}``.
+
+        Keys are study (current revisions), job and delivery; every state is there.
+        """
+
+    @abstractmethod
+    def _run(self, query: str, values: Mapping[str, object]) -> list[Record]:
+        """The rows of ``query``, whose parameters are named ``:like_this``."""
+
+    def worklist(
+        self,
+        since: datetime | None = None,
+        state: str | None = None,
+        ae: str | None = None,
+        limit: int | None = None,
+    ) -> list[Record]:
+        """``v1_worklist``, newest first.
+
+        ``since`` is the earliest received_at, ``state`` a state of study or job, ``ae``
+        a calling AE title. Raises WorklistError for an unknown state.
+        """
+        conditions = {
+            "received_at >= :since": None if since is None else utc_text(since),
+            f"{_state_column(state)} = :state": state,
+            "calling_ae_title = :ae": ae,
+        }
+        # The pipeline too, or the jobs of one revision come in any order.
+        order = "received_at DESC, study_instance_uid, pipeline"
+        return self._select("v1_worklist", conditions, order, limit)
+
+    def job(self, job_id: str) -> list[Record]:
+        """The row of ``v1_worklist`` for one job; empty if there is none."""
+        return self._select("v1_worklist", {"job_id = :job": job_id}, "job_id")
+
+    def events(self, after_seq: int = 0, limit: int = 1000) -> list[Record]:
+        """``v1_events`` after ``after_seq``, in order."""
+        return self._select("v1_events", {"seq > :seq": after_seq}, "seq", limit)
+
+    def last_seq(self) -> int:
+        """The newest ``seq`` of ``v1_events``: where following it begins; 0 if none."""
+        return self._run("SELECT max(seq) AS seq FROM v1_events", {})[0]["seq"] or 0
+
+    def deliveries(
+        self, job_id: str | None = None, state: str | None = None
+    ) -> list[Record]:
+        """``v1_deliveries``, of one job or of all, in one state or in any."""
+        order = "job_id, destination, sop_instance_uid"
+        conditions = {"job_id = :job": job_id, "state = :state": state}
+        return self._select("v1_deliveries", conditions, order)
+
+    def workers(self) -> list[Record]:
+        """``v1_workers``, the last heard of first."""
+        return self._select("v1_workers", {}, "heartbeat_at DESC, worker_id")
+
+    def associations(
+        self, limit: int = 500, refused_only: bool = False
+    ) -> list[Record]:
+        """``v1_associations``, newest first."""
+        conditions = {"accepted = :accepted": 0 if refused_only else None}
+        return self._select("v1_associations", conditions, "at DESC", limit)
+
+    def identity(self, study_instance_uid: str) -> list[Record]:
+        """``v1_identity`` of one study: patient data, never to be logged."""
+        conditions = {"study_instance_uid = :study": study_instance_uid}
+        return self._select("v1_identity", conditions, "study_instance_uid")
+
+    def _select(
+        self,
+        view: str,
+        conditions: Mapping[str, object],
+        order: str,
+        limit: int | None = None,
+    ) -> list[Record]:
+        """Rows of ``view`` for which every condition with a value holds."""
+        asked = {term: value for term, value in conditions.items() if value is not None}
+        where = f" WHERE {' AND '.join(asked)}" if asked else ""
+        most = "" if limit is None else " LIMIT :limit"
+        # Every part is a literal of this file; values are bound.
+        query = f"SELECT * FROM {view}{where} ORDER BY {order}{most}"  # noqa: S608
+        values = {term.rpartition(":")[2]: value for term, value in asked.items()}
+        return self._run(query, values | ({"limit": limit} if most else {}))
+
+
+def utc_text(instant: datetime) -> str:
+    """``2026-01-31T12:00:00.000000Z``; raises ValueError for a naive datetime."""
+    if instant.tzinfo is None:
+        raise ValueError("an instant without time zone; pass aware UTC")
+    text = instant.astimezone(UTC).isoformat(timespec="microseconds")
+    return text.replace("+00:00", "Z")
+
+
+def _state_column(state: str | None) -> str:
+    if state is None or state in list(JobState):
+        return "job_state"
+    if state in list(StudyState):
+        return "study_state"
+    words = ", ".join((*StudyState, *JobState))
+    raise WorklistError(f"no state {state!r}; use one of {words}")
