@@ -1,0 +1,1 @@
+"""The C-STORE and C-ECHO SCP: who may send, what is kept, what is answered."""

@@ -1,0 +1,149 @@
+"""Who may associate: a pure decision with the configuration line that would admit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+)
+
+Network = IPv4Network | IPv6Network
+
+# PS3.7 A.2.1: the one application context of DICOM.
+DICOM_APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
+
+_PERMANENT, _TRANSIENT = 1, 2
+_SERVICE_USER, _PRESENTATION = 1, 3
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPeer:
+    """A configured peer: ``hosts`` as written, ``networks`` as they resolve now."""
+
+    ae_title: str
+    hosts: tuple[str, ...]
+    networks: tuple[Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The keys of ``[node]`` and ``[receiver]`` that decide."""
+
+    ae_title: str
+    require_called_ae_title: bool = True
+    accept_unknown_peers: bool = False
+    max_associations: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an A-ASSOCIATE-RQ says (PS3.8 9.3.2), and from where it came."""
+
+    called_ae_title: str
+    calling_ae_title: str
+    address: str
+    application_context: str = DICOM_APPLICATION_CONTEXT
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The association may be negotiated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """An A-ASSOCIATE-RJ (PS3.8 Table 9-21), the reason in words, and the remedy."""
+
+    result: int
+    source: int
+    diagnostic: int
+    reason: str
+    remedy: str
+
+
+Decision = Accept | Refuse
+
+
+def decide(
+    request: Request, policy: Policy, peers: Sequence[KnownPeer], n_associations: int
+) -> Decision:
+    """Accept or refuse; ``n_associations`` are open already.
+
+    AE titles compare exactly, but for spaces at their ends (PS3.8 Table 9-11).
+    """
+    return (
+        _wrong_application_context(request)
+        or _wrong_called(request, policy)
+        or _wrong_calling(request, policy, peers)
+        or _too_many(policy, n_associations)
+        or Accept()
+    )
+
+
+def _wrong_application_context(request: Request) -> Refuse | None:
+    if request.application_context == DICOM_APPLICATION_CONTEXT:
+        return None
+    reason = "the application context is not that of DICOM"
+    remedy = f"at the sender: propose application context {DICOM_APPLICATION_CONTEXT}"
+    return Refuse(_PERMANENT, _SERVICE_USER, 2, reason, remedy)
+
+
+def _wrong_called(request: Request, policy: Policy) -> Refuse | None:
+    called, ours = request.called_ae_title.strip(" "), policy.ae_title.strip(" ")
+    if called == ours or not policy.require_called_ae_title:
+        return None
+    reason = f"called AE title {called!r} is not ours, {ours!r}"
+    remedy = (
+        f"# at the modality: set the called AE title to {ours}; or here:\n"
+        "[receiver]\nrequire_called_ae_title = false"
+    )
+    return Refuse(_PERMANENT, _SERVICE_USER, 7, reason, remedy)
+
+
+def _wrong_calling(
+    request: Request, policy: Policy, peers: Sequence[KnownPeer]
+) -> Refuse | None:
+    if policy.accept_unknown_peers:
+        return None
+    calling = request.calling_ae_title.strip(" ")
+    namesakes = [peer for peer in peers if peer.ae_title.strip(" ") == calling]
+    address = _address(request.address)
+    if any(address in network for peer in namesakes for network in peer.networks):
+        return None
+    hosts = dict.fromkeys(host for peer in namesakes for host in peer.hosts)
+    reason = (
+        f"{address} is no address of peer {calling!r}"
+        if namesakes
+        else f"calling AE title {calling!r} is not a known peer"
+    )
+    remedy = _peer_lines(calling, [*hosts, str(address)])
+    return Refuse(_PERMANENT, _SERVICE_USER, 3, reason, remedy)
+
+
+def _too_many(policy: Policy, n_associations: int) -> Refuse | None:
+    limit = policy.max_associations
+    if n_associations < limit:
+        return None
+    reason = f"{n_associations} associations are open, the limit is {limit}"
+    remedy = f"[receiver]\nmax_associations = {2 * limit}"
+    return Refuse(_TRANSIENT, _PRESENTATION, 2, reason, remedy)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address:
+    # A zone index ("%eth0") is ours, not the sender's.
+    address = ip_address(text.partition("%")[0])
+    # A socket for both families shows IPv4 senders as ::ffff:10.1.2.3.
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _peer_lines(ae_title: str, hosts: Sequence[str]) -> str:
+    # A JSON string of printable text is a TOML basic string too.
+    title, addresses = json.dumps(ae_title), json.dumps(list(hosts))
+    return f"[[peer]]\nae_title = {title}\nhosts = {addresses}"

@@ -1,0 +1,54 @@
+"""Which presentation contexts are accepted: every storage, in every transfer syntax."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
+
+# A sender that offers several transfer syntaxes in one context can encode in each, so
+# the choice is ours. Explicit VR keeps the VR of private elements, every reader decodes
+# it, and a sender need not compress for us. One that wants to send compressed as it is
+# offers that alone in a context of its own, and gets it. Else its first offer counts.
+_PREFERRED = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+
+# Named storage in PS3.6, but of other services: media (PS3.10), storage commitment.
+_NOT_STORED = {"MediaStorageDirectoryStorage"}
+
+
+def is_storage(abstract_syntax: str) -> bool:
+    """Whether to keep instances of this SOP Class: storage, private, or unknown to us.
+
+    Only what PS3.6 registers as something else is refused (query/retrieve, MWL, print,
+    storage commitment ...), so that newer and retired storage classes are accepted.
+    """
+    uid = UID(abstract_syntax)
+    if not uid.keyword:
+        return True
+    return (
+        uid.type == "SOP Class"
+        and "Storage" in uid.keyword
+        and "StorageCommitment" not in uid.keyword
+        and uid.keyword not in _NOT_STORED
+    )
+
+
+def supported(proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
+    """The contexts to support on the association that proposed these (PS3.8 9.3.2.2).
+
+    One for each abstract syntax, with all its proposed transfer syntaxes by preference.
+    """
+    offers: dict[str, dict[UID, None]] = {}
+    for context in proposed:
+        abstract_syntax = str(context.abstract_syntax or "")
+        if abstract_syntax == Verification or is_storage(abstract_syntax):
+            offer = offers.setdefault(abstract_syntax, {})
+            offer.update(dict.fromkeys(context.transfer_syntax))
+    return [build_context(uid, _by_preference(list(offers[uid]))) for uid in offers]
+
+
+def _by_preference(transfer_syntaxes: Sequence[UID]) -> list[str | UID]:
+    first = [uid for uid in _PREFERRED if uid in transfer_syntaxes]
+    return [*first, *(uid for uid in transfer_syntaxes if uid not in first)]

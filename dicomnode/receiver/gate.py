@@ -1,0 +1,84 @@
+"""Opens the door to associations, counts those inside, and says whom it refused."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+import structlog
+
+from dicomnode.domain.association import Association
+from dicomnode.errors import WorklistError
+from dicomnode.ports import Clock, Intake
+from dicomnode.receiver.acceptance import (
+    Accept,
+    Decision,
+    Policy,
+    Refuse,
+    Request,
+    decide,
+)
+from dicomnode.receiver.peers import Peers
+
+_LOG = structlog.get_logger(__name__)
+_ACCEPT = Accept()
+
+
+@dataclass(slots=True)
+class Gate:
+    """One for each SCP; ``Accept`` is to be followed by ``leave`` when it ends."""
+
+    policy: Policy
+    peers: Peers
+    intake: Intake
+    clock: Clock
+    _n_inside: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def enter(self, request: Request) -> Decision:
+        """Decide, and count an accepted association; a refused one is recorded."""
+        known = self.peers.known()
+        with self._lock:
+            decision = decide(request, self.policy, known, self._n_inside)
+            self._n_inside += isinstance(decision, Accept)
+        if isinstance(decision, Refuse):
+            _log_refused(request, decision)
+            self.record(request, decision)
+        return decision
+
+    def leave(self) -> None:
+        """An accepted association has ended."""
+        with self._lock:
+            self._n_inside -= 1
+
+    def record(
+        self, request: Request, decision: Decision = _ACCEPT, reason: str = ""
+    ) -> None:
+        """Note the decision in the worklist; failing to do so changes nothing."""
+        refused = decision if isinstance(decision, Refuse) else None
+        association = Association(
+            at=self.clock.now(),
+            calling_ae_title=request.calling_ae_title,
+            called_ae_title=request.called_ae_title,
+            address=request.address,
+            accepted=refused is None,
+            reason=refused.reason if refused else reason,
+            remedy=refused.remedy if refused else "",
+        )
+        try:
+            self.intake.record_association(association)
+        except WorklistError as error:
+            _LOG.warning("receiver.association_not_recorded", error=str(error))
+
+
+def _log_refused(request: Request, decision: Refuse) -> None:
+    _LOG.warning(
+        "receiver.association",
+        outcome="refused",
+        calling_ae_title=request.calling_ae_title,
+        called_ae_title=request.called_ae_title,
+        address=request.address,
+        status=f"{decision.result},{decision.source},{decision.diagnostic}",
+        reason=decision.reason,
+        remedy=decision.remedy,
+    )

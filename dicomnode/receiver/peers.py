@@ -1,0 +1,77 @@
+"""The configured peers with the addresses their host names have just now."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+
+import structlog
+
+from dicomnode.receiver.acceptance import KnownPeer, Network
+
+_LOG = structlog.get_logger(__name__)
+_KEEP_SECONDS = 60.0
+
+Lookup = Callable[[str], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who may talk to us; ``hosts`` are addresses, CIDR networks and host names."""
+
+    ae_title: str
+    hosts: tuple[str, ...]
+
+
+def addresses(host: str) -> tuple[str, ...]:
+    """The addresses of a host name; none if it does not resolve."""
+    try:
+        entries = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        _LOG.warning("receiver.peer_host_unknown", host=host)
+        return ()
+    return tuple(str(entry[4][0]) for entry in entries)
+
+
+class Peers:
+    """Resolves the hosts of all peers; an answer for a name is kept for a minute."""
+
+    def __init__(
+        self,
+        peers: Sequence[Peer],
+        lookup: Lookup = addresses,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._peers = tuple(peers)
+        self._lookup = lookup
+        self._monotonic = monotonic
+        self._kept: dict[str, tuple[float, tuple[Network, ...]]] = {}
+
+    def known(self) -> tuple[KnownPeer, ...]:
+        """All peers, ready for ``acceptance.decide``."""
+        return tuple(
+            KnownPeer(
+                peer.ae_title,
+                peer.hosts,
+                tuple(network for host in peer.hosts for network in self._of(host)),
+            )
+            for peer in self._peers
+        )
+
+    def _of(self, host: str) -> tuple[Network, ...]:
+        try:
+            return (ip_network(host, strict=False),)
+        except ValueError:
+            return self._named(host)
+
+    def _named(self, host: str) -> tuple[Network, ...]:
+        now = self._monotonic()
+        until, networks = self._kept.get(host, (now, ()))
+        if now >= until:
+            found = (address.partition("%")[0] for address in self._lookup(host))
+            networks = tuple(ip_network(ip_address(address)) for address in found)
+            self._kept[host] = (now + _KEEP_SECONDS, networks)
+        return networks

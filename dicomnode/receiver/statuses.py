@@ -1,0 +1,27 @@
+"""The DIMSE statuses that this SCP answers a C-STORE with."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """PS3.4 Table B.2-1 and PS3.7 Annex C."""
+
+    SUCCESS = 0x0000
+    """On disk, synced and recorded."""
+
+    PROCESSING_FAILURE = 0x0110
+    """PS3.7 C.5.12: the worklist or the program failed; the sender may try again."""
+
+    NOT_AUTHORISED = 0x0124
+    """PS3.7 C.5.14."""
+
+    OUT_OF_RESOURCES = 0xA700
+    """PS3.4 B.2.3: disk full, watermark reached, or the disk failed."""
+
+    DATA_SET_DOES_NOT_MATCH = 0xA900
+    """PS3.4 B.2.3: command and data set name different SOP Classes or Instances."""
+
+    CANNOT_UNDERSTAND = 0xC000
+    """PS3.4 B.2.3: no readable Study, Series or SOP Instance UID."""
