@@ -1,0 +1,1 @@
+"""Chores on a schedule. Owns APScheduler; nothing clinical happens here."""

@@ -1,0 +1,69 @@
+"""Chores run by APScheduler 3.x from a memory job store.
+
+The schedule holds no state worth keeping: every chore is idempotent and finds its work
+in the worklist, so a restart loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something to do every ``every_seconds``; returns how many things it did."""
+
+    name: str
+    every_seconds: float
+    run: Callable[[], int]
+
+
+class Schedule:
+    """Runs chores while this process leads; others stand by."""
+
+    def __init__(self, chores: Iterable[Chore], leads: Callable[[], bool]) -> None:
+        self._leads = leads
+        # One thread: chores of one scheduler never run beside each other.
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC,
+            executors={"default": ThreadPoolExecutor(1)},
+            job_defaults={
+                "coalesce": True,
+                "max_instances": 1,
+                "misfire_grace_time": None,
+            },
+        )
+        for chore in chores:
+            self._scheduler.add_job(
+                self.perform,
+                "interval",
+                args=(chore,),
+                id=chore.name,
+                seconds=chore.every_seconds,
+            )
+
+    def start(self) -> None:
+        """Start in the background."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Finish the chore that runs, start no other."""
+        self._scheduler.shutdown(wait=True)
+
+    def perform(self, chore: Chore) -> None:
+        """Run one chore if this process leads; a failing chore is tried again."""
+        try:
+            done = chore.run() if self._leads() else 0
+        except Exception:  # noqa: BLE001  # the boundary of a chore: the next tick comes
+            _log.exception("chore.failed", chore=chore.name)
+            return
+        if done:
+            _log.info("chore.done", chore=chore.name, n_done=done)

@@ -1,0 +1,258 @@
+"""A database URL becomes a Database: write and read transactions, nothing more.
+
+SQLite and PostgreSQL run the same statements. What differs is here: the advisory file
+lock and read-only connections of SQLite, and the event lock of PostgreSQL.
+
+Why the event lock: PostgreSQL numbers event rows when they are inserted but shows them
+when their transaction commits, so a reader that follows ``seq`` could pass a number
+that becomes visible only later, and never look back. Each transaction therefore writes
+its events last, under a lock that lasts until its commit: numbers become visible in
+their order. All row locks are taken before, so this lock cannot close a cycle. SQLite
+has one writer at a time and needs none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    CursorResult,
+    Engine,
+    Insert,
+    Row,
+    Table,
+    create_engine,
+    insert,
+    make_url,
+    text,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.sql.base import Executable
+
+from dicomnode.errors import WorklistError
+from dicomnode.worklist import sqlite
+from dicomnode.worklist.schema import events
+from dicomnode.worklist.translation import translated
+
+_EVENT_LOCK = text("SELECT pg_advisory_xact_lock(6446, 1)")
+_MIGRATION_LOCK = text("SELECT pg_advisory_xact_lock(6446, 2)")
+_POSTGRESQL_OPTIONS = "-c timezone=UTC -c lock_timeout=10s -c synchronous_commit=on"
+_READ_ONLY = " -c default_transaction_read_only=on"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row of the change feed; ``detail`` never holds patient identity."""
+
+    at: datetime
+    kind: str
+    state: str | None
+    study_instance_uid: str | None = None
+    job_id: str | None = None
+    detail: str = ""
+
+
+class Transaction:
+    """A write transaction; events are written at its end."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._postgresql = connection.dialect.name == "postgresql"
+        self._events: list[Event] = []
+
+    def execute(self, statement: Executable) -> CursorResult[Any]:
+        """Run one statement."""
+        return self.connection.execute(statement)
+
+    def rows(
+        self, statement: Executable, values: Mapping[str, Any] | None = None
+    ) -> Sequence[Row[Any]]:
+        """All rows of a query, or of a change with RETURNING."""
+        return self.connection.execute(statement, values).all()
+
+    def insert_missing(self, table: Table, values: Mapping[str, Any]) -> bool:
+        """Insert a row unless one with its key is there; whether it was inserted."""
+        statement = _insert_missing(table, self.connection.dialect.name)
+        return self.connection.execute(statement, values).rowcount == 1
+
+    def insert_all(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert the rows whose key is not there yet."""
+        statement = _insert_missing(table, self.connection.dialect.name)
+        self.connection.execute(statement, rows)
+
+    def insert_all_missing(
+        self, table: Table, rows: Sequence[Mapping[str, Any]], key: Column[str]
+    ) -> set[str]:
+        """Insert the rows whose key is not there yet; the keys that were inserted."""
+        statement = _insert_returning(table, key, self.connection.dialect.name)
+        return set(self.connection.execute(statement, rows).scalars())
+
+    def note(self, event: Event) -> None:
+        """Write ``event`` with this transaction."""
+        self._events.append(event)
+
+    def lock_migrations(self) -> None:
+        """Wait for other migrations (SQLite: the file lock already does)."""
+        if self._postgresql:
+            self.connection.execute(_MIGRATION_LOCK)
+
+    def flush(self) -> None:
+        """Write the noted events."""
+        if not self._events:
+            return
+        if self._postgresql:
+            self.connection.execute(_EVENT_LOCK)
+        rows = [
+            {name: getattr(event, name) for name in Event.__slots__}
+            for event in self._events
+        ]
+        self.connection.execute(insert(events), rows)
+
+
+class Database:
+    """Short transactions on one worklist database, from any thread."""
+
+    def __init__(
+        self,
+        writer: Engine,
+        reader: Engine,
+        lock: sqlite.FileLock | None = None,
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._lock = lock
+
+    def _exclusive(self) -> AbstractContextManager[None]:
+        return self._lock.held() if self._lock else nullcontext()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is the embedded database."""
+        return self._writer.dialect.name == "sqlite"
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """A transaction that is durable on return; raises WorklistError."""
+        with translated(), self._exclusive(), self._writer.begin() as connection:
+            transaction = Transaction(connection)
+            yield transaction
+            transaction.flush()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one moment and cannot write."""
+        with translated(), self._reader.connect() as connection:
+            yield connection
+
+    def checkpoint(self) -> None:
+        """SQLite: move the write-ahead log into the database file and empty it."""
+        if not self.is_sqlite:
+            return
+        with translated(), self._exclusive():
+            raw = self._writer.raw_connection()
+            try:
+                raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+            finally:
+                raw.close()
+
+    def close(self) -> None:
+        """Close every connection; the last writer's checkpoint runs under the lock."""
+        self._reader.dispose()
+        with self._exclusive():
+            self._writer.dispose()
+        if self._lock:
+            self._lock.close()
+
+
+@cache
+def _insert_missing(table: Table, dialect: str) -> Executable:
+    statement = _insert_or_leave(table, dialect).inline()
+    return statement.execution_options(preserve_rowcount=True)
+
+
+@cache
+def _insert_returning(table: Table, key: Column[str], dialect: str) -> Executable:
+    return _insert_or_leave(table, dialect).returning(key)
+
+
+def _insert_or_leave(table: Table, dialect: str) -> Insert:
+    if dialect == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite_dialect.insert(table).on_conflict_do_nothing()
+
+
+def open_database(url: str) -> Database:
+    """A database to read and write; raises WorklistError."""
+    with translated():
+        parsed = parse(url)
+        return _sqlite(parsed) if is_sqlite(parsed) else _postgresql(parsed)
+
+
+def open_readonly(url: str) -> Database:
+    """A database that nothing can be written to; raises WorklistError."""
+    with translated():
+        parsed = parse(url)
+        if is_sqlite(parsed):
+            path = sqlite.database_path(parsed)
+            sqlite.require_file(path)
+            reader = sqlite.reader_engine(path)
+        else:
+            reader = _engine(parsed, _POSTGRESQL_OPTIONS + _READ_ONLY)
+        return Database(reader, reader)
+
+
+def parse(url: str) -> URL:
+    """The parts of a URL; raises WorklistError for what we cannot use."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise WorklistError(_unusable("it is not a URL")) from error
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise WorklistError(_unusable(f"{parsed.get_backend_name()} is not supported"))
+    return parsed
+
+
+def is_sqlite(url: URL) -> bool:
+    """Whether ``url`` names the embedded database."""
+    return url.get_backend_name() == "sqlite"
+
+
+def _unusable(why: str) -> str:
+    return (
+        f"[database] url cannot be used, {why}; write sqlite:///<path> or "
+        "postgresql+psycopg://user@host/database"
+    )
+
+
+def _sqlite(url: URL) -> Database:
+    path = sqlite.database_path(url)
+    sqlite.refuse_network_folder(path)
+    lock = sqlite.FileLock(sqlite.lock_path(path))
+    return Database(sqlite.writer_engine(path), sqlite.reader_engine(path), lock)
+
+
+def _postgresql(url: URL) -> Database:
+    engine = _engine(url, _POSTGRESQL_OPTIONS)
+    readonly = engine.execution_options(postgresql_readonly=True)
+    return Database(engine, readonly)
+
+
+def _engine(url: URL, options: str) -> Engine:
+    # pre_ping finds connections that a restarted server has dropped.
+    return create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        hide_parameters=True,
+        isolation_level="READ COMMITTED",
+        connect_args={"options": options},
+    )

@@ -1,0 +1,60 @@
+"""The receiver's view: instances and associations come in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import insert
+
+from dicomnode.domain.association import Association, Refusal
+from dicomnode.domain.instance import Disposition, ReceivedInstance
+from dicomnode.worklist.engine import Database, Event
+from dicomnode.worklist.groups import GroupCommit
+from dicomnode.worklist.growing import clean
+from dicomnode.worklist.recording import record_all
+from dicomnode.worklist.schema import associations
+
+_SHOWN = 80
+"""A refused instance may name itself anything; a UID has 64 characters at most."""
+
+
+class Intake:
+    """Implements ``ports.Intake``; safe to share among threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._group = GroupCommit(self._record_all)
+
+    def record(self, instance: ReceivedInstance) -> Disposition:
+        """Commit one instance, together with those of other threads that wait."""
+        return self._group.submit(instance)
+
+    def record_association(self, association: Association) -> None:
+        """Note an accepted or refused association."""
+        values = {
+            "at": association.at,
+            "calling_ae_title": clean(association.calling_ae_title),
+            "called_ae_title": clean(association.called_ae_title),
+            "address": clean(association.address),
+            "accepted": int(association.accepted),
+            "reason": association.reason,
+            "remedy": association.remedy,
+        }
+        with self._database.write() as transaction:
+            transaction.execute(insert(associations).values(values))
+
+    def record_refusal(self, refusal: Refusal) -> None:
+        """Note a C-STORE that was not answered with Success, for the change feed."""
+        about = clean(
+            f"{refusal.sop_instance_uid[:_SHOWN]} of SOP Class "
+            f"{refusal.sop_class_uid[:_SHOWN]} from {refusal.calling_ae_title} at "
+            f"{refusal.address}: status 0x{refusal.status:04X}, {refusal.reason}"
+        )
+        with self._database.write() as transaction:
+            transaction.note(
+                Event(at=refusal.at, kind="instance refuse", state=None, detail=about)
+            )
+
+    def _record_all(self, received: Sequence[ReceivedInstance]) -> list[Disposition]:
+        with self._database.write() as transaction:
+            return record_all(transaction, received)

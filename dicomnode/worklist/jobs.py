@@ -1,0 +1,238 @@
+"""The worker's view: jobs are claimed, kept alive and ended."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, select, update
+from sqlalchemy import true as always
+
+from dicomnode.domain.delivery import DeliveryState, NewResult
+from dicomnode.domain.instance import Instance
+from dicomnode.domain.job import JOB_STATES, Job, JobState, Outcome, Worker
+from dicomnode.errors import LostLease
+from dicomnode.worklist.engine import Database, Event, Transaction
+from dicomnode.worklist.moves import job_event, may, state_after
+from dicomnode.worklist.rows import instances_of
+from dicomnode.worklist.schema import deliveries, jobs, results, workers
+
+_ORDER = (jobs.c.priority.desc(), jobs.c.scheduled_at, jobs.c.job_id)
+
+
+class Jobs:
+    """Implements ``ports.Jobs``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(
+        self,
+        worker_id: str,
+        pipelines: Collection[str],
+        now: datetime,
+        lease_seconds: float,
+        limit: int = 1,
+    ) -> Sequence[Job]:
+        """SCHEDULED -> IN_PROGRESS, highest priority first, then the oldest."""
+        wanted = claimable(pipelines, now, limit)
+        # Look first: an idle worker must not take the write lock with every poll.
+        with self._database.read() as connection:
+            if connection.execute(wanted).first() is None:
+                return []
+        with self._database.write() as transaction:
+            found = transaction.rows(wanted.with_for_update(skip_locked=True))
+            ids = [row.job_id for row in found]
+            lease = now + timedelta(seconds=lease_seconds)
+            return _take(transaction, ids, worker_id, now, lease)
+
+    def renew(self, job: Job, now: datetime, lease_seconds: float) -> Job:
+        """The heartbeat: a later ``lease_expires_at``. Raises LostLease."""
+        lease = now + timedelta(seconds=lease_seconds)
+        with self._database.write() as transaction:
+            held = transaction.execute(
+                update(jobs).where(_held(job)).values(lease_expires_at=lease)
+            )
+            if held.rowcount != 1:
+                raise _lost(job)
+        return replace(job, lease_expires_at=lease)
+
+    def finish(
+        self,
+        job: Job,
+        outcome: Outcome,
+        reason: str,
+        results: Sequence[NewResult],
+        now: datetime,
+    ) -> None:
+        """IN_PROGRESS -> COMPLETED with its results and their deliveries."""
+        values = {"outcome": outcome.value, "reason": reason, "error": ""}
+        with self._database.write() as transaction:
+            if _end(transaction, job, "finish", {**values, "finished_at": now}):
+                _note(transaction, job, "finish", now, f"{outcome.value}: {reason}")
+            elif not _finished_already(transaction, job):
+                raise _lost(job)
+            for result in results:
+                _add_result(transaction, job, result, now)
+
+    def fail(
+        self, job: Job, error: str, retry_at: datetime | None, now: datetime
+    ) -> None:
+        """IN_PROGRESS -> SCHEDULED at ``retry_at``; None: FAILED. Raises LostLease."""
+        event, values = "fail", {"error": error, "finished_at": now}
+        if retry_at is not None:
+            event, values = "postpone", {"error": error, "not_before": retry_at}
+        with self._database.write() as transaction:
+            if not _end(transaction, job, event, values):
+                raise _lost(job)
+            _note(transaction, job, event, now, f"attempt {job.attempts}")
+
+    def instances(self, study_instance_uid: str) -> Sequence[Instance]:
+        """The current instances of a study, in order of arrival."""
+        with self._database.read() as connection:
+            return instances_of(connection, study_instance_uid)
+
+    def heartbeat(self, worker: Worker) -> None:
+        """Record what a worker is doing."""
+        values = asdict(worker)
+        with self._database.write() as transaction:
+            if not transaction.insert_missing(workers, values):
+                transaction.execute(
+                    update(workers)
+                    .where(workers.c.worker_id == worker.worker_id)
+                    .values(values)
+                )
+
+
+def claimable(pipelines: Collection[str], now: datetime, limit: int) -> Select[Any]:
+    """The jobs that a worker may claim, in the order to claim them."""
+    return (
+        select(jobs.c.job_id)
+        .where(jobs.c.state == JobState.SCHEDULED.value)
+        .where(jobs.c.pipeline.in_(sorted(pipelines)), jobs.c.not_before <= now)
+        .order_by(*_ORDER)
+        .limit(limit)
+    )
+
+
+def _take(
+    transaction: Transaction,
+    job_ids: Sequence[str],
+    worker_id: str,
+    now: datetime,
+    lease: datetime,
+) -> list[Job]:
+    state = state_after(JOB_STATES, "claim")
+    taken = transaction.rows(
+        update(jobs)
+        .where(jobs.c.job_id.in_(job_ids))
+        .where(may(JOB_STATES, jobs.c.state, "claim"))
+        .values(
+            state=state,
+            worker_id=worker_id,
+            attempts=jobs.c.attempts + 1,
+            lease_expires_at=lease,
+            started_at=now,
+        )
+        .returning(*jobs.c)
+    )
+    claimed = sorted((_job_of(row) for row in taken), key=_job_order)
+    for job in claimed:
+        _note(transaction, job, "claim", now, f"attempt {job.attempts} by {worker_id}")
+    return claimed
+
+
+def _job_of(row: Row[Any]) -> Job:
+    return Job(
+        job_id=row.job_id,
+        study_instance_uid=row.study_instance_uid,
+        revision=row.revision,
+        pipeline=row.pipeline,
+        priority=row.priority,
+        attempts=row.attempts,
+        worker_id=row.worker_id,
+        lease_expires_at=row.lease_expires_at,
+        scheduled_at=row.scheduled_at,
+    )
+
+
+def _job_order(job: Job) -> tuple[int, datetime, str]:
+    return -job.priority, job.scheduled_at, job.job_id
+
+
+def _mine(job: Job) -> ColumnElement[bool]:
+    """The very claim that ``job`` is: another claim has another worker or attempt."""
+    return (
+        (jobs.c.job_id == job.job_id)
+        & (jobs.c.worker_id == job.worker_id)
+        & (jobs.c.attempts == job.attempts)
+    )
+
+
+def _held(job: Job) -> ColumnElement[bool]:
+    return _mine(job) & (jobs.c.state == JobState.IN_PROGRESS.value)
+
+
+def _end(
+    transaction: Transaction, job: Job, event: str, values: dict[str, Any]
+) -> bool:
+    ended = transaction.execute(
+        update(jobs)
+        .where(_held(job), may(JOB_STATES, jobs.c.state, event))
+        .values(state=state_after(JOB_STATES, event), lease_expires_at=None, **values)
+    )
+    return ended.rowcount == 1
+
+
+def _finished_already(transaction: Transaction, job: Job) -> bool:
+    """This very claim has finished, only its worker does not know (a cut line)."""
+    completed = jobs.c.state == JobState.COMPLETED.value
+    return bool(transaction.rows(select(always()).where(_mine(job), completed)))
+
+
+def _lost(job: Job) -> LostLease:
+    return LostLease(
+        f"the lease on job {job.job_id} (attempt {job.attempts}) is lost; drop the "
+        "work, the job goes on elsewhere: see `dicomnode show`"
+    )
+
+
+def _note(
+    transaction: Transaction, job: Job, event: str, now: datetime, detail: str
+) -> None:
+    owner = (job.job_id, job.study_instance_uid)
+    state = state_after(JOB_STATES, event)
+    transaction.note(job_event(owner, event, state, now, detail))
+
+
+def _add_result(
+    transaction: Transaction, job: Job, result: NewResult, now: datetime
+) -> None:
+    values = asdict(result) | {"job_id": job.job_id, "built_at": now}
+    destinations = values.pop("destinations")
+    transaction.insert_missing(results, values)
+    result_id = transaction.rows(
+        select(results.c.result_id)
+        .where(results.c.job_id == job.job_id)
+        .where(results.c.sop_instance_uid == result.sop_instance_uid)
+    )[0].result_id
+    for destination in destinations:
+        _add_delivery(transaction, job, result_id, destination, now)
+
+
+def _add_delivery(
+    transaction: Transaction, job: Job, result_id: int, destination: str, now: datetime
+) -> None:
+    state = DeliveryState.PENDING.value
+    values = {
+        "result_id": result_id,
+        "job_id": job.job_id,
+        "destination": destination,
+        "state": state,
+        "next_attempt_at": now,
+    }
+    if transaction.insert_missing(deliveries, values):
+        uid, kind = job.study_instance_uid, "delivery schedule"
+        transaction.note(Event(now, kind, state, uid, job.job_id, destination))

@@ -1,0 +1,1 @@
+"""The history of the schema; alembic runs it on a connection of ours."""

@@ -1,0 +1,59 @@
+"""The front door of the worklist."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from dicomnode.worklist.desk import Desk
+from dicomnode.worklist.engine import Database, open_database, open_readonly
+from dicomnode.worklist.intake import Intake
+from dicomnode.worklist.jobs import Jobs
+from dicomnode.worklist.outbox import Outbox
+from dicomnode.worklist.studies import Studies
+from dicomnode.worklist.upgrading import check
+from dicomnode.worklist.upkeep import Upkeep
+from dicomnode.worklist.views import Views
+
+
+class Worklist:
+    """Every view of one open worklist database; safe to share among threads.
+
+    Open one in each process: connections do not survive a fork.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.intake = Intake(database)
+        self.studies = Studies(database)
+        self.jobs = Jobs(database)
+        self.outbox = Outbox(database)
+        self.upkeep = Upkeep(database)
+        self.desk = Desk(database)
+        self.views = Views(database)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._database.close()
+
+    def __enter__(self) -> Worklist:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_worklist(url: str) -> Worklist:
+    """Open a migrated database; raises WorklistError with the remedy otherwise."""
+    check(url)
+    return Worklist(open_database(url))
+
+
+def open_views(url: str) -> Views:
+    """The v1 views through connections that cannot write; raises WorklistError."""
+    check(url)
+    return Views(open_readonly(url))

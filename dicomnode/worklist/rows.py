@@ -1,0 +1,74 @@
+"""Rows become the domain's objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from dicomnode.domain.instance import AttributeValue, Instance
+from dicomnode.domain.study import Study, StudyState
+from dicomnode.worklist.schema import instances, revisions, studies
+
+current_revisions = (
+    select(revisions)
+    .join(studies, studies.c.study_instance_uid == revisions.c.study_instance_uid)
+    .where(revisions.c.revision == studies.c.revision)
+)
+"""The facts of the current revision of each study."""
+
+
+def studies_in(connection: Connection, state: StudyState) -> Sequence[Study]:
+    """The studies in ``state``, the longest waiting first."""
+    found = connection.execute(
+        current_revisions.where(revisions.c.state == state.value).order_by(
+            revisions.c.last_instance_at, revisions.c.study_instance_uid
+        )
+    )
+    return [study_of(row) for row in found]
+
+
+def study_of(row: Row[Any]) -> Study:
+    """A row of ``revisions`` as a Study."""
+    return Study(
+        study_instance_uid=row.study_instance_uid,
+        revision=row.revision,
+        state=StudyState(row.state),
+        first_instance_at=row.received_at,
+        last_instance_at=row.last_instance_at,
+        n_series=row.n_series,
+        n_instances=row.n_instances,
+        calling_ae_title=row.calling_ae_title,
+        forced=row.forced,
+    )
+
+
+def instances_of(connection: Connection, study_instance_uid: str) -> Sequence[Instance]:
+    """The instances of a study: no flagged conflicts, none whose file is gone."""
+    found = connection.execute(
+        select(instances)
+        .where(instances.c.study_instance_uid == study_instance_uid)
+        .where(instances.c.ordinal == 0, instances.c.forgotten_at.is_(None))
+        .order_by(instances.c.received_at, instances.c.sop_instance_uid)
+    )
+    return [_instance_of(row) for row in found]
+
+
+def _instance_of(row: Row[Any]) -> Instance:
+    return Instance(
+        sop_instance_uid=row.sop_instance_uid,
+        sop_class_uid=row.sop_class_uid,
+        series_instance_uid=row.series_instance_uid,
+        transfer_syntax_uid=row.transfer_syntax_uid,
+        location=row.location,
+        attributes=_attributes_of(row.attributes),
+    )
+
+
+def _attributes_of(text: str) -> dict[str, AttributeValue]:
+    return {
+        keyword: value if isinstance(value, str) else tuple(value)
+        for keyword, value in json.loads(text or "{}").items()
+    }

@@ -1,0 +1,119 @@
+"""The view of assembler and router: studies become complete and are routed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, update
+
+from dicomnode.domain.instance import Instance
+from dicomnode.domain.job import JobState, NewJob
+from dicomnode.domain.study import STUDY_STATES, Study, StudyState
+from dicomnode.worklist.engine import Database, Event, Transaction
+from dicomnode.worklist.growing import current_revision
+from dicomnode.worklist.moves import job_event, may, state_after
+from dicomnode.worklist.rows import instances_of, studies_in
+from dicomnode.worklist.schema import jobs, revisions
+
+
+class Studies:
+    """Implements ``ports.Studies``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def receiving(self) -> Sequence[Study]:
+        """Studies in RECEIVING, the longest waiting first."""
+        with self._database.read() as connection:
+            return studies_in(connection, StudyState.RECEIVING)
+
+    def unrouted(self) -> Sequence[Study]:
+        """Studies in COMPLETE, the longest waiting first."""
+        with self._database.read() as connection:
+            return studies_in(connection, StudyState.COMPLETE)
+
+    def instances(self, study_instance_uid: str) -> Sequence[Instance]:
+        """The current instances of a study, in order of arrival."""
+        with self._database.read() as connection:
+            return instances_of(connection, study_instance_uid)
+
+    def complete(self, study: Study, now: datetime) -> bool:
+        """RECEIVING -> COMPLETE; False when an instance came in the meantime."""
+        unchanged = (
+            revisions.c.n_instances == study.n_instances,
+            revisions.c.last_instance_at == study.last_instance_at,
+        )
+        with self._database.write() as transaction:
+            moved = _move(
+                transaction, study, "complete", {"completed_at": now}, unchanged
+            )
+            if moved:
+                transaction.note(_study_event(study, "complete", now))
+            return moved
+
+    def route(
+        self, study: Study, jobs: Sequence[NewJob], reason: str, now: datetime
+    ) -> bool:
+        """COMPLETE -> ROUTED with ``jobs``, or NOT_ROUTED with ``reason`` if none."""
+        event = "route" if jobs else "leave"
+        reason = "" if jobs else reason
+        with self._database.write() as transaction:
+            values = {"routed_at": now, "reason": reason}
+            if not _move(transaction, study, event, values):
+                return False
+            transaction.note(_study_event(study, event, now, reason))
+            for job in jobs:
+                _schedule(transaction, job, now)
+            return True
+
+
+def _move(
+    transaction: Transaction,
+    study: Study,
+    event: str,
+    values: dict[str, object],
+    unchanged: Sequence[ColumnElement[bool]] = (),
+) -> bool:
+    """Move the revision that ``study`` shows, if it still is the current one."""
+    uid = study.study_instance_uid
+    if current_revision(transaction, uid) != study.revision:
+        return False
+    changed = transaction.execute(
+        update(revisions)
+        .where(revisions.c.study_instance_uid == uid)
+        .where(revisions.c.revision == study.revision)
+        .where(may(STUDY_STATES, revisions.c.state, event), *unchanged)
+        .values(state=state_after(STUDY_STATES, event), **values)
+    )
+    return changed.rowcount == 1
+
+
+def _study_event(study: Study, event: str, now: datetime, reason: str = "") -> Event:
+    return Event(
+        at=now,
+        kind=f"study {event}",
+        state=state_after(STUDY_STATES, event),
+        study_instance_uid=study.study_instance_uid,
+        detail=f"revision {study.revision}" + (f": {reason}" if reason else ""),
+    )
+
+
+def _schedule(transaction: Transaction, job: NewJob, now: datetime) -> None:
+    values = {
+        "job_id": job.job_id,
+        "study_instance_uid": job.study_instance_uid,
+        "revision": job.revision,
+        "pipeline": job.pipeline,
+        "priority": job.priority,
+        "state": JobState.SCHEDULED.value,
+        "scheduled_at": now,
+        "not_before": now,
+    }
+    # The id is derived from study, revision and pipeline: a reroute finds the job
+    # that an earlier routing made.
+    if transaction.insert_missing(jobs, values):
+        owner = (job.job_id, job.study_instance_uid)
+        detail = f"pipeline {job.pipeline}, revision {job.revision}"
+        state = JobState.SCHEDULED.value
+        transaction.note(job_event(owner, "schedule", state, now, detail))

@@ -1,0 +1,120 @@
+"""Is the schema the one this program knows, and if not, migrate it.
+
+A migration is one transaction on both databases: it is there in full or not at all, so
+an interrupted one is simply run again.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from types import ModuleType
+
+from sqlalchemy import Connection, inspect, text
+
+from dicomnode.errors import WorklistError
+from dicomnode.worklist import engine, sqlite
+from dicomnode.worklist.engine import Database, open_database, open_readonly
+from dicomnode.worklist.schema import HEAD, KNOWN
+
+BASE = "base"
+"""Before the first revision: an empty database."""
+
+
+def upgrade(url: str) -> str:
+    """Bring the database to the schema of this program; the revision it has now.
+
+    Creates a missing SQLite file with its folder. Any number of processes may call it
+    at once. Raises WorklistError, also for a schema newer than this program.
+    """
+    _make_folder(url)
+    with closing(open_database(url)) as database, database.write() as transaction:
+        transaction.lock_migrations()
+        if _known(_revision(transaction.connection)) != HEAD:
+            _alembic().run_upgrade(transaction.connection, HEAD)
+    return HEAD
+
+
+def downgrade(url: str, revision: str) -> str:
+    """Bring the schema back to ``revision``, or to ``base``: nothing; its name.
+
+    Raises WorklistError for an unknown revision.
+    """
+    if revision not in (BASE, *KNOWN):
+        known = ", ".join((BASE, *KNOWN))
+        raise WorklistError(f"no schema revision {revision!r}; use one of {known}")
+    with closing(open_database(url)) as database, database.write() as transaction:
+        transaction.lock_migrations()
+        _known(_revision(transaction.connection))
+        _alembic().run_downgrade(transaction.connection, revision)
+    return revision
+
+
+def check(url: str, integrity: bool = False) -> str:
+    """The schema revision, if this program can work with it; raises WorklistError.
+
+    ``integrity`` reads the whole SQLite file and finds damaged pages.
+    """
+    with closing(open_readonly(url)) as database:
+        if integrity and database.is_sqlite:
+            _check_pages(database)
+        return check_schema(database)
+
+
+def check_schema(database: Database) -> str:
+    """The schema revision of an open database; raises WorklistError unless it fits."""
+    with database.read() as connection:
+        revision = _known(_revision(connection))
+    if revision != HEAD:
+        raise WorklistError(
+            f"the worklist database has schema {revision}, this program needs {HEAD}; "
+            "run `dicomnode db upgrade`"
+        )
+    return revision
+
+
+def _known(revision: str) -> str:
+    if revision not in (BASE, *KNOWN):
+        raise WorklistError(
+            f"the worklist database has schema {revision}, newer than this program, "
+            f"which knows up to {HEAD}; install the newer program again, or run its "
+            f"`dicomnode db downgrade` to {HEAD} first"
+        )
+    return revision
+
+
+def _revision(connection: Connection) -> str:
+    if not inspect(connection).has_table("alembic_version"):
+        return BASE
+    found = connection.execute(text("SELECT version_num FROM alembic_version"))
+    return found.scalar() or BASE
+
+
+def _check_pages(database: Database) -> None:
+    with database.read() as connection:
+        report = connection.execute(text("PRAGMA quick_check(1)")).scalar()
+    if report != "ok":
+        raise WorklistError(
+            f"the worklist database is damaged: {report}; restore a backup with "
+            "`dicomnode db restore`, then `dicomnode reconcile`"
+        )
+
+
+def _make_folder(url: str) -> None:
+    parsed = engine.parse(url)
+    if not engine.is_sqlite(parsed):
+        return
+    folder = sqlite.database_path(parsed).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WorklistError(
+            f"cannot make the folder {folder}: {error.strerror}; make it by hand, or "
+            "choose another node.data_dir"
+        ) from error
+
+
+def _alembic() -> ModuleType:
+    # alembic takes a third of a second to import, and almost no start needs it.
+    from dicomnode.worklist.migrations import running  # noqa: PLC0415
+
+    return running

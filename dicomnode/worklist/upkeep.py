@@ -1,0 +1,200 @@
+"""The view of housekeeping: lost leases, retention, leadership, the database's log."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    ScalarSelect,
+    Select,
+    exists,
+    or_,
+    select,
+    union,
+    update,
+)
+
+from dicomnode.domain.delivery import DeliveryState
+from dicomnode.domain.job import JOB_STATES, JobState
+from dicomnode.domain.study import StudyState
+from dicomnode.ports import ExpiredStudy
+from dicomnode.worklist.engine import Database, Event, Transaction
+from dicomnode.worklist.moves import job_event, state_after
+from dicomnode.worklist.schema import (
+    deliveries,
+    instances,
+    jobs,
+    leaders,
+    results,
+    revisions,
+    studies,
+)
+
+_SCHEDULERS = "schedulers"
+_STUDY_ENDED = (StudyState.ROUTED.value, StudyState.NOT_ROUTED.value)
+_JOB_ENDED_WELL = (JobState.COMPLETED.value, JobState.CANCELED.value)
+_DELIVERY_ENDED_WELL = (DeliveryState.SENT.value, DeliveryState.COMMITTED.value)
+
+
+class Upkeep:
+    """Implements ``ports.Upkeep``."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def reap(self, now: datetime, max_attempts: int) -> int:
+        """Give back jobs whose lease has ended, FAIL them after too many; how many."""
+        stale = (
+            select(jobs.c.job_id, jobs.c.study_instance_uid, jobs.c.attempts)
+            .where(jobs.c.state == JobState.IN_PROGRESS.value)
+            .where(jobs.c.lease_expires_at <= now)
+        )
+        with self._database.read() as connection:
+            if connection.execute(stale).first() is None:
+                return 0
+        with self._database.write() as transaction:
+            found = transaction.rows(stale.with_for_update(skip_locked=True))
+            for row in found:
+                _give_back(transaction, row, now, max_attempts)
+            return len(found)
+
+    def expired(self, before: datetime, limit: int) -> Sequence[ExpiredStudy]:
+        """Studies whose every job and delivery ended well before ``before``."""
+        with self._database.read() as connection:
+            found = connection.execute(_ended_before(before).limit(limit)).scalars()
+            return [_expired_study(connection, uid) for uid in found.all()]
+
+    def forget_files(self, study_instance_uid: str, now: datetime) -> None:
+        """Note that the files of an expired study are gone; the rows stay."""
+        forgotten = update(studies).where(
+            studies.c.study_instance_uid == study_instance_uid,
+            studies.c.files_forgotten_at.is_(None),
+        )
+        with self._database.write() as transaction:
+            changed = transaction.execute(forgotten.values(files_forgotten_at=now))
+            transaction.execute(
+                update(instances)
+                .where(instances.c.sop_instance_uid.in_(_sops(study_instance_uid)))
+                .where(instances.c.forgotten_at.is_(None))
+                .values(forgotten_at=now)
+            )
+            if changed.rowcount == 1:
+                kind, uid = "study forget files", study_instance_uid
+                transaction.note(Event(now, kind, None, study_instance_uid=uid))
+
+    def lead(self, holder: str, now: datetime, lease_seconds: float) -> bool:
+        """Take or renew the one leader row of the schedulers; False: another leads."""
+        lease = now + timedelta(seconds=lease_seconds)
+        values = {"holder": holder, "lease_expires_at": lease}
+        free = or_(leaders.c.holder == holder, leaders.c.lease_expires_at <= now)
+        with self._database.write() as transaction:
+            if transaction.insert_missing(leaders, {"name": _SCHEDULERS, **values}):
+                return True
+            taken = transaction.execute(
+                update(leaders)
+                .where(leaders.c.name == _SCHEDULERS, free)
+                .values(values)
+            )
+            return taken.rowcount == 1
+
+    def checkpoint(self) -> None:
+        """Let the database tidy its log (SQLite: WAL checkpoint)."""
+        self._database.checkpoint()
+
+    def known_locations(self, locations: Collection[str]) -> frozenset[str]:
+        """Those of ``locations`` that a row still names; the others are orphans."""
+        wanted = sorted(locations)
+        named = union(
+            select(instances.c.location)
+            .where(instances.c.location.in_(wanted))
+            .where(instances.c.forgotten_at.is_(None)),
+            select(results.c.location).where(results.c.location.in_(wanted)),
+        )
+        with self._database.read() as connection:
+            return frozenset(connection.execute(named).scalars())
+
+
+def _give_back(
+    transaction: Transaction, row: Row[Any], now: datetime, max_attempts: int
+) -> None:
+    exhausted = row.attempts >= max_attempts
+    event = "exhaust" if exhausted else "lose lease"
+    state = state_after(JOB_STATES, event)
+    values: dict[str, object] = {"not_before": now}
+    if exhausted:
+        values = {"finished_at": now, "error": _exhausted(row.attempts)}
+    transaction.execute(
+        update(jobs)
+        .where(jobs.c.job_id == row.job_id)
+        .values(state=state, lease_expires_at=None, **values)
+    )
+    owner = (row.job_id, row.study_instance_uid)
+    detail = f"attempt {row.attempts}"
+    transaction.note(job_event(owner, event, state, now, detail))
+
+
+def _exhausted(attempts: int) -> str:
+    return (
+        f"the worker died or hung in each of {attempts} attempts; look at its log, "
+        "then `dicomnode retry`"
+    )
+
+
+def _ended_before(before: datetime) -> Select[Any]:
+    """Studies with files, of which nothing waits, runs, failed or is recent."""
+    study = studies.c.study_instance_uid
+    open_job = exists().where(
+        jobs.c.study_instance_uid == study,
+        jobs.c.state.not_in(_JOB_ENDED_WELL) | (jobs.c.finished_at >= before),
+    )
+    open_delivery = exists().where(
+        jobs.c.study_instance_uid == study,
+        deliveries.c.job_id == jobs.c.job_id,
+        deliveries.c.state.not_in(_DELIVERY_ENDED_WELL)
+        | (deliveries.c.sent_at >= before),
+    )
+    return (
+        select(study)
+        .join(
+            revisions,
+            (revisions.c.study_instance_uid == study)
+            & (revisions.c.revision == studies.c.revision),
+        )
+        .where(studies.c.files_forgotten_at.is_(None))
+        .where(revisions.c.state.in_(_STUDY_ENDED), revisions.c.routed_at < before)
+        .where(~open_job, ~open_delivery)
+        .order_by(study)
+    )
+
+
+def _expired_study(connection: Connection, study_instance_uid: str) -> ExpiredStudy:
+    kept = (
+        select(instances.c.location)
+        .where(instances.c.sop_instance_uid.in_(_sops(study_instance_uid)))
+        .where(instances.c.forgotten_at.is_(None))
+        .order_by(instances.c.sop_instance_uid, instances.c.ordinal)
+    )
+    built = (
+        select(results.c.location)
+        .join(jobs, jobs.c.job_id == results.c.job_id)
+        .where(jobs.c.study_instance_uid == study_instance_uid)
+        .order_by(results.c.result_id)
+    )
+    return ExpiredStudy(
+        study_instance_uid=study_instance_uid,
+        instance_locations=tuple(connection.execute(kept).scalars()),
+        result_locations=tuple(connection.execute(built).scalars()),
+    )
+
+
+def _sops(study_instance_uid: str) -> ScalarSelect[str]:
+    """The SOP Instance UIDs of a study; its conflicts share them."""
+    return (
+        select(instances.c.sop_instance_uid)
+        .where(instances.c.study_instance_uid == study_instance_uid)
+        .scalar_subquery()
+    )
