@@ -1,0 +1,133 @@
+"""Outbox to destination: claim what is due, send, note the answer."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import structlog
+
+from dicomnode.delivery import outgoing, statuses
+from dicomnode.domain.delivery import Delivery, Outgoing, Sent
+from dicomnode.domain.retry import next_attempt_at
+from dicomnode.errors import DeliveryError
+from dicomnode.ports import Clock, InstanceStore, Outbox, Sender
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Delays after each failed attempt, and how long a claim protects a delivery."""
+
+    retry_seconds: Sequence[float]
+    lease_seconds: float = 300.0
+    batch: int = 32
+
+
+class Courier:
+    """Delivers the results of the outbox to one destination."""
+
+    def __init__(
+        self,
+        destination: str,
+        outbox: Outbox,
+        results: InstanceStore,
+        sender: Sender,
+        clock: Clock,
+        policy: RetryPolicy,
+    ) -> None:
+        self.destination = destination
+        self._outbox = outbox
+        self._results = results
+        self._sender = sender
+        self._clock = clock
+        self._policy = policy
+
+    def run_once(self) -> int:
+        """Send what is due over one association; how many deliveries were tried."""
+        due = self._outbox.due(
+            self.destination,
+            self._clock.now(),
+            self._policy.lease_seconds,
+            self._policy.batch,
+        )
+        if due:
+            self._deliver(due)
+        return len(due)
+
+    def _deliver(self, due: Sequence[Delivery]) -> None:
+        with TemporaryDirectory(prefix="dicomnode-") as spool:
+            ready = [
+                (delivery, file)
+                for delivery in due
+                if (file := self._fetch(delivery, Path(spool))) is not None
+            ]
+            if ready:
+                self._send(ready)
+
+    def _fetch(self, delivery: Delivery, spool: Path) -> Outgoing | None:
+        path = spool / f"{delivery.delivery_id}.dcm"
+        try:
+            with (
+                self._results.open(delivery.location) as source,
+                path.open("wb") as copy,
+            ):
+                shutil.copyfileobj(source, copy)
+            return outgoing.read(path)
+        except (OSError, DeliveryError) as error:
+            message = (
+                f"the stored result cannot be read ({error}); restore it, then retry"
+            )
+            self._note_failure(delivery, None, message, permanent=True)
+            return None
+
+    def _send(self, ready: Sequence[tuple[Delivery, Outgoing]]) -> None:
+        try:
+            answers = self._sender.send([file for _, file in ready])
+        except DeliveryError as error:
+            for delivery, _ in ready:
+                self._wait(delivery, str(error))
+            return
+        for (delivery, _), answer in zip(ready, answers, strict=True):
+            self._note(delivery, answer)
+
+    def _note(self, delivery: Delivery, answer: Sent) -> None:
+        if answer.accepted and answer.status is not None:
+            self._outbox.sent(delivery, answer.status, self._clock.now())
+            self._say(delivery, "sent", answer.status)
+            return
+        permanent = not statuses.is_retryable(answer.status)
+        self._note_failure(delivery, answer.status, answer.error, permanent=permanent)
+
+    def _note_failure(
+        self, delivery: Delivery, status: int | None, error: str, *, permanent: bool
+    ) -> None:
+        now = self._clock.now()
+        delays = () if permanent else self._policy.retry_seconds
+        retry_at = next_attempt_at(delivery.attempts + 1, delays, now)
+        self._outbox.postpone(delivery, status, error, retry_at, now)
+        self._say(delivery, "failed" if retry_at is None else "postponed", status)
+
+    def _wait(self, delivery: Delivery, error: str) -> None:
+        # A PACS that is down says nothing about the result: wait as long as it takes.
+        now = self._clock.now()
+        delays = self._policy.retry_seconds
+        attempts = min(delivery.attempts + 1, len(delays))
+        retry_at = next_attempt_at(attempts, delays, now)
+        self._outbox.postpone(delivery, None, error, retry_at, now)
+        self._say(delivery, "waiting", None)
+
+    def _say(self, delivery: Delivery, event: str, status: int | None) -> None:
+        _log.info(
+            f"delivery.{event}",
+            job_id=delivery.job_id,
+            destination=delivery.destination,
+            result_kind=delivery.result_kind,
+            sop_instance_uid=delivery.sop_instance_uid,
+            status=None if status is None else f"0x{status:04X}",
+            attempts=delivery.attempts + 1,
+        )

@@ -1,0 +1,253 @@
+"""The Predictor port over a bundle: the only importer of torch and ``model``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dicomnode.domain.findings import (
+    BundleFacts,
+    BundleInput,
+    Category,
+    Code,
+    Finding,
+    ImageFindings,
+    NotAnalysed,
+    OperatingPoint,
+    Pixels8,
+    Presence,
+)
+from dicomnode.domain.instance import Instance
+from dicomnode.errors import ConfigError, PredictionFailed
+from model import bundle as bundles
+from model import pixels
+
+Display = NDArray[np.float32]
+
+UNDETERMINED = Code("373068000", "SCT", "Undetermined")
+"""CID 240: a choice that the network cannot make is said to be none."""
+
+
+class BundlePredictor:
+    """A bundle, loaded and warm, behind the Predictor port.
+
+    Raises ConfigError when the bundle is missing, tampered with or does not load.
+    """
+
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
+        try:
+            self._bundle = bundles.load(folder, device)
+        except (bundles.BundleError, OSError) as error:
+            raise ConfigError(f"bundle {folder.name}: {error}") from error
+
+    def describe(self) -> BundleFacts:
+        """What a report must say about the bundle."""
+        return facts_of(self._bundle.description)
+
+    def predict(
+        self, images: Sequence[tuple[Instance, BinaryIO]]
+    ) -> Sequence[ImageFindings | NotAnalysed]:
+        """One answer for each image, in order; raises PredictionFailed."""
+        decoded = [_decode(instance, file) for instance, file in images]
+        displays = [one for one in decoded if not isinstance(one, NotAnalysed)]
+        predictions = iter(self._forward(displays))
+        return [
+            one
+            if isinstance(one, NotAnalysed)
+            else self._answer(instance, one, next(predictions))
+            for (instance, _), one in zip(images, decoded, strict=True)
+        ]
+
+    def _forward(self, displays: Sequence[Display]) -> Sequence[bundles.Prediction]:
+        if not displays:
+            return ()
+        try:
+            return self._bundle.predict(displays)
+        except (bundles.BundleError, RuntimeError) as error:
+            message = f"the network failed ({error}); see the worker's log, then retry"
+            raise PredictionFailed(message) from error
+
+    def _answer(
+        self, instance: Instance, display: Display, prediction: bundles.Prediction
+    ) -> ImageFindings | NotAnalysed:
+        if not prediction.in_domain:
+            return NotAnalysed(_outside(prediction), instance.sop_instance_uid)
+        return interpret(self._bundle.description, instance, display, prediction)
+
+
+def choose_device(wanted: str) -> str:
+    """``auto`` is the first GPU that works, else the CPU; raises ConfigError."""
+    available = torch.cuda.is_available()
+    if wanted == "auto":
+        return "cuda" if available else "cpu"
+    if wanted.startswith("cuda") and not available:
+        message = f"worker.device is {wanted}, but torch finds no usable GPU"
+        raise ConfigError(f'{message}; check the driver, or set device = "cpu"')
+    return wanted
+
+
+def limit_threads(threads: int) -> None:
+    """Use at most ``threads`` CPU threads for inference; 0 leaves it to torch."""
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def facts_of(description: bundles.Description) -> BundleFacts:
+    """A bundle's description in the words of the domain."""
+    wanted = description.input
+    return BundleFacts(
+        name=description.name,
+        version=description.version,
+        digest=description.digest,
+        device_uid=description.device_uid,
+        manufacturer=description.manufacturer,
+        intended_use=description.intended_use,
+        algorithm_family=description.algorithm_family,
+        input=BundleInput(
+            modalities=tuple(wanted.modalities),
+            sop_class_uids=tuple(wanted.sop_class_uids),
+            body_parts=tuple(part.upper() for part in wanted.body_parts),
+            min_rows=wanted.min_rows,
+            min_columns=wanted.min_columns,
+            max_images=wanted.max_images,
+        ),
+        labels=tuple(label.name for label in description.labels),
+        parameters=dict(description.parameters),
+    )
+
+
+def interpret(
+    description: bundles.Description,
+    instance: Instance,
+    display: Display,
+    prediction: bundles.Prediction,
+) -> ImageFindings:
+    """Probabilities become statements at the stored operating points."""
+    choices = _choices(description.labels, prediction.probabilities)
+    findings = [
+        _finding(label, instance, prediction)
+        for label in description.labels
+        if label.kind == "finding"
+    ]
+    findings += [
+        finding
+        for check in description.header_checks
+        if (finding := _header_finding(check, choices, instance, prediction))
+    ]
+    return ImageFindings(
+        sop_instance_uid=instance.sop_instance_uid,
+        findings=tuple(findings),
+        categories=tuple(
+            _category(label, instance, prediction) for label in choices.values()
+        ),
+        display=_to_8_bit(display),
+    )
+
+
+def _decode(instance: Instance, file: BinaryIO) -> Display | NotAnalysed:
+    try:
+        return pixels.display_pixels(pixels.read(file))
+    except pixels.UnsupportedPixels as error:
+        return NotAnalysed(str(error), instance.sop_instance_uid)
+
+
+def _outside(prediction: bundles.Prediction) -> str:
+    return (
+        "outside the model's domain (distance "
+        f"{prediction.domain_distance:.1f}, limit {prediction.domain_limit:.1f}); "
+        "the image does not look like what the model was made for"
+    )
+
+
+def _choices(
+    labels: Iterable[bundles.Label], probabilities: Mapping[str, float]
+) -> dict[str, bundles.Label]:
+    """Head -> its most probable label, for the heads that choose one class."""
+    best: dict[str, bundles.Label] = {}
+    for label in labels:
+        if label.kind != "category":
+            continue
+        rival = best.get(label.head)
+        if rival is None or probabilities[label.name] > probabilities[rival.name]:
+            best[label.head] = label
+    return best
+
+
+def _finding(
+    label: bundles.Label, instance: Instance, prediction: bundles.Prediction
+) -> Finding:
+    probability = prediction.probabilities[label.name]
+    point = _point(label)
+    return Finding(
+        label=label.name,
+        code=_code(label.code),
+        presence=point.presence(probability),
+        text=label.text,
+        sop_instance_uid=instance.sop_instance_uid,
+        site=None if label.site is None else _code(label.site),
+        probability=probability,
+        calibrated=label.calibrated,
+        operating_point=point,
+        activation_map=prediction.activation_maps.get(label.name),
+    )
+
+
+def _header_finding(
+    check: bundles.HeaderCheck,
+    choices: Mapping[str, bundles.Label],
+    instance: Instance,
+    prediction: bundles.Prediction,
+) -> Finding | None:
+    header = instance.attributes.get(check.keyword, "")
+    claimed = check.values.get(str(header).strip().upper())
+    seen = choices.get(check.head)
+    if claimed is None or seen is None:
+        return None
+    sure = _point(seen).presence(prediction.probabilities[seen.name])
+    return Finding(
+        label=f"{check.head}-differs-from-header",
+        code=_code(check.code),
+        presence=_mismatch(seen.name == claimed, sure),
+        text=check.text.format(seen=seen.text, header=header),
+        sop_instance_uid=instance.sop_instance_uid,
+        activation_map=prediction.activation_maps.get(seen.name),
+    )
+
+
+def _mismatch(agrees: bool, sure: Presence) -> Presence:
+    if agrees:
+        return Presence.ABSENT
+    return Presence.PRESENT if sure is Presence.PRESENT else Presence.UNDETERMINED
+
+
+def _category(
+    label: bundles.Label, instance: Instance, prediction: bundles.Prediction
+) -> Category:
+    probability = prediction.probabilities[label.name]
+    is_sure = _point(label).presence(probability) is Presence.PRESENT
+    return Category(
+        label=label.name if is_sure else f"{label.head}-undetermined",
+        concept=_code(label.code),
+        value=_code(label.value_code or label.code) if is_sure else UNDETERMINED,
+        sop_instance_uid=instance.sop_instance_uid,
+        probability=probability if is_sure else None,
+        calibrated=label.calibrated,
+    )
+
+
+def _point(label: bundles.Label) -> OperatingPoint:
+    return OperatingPoint(label.operating_point, label.grey_low, label.grey_high)
+
+
+def _code(entry: bundles.CodeEntry) -> Code:
+    return Code(entry.value, entry.scheme, entry.meaning)
+
+
+def _to_8_bit(display: Display) -> Pixels8:
+    scaled: Pixels8 = np.rint(np.clip(display, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return scaled

@@ -1,0 +1,21 @@
+"""Pure DICOM builders: findings in, conformant objects out. No clock, disk, network."""
+
+from dicomnode.domain.ownership import is_own_result
+from dicomnode.results.build import KINDS, build
+from dicomnode.results.codes import LANGUAGES
+from dicomnode.results.context import BuiltResult, NodeFacts, ReportContext
+from dicomnode.results.document import SOP_CLASSES
+from dicomnode.results.encoding import encode, encode_data_set
+
+__all__ = [
+    "KINDS",
+    "LANGUAGES",
+    "SOP_CLASSES",
+    "BuiltResult",
+    "NodeFacts",
+    "ReportContext",
+    "build",
+    "encode",
+    "encode_data_set",
+    "is_own_result",
+]

@@ -1,0 +1,58 @@
+"""What a result is built from, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydicom.dataset import Dataset
+
+from dicomnode.domain.findings import BundleFacts
+from dicomnode.domain.ownership import MANUFACTURER
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """The equipment that a result names as its maker (PS3.3 C.7.5.2, all Type 1)."""
+
+    software_version: str
+    device_serial_number: str
+    manufacturer: str = MANUFACTURER
+    model_name: str = "dicomnode"
+    station_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportContext:
+    """All of a job that is not a finding.
+
+    ``sources`` are headers without pixels: the images the pipeline selected or, when
+    nothing was analysed, representative instances of the study. ``analysed_at`` is
+    aware and fixed for a job, so that a rerun gives the same bytes; its own offset is
+    used where the sources name no time zone. ``instance_number`` is the study revision.
+    """
+
+    sources: Sequence[Dataset]
+    bundle: BundleFacts
+    pipeline: str
+    job_id: str
+    analysed_at: datetime
+    node: NodeFacts
+    profile: str = "comprehensive"
+    language: str = "en"
+    instance_number: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltResult:
+    """A finished object; ``kind`` is ``sr``, ``sr-text`` or ``sc``.
+
+    ``dataset`` is a FileDataset with file meta, ready for ``encode``.
+    """
+
+    kind: str
+    dataset: Dataset
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str

@@ -1,0 +1,119 @@
+"""What all our SR documents have around their content tree (PS3.3 A.35, C.17)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from highdicom.sr import ContainerContentItem
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    BasicTextSRStorage,
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    EnhancedSRStorage,
+)
+
+from dicomnode.results import codes
+from dicomnode.results.charset import text_of
+from dicomnode.results.context import ReportContext
+from dicomnode.results.header import (
+    add_contribution,
+    add_equipment,
+    add_requests,
+    add_series,
+    identity,
+)
+from dicomnode.results.items import clip
+from dicomnode.results.references import Reference, evidence, reference_to
+
+BASIC_TEXT = "basic-text"
+SOP_CLASSES = {
+    "comprehensive": ComprehensiveSRStorage,
+    "comprehensive-3d": Comprehensive3DSRStorage,
+    "enhanced": EnhancedSRStorage,
+    BASIC_TEXT: BasicTextSRStorage,
+}
+_PRIVATE = "99"
+
+
+def document(
+    context: ReportContext,
+    kind: str,
+    root: ContainerContentItem,
+    companions: Iterable[Reference] = (),
+) -> Dataset:
+    """The data set of an SR with the content tree ``root``, not yet sealed.
+
+    ``companions`` are results of the same job that belong to the evidence.
+    """
+    dataset = identity(context.sources)
+    profile = BASIC_TEXT if kind == "sr-text" else context.profile
+    dataset.SOPClassUID = SOP_CLASSES[profile]
+    add_series(dataset, context, kind)
+    add_equipment(dataset, context.node)
+    add_contribution(dataset, context)
+    dataset.ReferencedPerformedProcedureStepSequence = []
+    dataset.PerformedProcedureCodeSequence = []
+    dataset.InstanceNumber = context.instance_number
+    dataset.VerificationFlag = "UNVERIFIED"
+    dataset.PreliminaryFlag = "PRELIMINARY"
+    dataset.CurrentRequestedProcedureEvidenceSequence = evidence(
+        text_of(dataset, "StudyInstanceUID"),
+        [*map(reference_to, context.sources), *companions],
+    )
+    add_requests(dataset, context.sources)
+    _add_content(dataset, root)
+    _add_private_schemes(dataset, context.sources)
+    return dataset
+
+
+def set_completion(dataset: Dataset, missing: str) -> None:
+    """COMPLETE, or PARTIAL with what is ``missing`` (PS3.3 C.17.2)."""
+    dataset.CompletionFlag = "PARTIAL" if missing else "COMPLETE"
+    if missing:
+        dataset.CompletionFlagDescription = clip(missing, 64)
+
+
+def _add_content(dataset: Dataset, root: ContainerContentItem) -> None:
+    for tag in tuple(root.keys()):
+        dataset[tag] = root[tag]
+
+
+def _add_private_schemes(dataset: Dataset, sources: Sequence[Dataset]) -> None:
+    # PS3.3 C.12.1: a private designator means nothing without its identification.
+    used = sorted({one for one in _designators(dataset) if one.startswith(_PRIVATE)})
+    if used:
+        known = _known_schemes(sources)
+        dataset.CodingSchemeIdentificationSequence = [
+            known.get(one) or _scheme(one) for one in used
+        ]
+
+
+def _designators(dataset: Dataset) -> Iterator[str]:
+    for tag in tuple(dataset.keys()):
+        element = dataset.get_item(tag)
+        if element.VR == "SQ":
+            for item in element.value:
+                yield text_of(item, "CodingSchemeDesignator")
+                yield from _designators(item)
+
+
+def _known_schemes(sources: Sequence[Dataset]) -> dict[str, Dataset]:
+    return {
+        text_of(item, "CodingSchemeDesignator"): _scheme(
+            text_of(item, "CodingSchemeDesignator"),
+            text_of(item, "CodingSchemeUID"),
+        )
+        for source in sources
+        for item in source.get("CodingSchemeIdentificationSequence") or ()
+    }
+
+
+def _scheme(designator: str, uid: str = "") -> Dataset:
+    item = Dataset()
+    item.CodingSchemeDesignator = designator
+    if designator == codes.PRIVATE_SCHEME:
+        item.CodingSchemeName = codes.PRIVATE_SCHEME_NAME
+    elif uid:
+        item.CodingSchemeUID = uid
+    return item

@@ -1,0 +1,29 @@
+"""The result for a study that was not analysed: never silence, never a negative."""
+
+from __future__ import annotations
+
+from pydicom.dataset import Dataset
+
+from dicomnode.domain.findings import StudyFindings
+from dicomnode.results import statements
+from dicomnode.results.context import ReportContext
+from dicomnode.results.document import document, set_completion
+from dicomnode.results.text_sr import text_document
+from dicomnode.results.tree import not_analysed_report
+
+_MISSING = "Not analysed; see the conclusion"
+
+
+def structured_refusal(context: ReportContext, findings: StudyFindings) -> Dataset:
+    """TID 1500 without Measurement Groups; the conclusion gives the reason."""
+    dataset = document(context, "sr", not_analysed_report(context, findings))
+    set_completion(dataset, _MISSING)
+    return dataset
+
+
+def text_refusal(context: ReportContext, findings: StudyFindings) -> Dataset:
+    """The same as a Basic Text SR."""
+    conclusion = statements.not_analysed_conclusion(findings, context.bundle)
+    dataset = text_document(context, conclusion, list(statements.exclusions(findings)))
+    set_completion(dataset, _MISSING)
+    return dataset

@@ -1,0 +1,226 @@
+"""The pages of the Secondary Capture: a summary, and one heat map for each positive.
+
+No page carries a name or a number of a patient: the viewer shows them beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dicomnode.domain.findings import (
+    BundleFacts,
+    Finding,
+    Pixels8,
+    Presence,
+    StudyFindings,
+)
+from dicomnode.results import statements
+from dicomnode.results.canvas import (
+    AMBER,
+    BODY,
+    LARGE,
+    MEDIUM,
+    PANEL,
+    QUIET,
+    RULE,
+    SMALL,
+    TEXT,
+    Box,
+    Canvas,
+)
+from dicomnode.results.heatmap import COLD, HEAT, Rgb8
+from dicomnode.results.marks import COLOURS, gauge, legend, pill, show, table
+
+WIDTH, HEIGHT = 1440, 1080
+_BAND = 64
+_VIEW = Box(16, _BAND + 12, 936, HEIGHT - 2 * _BAND - 24)
+_SIDE = Box(976, _BAND + 12, WIDTH - 976 - 24, _VIEW.height)
+_INSET = 272
+_NAMED = 3
+_MOST_HEAT_PAGES = 24
+_MOST_LINES = 5
+_NOT_A_BOUNDARY = (
+    "Colour shows where the network's activation for this label is highest, relative "
+    "within this image. It is neither a segmentation nor a measurement."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A finished page and what it was made from."""
+
+    pixels: Rgb8
+    caption: str
+    sop_instance_uids: tuple[str, ...]
+
+
+def pages(findings: StudyFindings, bundle: BundleFacts) -> tuple[Page, ...]:
+    """The summary first, then a heat map for each positive finding that has one.
+
+    When nothing is positive there is only the summary.
+    """
+    return (summary_page(findings, bundle), *_heat_pages(findings, bundle))
+
+
+def explained(findings: StudyFindings) -> Finding | None:
+    """The finding whose map the summary shows: the most telling that has one."""
+    mapped = [
+        finding
+        for image in findings.images
+        for finding in image.findings
+        if finding.activation_map is not None
+    ]
+    if not mapped:
+        return None
+    return max(mapped, key=_prominence)
+
+
+def _prominence(finding: Finding) -> tuple[bool, float]:
+    return finding.presence is Presence.PRESENT, finding.probability or 0.0
+
+
+def _heat_pages(findings: StudyFindings, bundle: BundleFacts) -> Iterator[Page]:
+    for finding in _mapped_positives(findings)[:_MOST_HEAT_PAGES]:
+        yield heat_page(finding, findings, bundle)
+
+
+def _mapped_positives(findings: StudyFindings) -> list[Finding]:
+    return [one for one in findings.positives if one.activation_map is not None]
+
+
+def heat_page(finding: Finding, findings: StudyFindings, bundle: BundleFacts) -> Page:
+    """One positive finding: the map over the image, its probability beside it."""
+    canvas = _framed("Heat map", bundle)
+    display = _display(findings, finding.sop_instance_uid)
+    show(canvas, _VIEW, display, finding.activation_map, HEAT)
+    top = _headline(canvas, finding)
+    top = gauge(canvas, finding, Box(_SIDE.left, top, _SIDE.width, 60))
+    top = legend(canvas, Box(_SIDE.left, top, _SIDE.width, 40), HEAT)
+    note = Box(_SIDE.left, top + 10, _SIDE.width, 100)
+    top = canvas.paragraph(note, _NOT_A_BOUNDARY, SMALL, QUIET)
+    _plain_inset(canvas, display, top + 14, _place(findings, finding))
+    caption = f"Heat map: {statements.line(finding)}"
+    return Page(canvas.pixels(), caption, (finding.sop_instance_uid,))
+
+
+def summary_page(findings: StudyFindings, bundle: BundleFacts) -> Page:
+    """The image as it is, a table of every label, and one captioned map."""
+    canvas = _framed("Summary", bundle)
+    chosen = explained(findings)
+    uid = chosen.sop_instance_uid if chosen else findings.images[0].sop_instance_uid
+    display = _display(findings, uid)
+    show(canvas, _VIEW, display)
+    top = _verdict(canvas, findings)
+    room = _SIDE.bottom - top - (_INSET + 96 if chosen else 0)
+    table(canvas, findings, Box(_SIDE.left, top, _SIDE.width, room))
+    if chosen is not None:
+        _explained_inset(canvas, display, chosen)
+    caption = f"Summary: {_verdict_words(findings)}"
+    uids = tuple(image.sop_instance_uid for image in findings.images)
+    return Page(canvas.pixels(), caption, uids)
+
+
+def _framed(title: str, bundle: BundleFacts) -> Canvas:
+    canvas = Canvas(WIDTH, HEIGHT)
+    canvas.fill(Box(0, 0, WIDTH, _BAND), PANEL)
+    canvas.fill(Box(0, HEIGHT - _BAND, WIDTH, _BAND), PANEL)
+    mark = "RESEARCH USE ONLY"
+    width = canvas.width_of(mark, MEDIUM) + 36
+    badge = Box(WIDTH - width - 24, 10, width, _BAND - 20)
+    canvas.outline(badge, AMBER, 8)
+    middle = badge.left + width // 2, _BAND // 2
+    canvas.text(middle, mark, MEDIUM, AMBER, "mm")
+    words = f"AI {title}  |  {statements.algorithm(bundle)}"
+    words = canvas.shorten(words, MEDIUM, badge.left - 48)
+    canvas.text((24, _BAND // 2), words, MEDIUM, TEXT, "lm")
+    foot = f"{' '.join(statements.DISCLAIMER)}  {statements.BELOW_IS_NOT_ABSENT}"
+    foot = canvas.shorten(foot, SMALL, WIDTH - 48)
+    canvas.text((24, HEIGHT - _BAND // 2), foot, SMALL, QUIET, "lm")
+    return canvas
+
+
+def _headline(canvas: Canvas, finding: Finding) -> int:
+    name = Box(_SIDE.left, _SIDE.top, _SIDE.width, 92)
+    top = canvas.paragraph(name, statements.name_of(finding), LARGE)
+    top = pill(canvas, (_SIDE.left, top + 8), finding.presence, BODY)
+    if finding.text:
+        words = Box(_SIDE.left, top + 12, _SIDE.width, 80)
+        top = canvas.paragraph(words, finding.text, BODY, TEXT)
+    return top + 14
+
+
+def _plain_inset(canvas: Canvas, display: Pixels8, top: int, place: str) -> None:
+    height = min(_INSET + 40, _SIDE.bottom - top - 26)
+    box = Box(_SIDE.left, _SIDE.bottom - height - 26, _SIDE.width, height)
+    show(canvas, box, display)
+    words = f"Without the map  |  {place}"
+    canvas.text((box.left, box.bottom + 6), words, SMALL, QUIET)
+
+
+def _verdict_words(findings: StudyFindings) -> str:
+    names = [
+        statements.name_of(one)
+        for one in statements.study_level(findings)
+        if one.presence is Presence.PRESENT
+    ]
+    if len(names) > _NAMED:
+        return f"AI suggests {len(names)} findings."
+    return f"AI suggests: {', '.join(names)}" if names else statements.NO_FINDING
+
+
+def _verdict(canvas: Canvas, findings: StudyFindings) -> int:
+    box = Box(_SIDE.left, _SIDE.top, _SIDE.width, 100)
+    top = canvas.paragraph(box, _verdict_words(findings), MEDIUM)
+    lines = [
+        statements.category_line(one) for one in statements.study_categories(findings)
+    ]
+    lines += list(statements.exclusions(findings))
+    total = len(findings.images)
+    if total > 1:
+        lines.append(f"{total} images analysed; one is shown here.")
+    n_without = len(_mapped_positives(findings)) - _MOST_HEAT_PAGES
+    if n_without > 0:
+        lines.append(f"{n_without} less probable findings have no page of their own.")
+    for line in lines[:_MOST_LINES]:
+        box = Box(_SIDE.left, top + 4, _SIDE.width, 66)
+        top = canvas.paragraph(box, line, BODY, QUIET)
+    return top + 16
+
+
+def _explained_inset(canvas: Canvas, display: Pixels8, finding: Finding) -> None:
+    positive = finding.presence is Presence.PRESENT
+    anchors = HEAT if positive else COLD
+    top = _SIDE.bottom - _INSET - 80
+    canvas.fill(Box(_SIDE.left, top - 8, _SIDE.width, 1), RULE)
+    words = f"{statements.name_of(finding)}: "
+    words += statements.presence_word(finding.presence).upper()
+    if finding.probability is not None:
+        words += f", {statements.percent(finding.probability)}"
+    words = canvas.shorten(words, BODY, _SIDE.width)
+    canvas.text((_SIDE.left, top), words, BODY, COLOURS[finding.presence])
+    note = (
+        "Class activation of the most probable finding"
+        if positive
+        else "Where the network looked; this is not a finding"
+    )
+    canvas.text((_SIDE.left, top + 26), note, SMALL, QUIET)
+    box = Box(_SIDE.left, top + 52, _SIDE.width, _INSET - 20)
+    show(canvas, box, display, finding.activation_map, anchors)
+    legend(canvas, Box(_SIDE.left, box.bottom + 8, _SIDE.width, 40), anchors)
+
+
+def _display(findings: StudyFindings, sop_instance_uid: str) -> Pixels8:
+    for image in findings.images:
+        if image.sop_instance_uid == sop_instance_uid and image.display is not None:
+            return image.display
+    # A bundle that gives no display image still gets its table.
+    return np.zeros((512, 512), dtype=np.uint8)
+
+
+def _place(findings: StudyFindings, finding: Finding) -> str:
+    uids = [image.sop_instance_uid for image in findings.images]
+    number = uids.index(finding.sop_instance_uid) + 1
+    return f"image {number} of {len(uids)}"

@@ -1,0 +1,121 @@
+"""Secondary Capture: the one form of a heat map that every viewer shows (PS3.3 A.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+    SecondaryCaptureImageStorage,
+)
+
+from dicomnode.domain.findings import StudyFindings
+from dicomnode.results import codes
+from dicomnode.results.charset import copy_elements, text_of
+from dicomnode.results.context import ReportContext
+from dicomnode.results.header import (
+    RESEARCH_USE_ONLY,
+    add_contribution,
+    add_equipment,
+    add_series,
+    identity,
+)
+from dicomnode.results.items import clip, code_sequence
+from dicomnode.results.page import Page, pages
+from dicomnode.results.references import reference_to, sop_item
+from dicomnode.results.statements import DISCLAIMER
+
+_PAGES_OF_A_REVISION = 100
+_LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless})
+
+
+def secondary_captures(
+    context: ReportContext, findings: StudyFindings
+) -> list[Dataset]:
+    """One data set for each page, not yet sealed."""
+    first = (context.instance_number - 1) * _PAGES_OF_A_REVISION + 1
+    return [
+        _secondary_capture(context, page, number)
+        for number, page in enumerate(pages(findings, context.bundle), first)
+    ]
+
+
+def _secondary_capture(context: ReportContext, page: Page, number: int) -> Dataset:
+    by_uid = {text_of(one, "SOPInstanceUID"): one for one in context.sources}
+    sources = [by_uid[uid] for uid in page.sop_instance_uids]
+    dataset = identity(context.sources)
+    dataset.SOPClassUID = SecondaryCaptureImageStorage
+    add_series(dataset, context, "sc")
+    add_equipment(dataset, context.node)
+    add_contribution(dataset, context)
+    _add_body_part(dataset, context.sources)
+    _add_general_image(dataset, page, sources)
+    _add_lossy_history(dataset, sources)
+    dataset.InstanceNumber = number
+    dataset.ConversionType = "WSD"
+    _add_pixels(dataset, page)
+    return dataset
+
+
+def _add_body_part(dataset: Dataset, sources: Sequence[Dataset]) -> None:
+    # Laterality (0020,0060) is Type 2C: there if the body part may be paired.
+    parts = {text_of(one, "BodyPartExamined") for one in sources}
+    if len(parts) == 1 and parts != {""}:
+        copy_elements(sources[0], dataset, ("BodyPartExamined",))
+    else:
+        dataset.Laterality = ""
+
+
+def _add_general_image(
+    dataset: Dataset, page: Page, sources: Sequence[Dataset]
+) -> None:
+    dataset.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
+    dataset.PatientOrientation = ""
+    dataset.ImageComments = f"{' '.join(DISCLAIMER)} {clip(page.caption, 1024)}"
+    dataset.DerivationDescription = clip(
+        f"{RESEARCH_USE_ONLY}. Page drawn by an AI node from the source images", 1024
+    )
+    dataset.SourceImageSequence = [_source_item(one) for one in sources]
+    # We draw no identity; a source that has it in its pixels still shows it.
+    burned = any(text_of(one, "BurnedInAnnotation") == "YES" for one in sources)
+    dataset.BurnedInAnnotation = "YES" if burned else "NO"
+
+
+def _source_item(source: Dataset) -> Dataset:
+    item = sop_item(reference_to(source))
+    item.PurposeOfReferenceCodeSequence = code_sequence(codes.SOURCE_IMAGE)
+    return item
+
+
+def _add_lossy_history(dataset: Dataset, sources: Sequence[Dataset]) -> None:
+    # Once lossy, always lossy (PS3.3 C.7.6.1.1.5).
+    for source in sources:
+        if text_of(source, "LossyImageCompression") == "01" or _is_lossy(source):
+            dataset.LossyImageCompression = "01"
+            copy_elements(
+                source,
+                dataset,
+                ("LossyImageCompressionRatio", "LossyImageCompressionMethod"),
+            )
+            return
+
+
+def _is_lossy(source: Dataset) -> bool:
+    meta = getattr(source, "file_meta", None) or Dataset()
+    return meta.get("TransferSyntaxUID") in _LOSSY
+
+
+def _add_pixels(dataset: Dataset, page: Page) -> None:
+    rows, columns, samples = page.pixels.shape
+    dataset.SamplesPerPixel = samples
+    dataset.PhotometricInterpretation = "RGB"
+    dataset.PlanarConfiguration = 0
+    dataset.Rows, dataset.Columns = rows, columns
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit = 7
+    dataset.PixelRepresentation = 0
+    # VR OB: 8 bits allocated, native (PS3.5 A.2).
+    dataset.add_new("PixelData", "OB", page.pixels.tobytes())

@@ -1,0 +1,36 @@
+"""The structured report: TID 1500 in a Comprehensive, Comprehensive 3D or Enhanced SR.
+
+The tree is the same in all three; only the SOP Class differs (PS3.3 A.35).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydicom.dataset import Dataset
+
+from dicomnode.domain.findings import StudyFindings
+from dicomnode.results.context import ReportContext
+from dicomnode.results.document import document, set_completion
+from dicomnode.results.references import Reference
+from dicomnode.results.tree import measurement_report
+
+
+def structured_report(
+    context: ReportContext,
+    findings: StudyFindings,
+    companions: Iterable[Reference] = (),
+) -> Dataset:
+    """The report of an analysed study; ``companions`` are its heat maps."""
+    root = measurement_report(context, findings)
+    dataset = document(context, "sr", root, companions)
+    set_completion(dataset, missing_images(findings))
+    return dataset
+
+
+def missing_images(findings: StudyFindings) -> str:
+    """What the report does not cover; empty when it covers every image."""
+    if not findings.excluded:
+        return ""
+    total = len(findings.images) + len(findings.excluded)
+    return f"{len(findings.excluded)} of {total} images not analysed"

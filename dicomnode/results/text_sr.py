@@ -1,0 +1,65 @@
+"""The companion for viewers that show no TID 1500: a Basic Text SR (TID 2000)."""
+
+from __future__ import annotations
+
+import textwrap
+
+from highdicom.sr import ContentItem
+from pydicom.dataset import Dataset
+
+from dicomnode.domain.findings import StudyFindings
+from dicomnode.results import codes, statements
+from dicomnode.results.context import ReportContext
+from dicomnode.results.document import document, set_completion
+from dicomnode.results.items import container, image_item, text_item
+from dicomnode.results.references import is_image, reference_to
+from dicomnode.results.sr import missing_images
+from dicomnode.results.tree import language, observer
+
+_LINE = 110  # OHIF shows a TEXT as <pre> and does not wrap it
+
+
+def text_report(context: ReportContext, findings: StudyFindings) -> Dataset:
+    """The same statements in words, one line for each label."""
+    lines = [statements.line(one) for one in statements.study_level(findings)]
+    lines += [
+        statements.category_line(one) for one in statements.study_categories(findings)
+    ]
+    conclusion = statements.conclusion(findings, context.bundle)
+    dataset = text_document(context, conclusion, lines)
+    set_completion(dataset, missing_images(findings))
+    return dataset
+
+
+def text_document(context: ReportContext, conclusion: str, lines: list[str]) -> Dataset:
+    """A Basic Text SR with a conclusion and lines of findings."""
+    facts = _algorithm_line(context)
+    findings: list[ContentItem] = [
+        text_item(codes.FINDING, wrap(one)) for one in (*lines, facts)
+    ]
+    findings += [
+        image_item(codes.SOURCE_OF_MEASUREMENT, reference_to(one))
+        for one in context.sources
+        if is_image(one)
+    ]
+    children = [
+        language(context),
+        *observer(context.bundle, context.node.manufacturer),
+        container(codes.CONCLUSIONS, [text_item(codes.CONCLUSION, wrap(conclusion))]),
+        container(codes.FINDINGS, findings),
+    ]
+    root = container(codes.DIAGNOSTIC_IMAGING_REPORT, children, None, "2000")
+    return document(context, "sr-text", root)
+
+
+def wrap(text: str) -> str:
+    """``text`` in lines of at most 110 characters, its own line ends kept."""
+    return "\n".join(
+        line for words in text.splitlines() for line in textwrap.wrap(words, _LINE)
+    )
+
+
+def _algorithm_line(context: ReportContext) -> str:
+    use = context.bundle.intended_use
+    words = f"Algorithm: {statements.algorithm(context.bundle)}"
+    return f"{words}. Intended use: {statements.sentence(use)}" if use else f"{words}."

@@ -1,0 +1,177 @@
+"""The content tree of the report: TID 1500 Measurement Report (PS3.16)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from highdicom.sr import ContainerContentItem, ContentItem
+
+from dicomnode.domain.findings import BundleFacts, Finding, StudyFindings
+from dicomnode.results import codes, statements
+from dicomnode.results.charset import charset_of, copy_item, text_of
+from dicomnode.results.context import ReportContext
+from dicomnode.results.image_library import image_library
+from dicomnode.results.items import (
+    HAS_CONCEPT_MOD,
+    HAS_OBS_CONTEXT,
+    clip,
+    code_item,
+    container,
+    copied_code_item,
+    image_item,
+    number_item,
+    text_item,
+    uid_item,
+)
+from dicomnode.results.references import Reference, reference_to
+from dicomnode.results.uids import tracking_uid
+
+_CODE_PARTS = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
+
+
+def measurement_report(
+    context: ReportContext, findings: StudyFindings
+) -> ContainerContentItem:
+    """TID 1500 for an analysed study."""
+    children = opening(context)
+    children += image_library(context.sources)
+    if findings.positives:
+        children.append(_measurements(context, findings))
+    children.append(_evaluations(context.bundle, findings))
+    return container(codes.IMAGING_MEASUREMENT_REPORT, children, None, "1500")
+
+
+def not_analysed_report(
+    context: ReportContext, findings: StudyFindings
+) -> ContainerContentItem:
+    """TID 1500 for a study that was not analysed: no Measurement Groups."""
+    words = statements.not_analysed_conclusion(findings, context.bundle)
+    evaluations: list[ContentItem] = [
+        text_item(codes.CONCLUSION, words),
+        code_item(codes.PROCESSING_SUMMARY, statements.status(findings)),
+    ]
+    children = opening(context)
+    children += image_library(context.sources)
+    children.append(container(codes.QUALITATIVE_EVALUATIONS, evaluations))
+    return container(codes.IMAGING_MEASUREMENT_REPORT, children, None, "1500")
+
+
+def opening(context: ReportContext) -> list[ContentItem]:
+    """Language, observer and procedure: TID 1204, TID 1001, (121058,DCM)."""
+    return [
+        language(context),
+        *observer(context.bundle, context.node.manufacturer),
+        _procedure(context),
+    ]
+
+
+def language(context: ReportContext) -> ContentItem:
+    """TID 1204; the caller has checked that the language is known."""
+    return code_item(codes.LANGUAGE, codes.LANGUAGES[context.language], HAS_CONCEPT_MOD)
+
+
+def observer(bundle: BundleFacts, manufacturer: str) -> list[ContentItem]:
+    """TID 1004 device observer: the bundle, never a person."""
+    items = [
+        code_item(codes.OBSERVER_TYPE, codes.DEVICE, HAS_OBS_CONTEXT),
+        uid_item(codes.DEVICE_OBSERVER_UID, bundle.device_uid),
+    ]
+    items += [
+        text_item(name, value, HAS_OBS_CONTEXT)
+        for name, value in (
+            (codes.DEVICE_OBSERVER_NAME, bundle.name),
+            (codes.DEVICE_OBSERVER_MANUFACTURER, bundle.manufacturer or manufacturer),
+            (codes.DEVICE_OBSERVER_MODEL_NAME, statements.algorithm(bundle)),
+        )
+    ]
+    return items
+
+
+def _procedure(context: ReportContext) -> ContentItem:
+    # IHE AI Results: the imaging procedure that was analysed, not the algorithm.
+    source = context.sources[0]
+    for item in source.get("ProcedureCodeSequence") or ():
+        if all(text_of(item, keyword) for keyword in _CODE_PARTS):
+            copied = copy_item(item, charset_of(source))
+            return copied_code_item(codes.PROCEDURE_REPORTED, copied)
+    return code_item(codes.PROCEDURE_REPORTED, codes.IMAGING_PROCEDURE, HAS_CONCEPT_MOD)
+
+
+def _measurements(
+    context: ReportContext, findings: StudyFindings
+) -> ContainerContentItem:
+    references = {
+        text_of(one, "SOPInstanceUID"): reference_to(one) for one in context.sources
+    }
+    children = _algorithm(context.bundle)
+    children += [
+        text_item(codes.ALGORITHM_PARAMETERS, one, HAS_CONCEPT_MOD)
+        for one in statements.parameters(findings, context.bundle)
+    ]
+    children.append(
+        code_item(
+            codes.ALGORITHM_FAMILY, codes.ARTIFICIAL_INTELLIGENCE, HAS_CONCEPT_MOD
+        )
+    )
+    children += [
+        _group(finding, context.bundle, references) for finding in findings.positives
+    ]
+    return container(codes.IMAGING_MEASUREMENTS, children)
+
+
+def _algorithm(bundle: BundleFacts) -> list[ContentItem]:
+    return [
+        text_item(codes.ALGORITHM_NAME, bundle.name, HAS_CONCEPT_MOD),
+        text_item(codes.ALGORITHM_VERSION, bundle.version, HAS_CONCEPT_MOD),
+    ]
+
+
+def _group(
+    finding: Finding, bundle: BundleFacts, references: Mapping[str, Reference]
+) -> ContainerContentItem:
+    uid = tracking_uid(finding.sop_instance_uid, bundle.digest, finding.label)
+    children: list[ContentItem] = [
+        text_item(codes.TRACKING_IDENTIFIER, clip(finding.label, 64), HAS_OBS_CONTEXT),
+        uid_item(codes.TRACKING_UNIQUE_IDENTIFIER, uid),
+        code_item(codes.FINDING, finding.code),
+    ]
+    if finding.site is not None:
+        children.append(code_item(codes.FINDING_SITE, finding.site, HAS_CONCEPT_MOD))
+    children += _algorithm(bundle)
+    children += _certainty(finding)
+    reference = references[finding.sop_instance_uid]
+    children.append(image_item(codes.SOURCE_OF_MEASUREMENT, reference))
+    return container(codes.MEASUREMENT_GROUP, children)
+
+
+def _certainty(finding: Finding) -> list[ContentItem]:
+    if finding.probability is None:
+        return []
+    value = round(100.0 * float(finding.probability), 1)
+    names = [codes.CERTAINTY_OF_FINDING]
+    if finding.calibrated:
+        # An uncalibrated output is not a probability and must not be called one.
+        names.append(codes.PROBABILITY)
+    return [number_item(name, value, codes.PERCENT) for name in names]
+
+
+def _evaluations(bundle: BundleFacts, findings: StudyFindings) -> ContainerContentItem:
+    children: list[ContentItem] = [
+        text_item(codes.CONCLUSION, statements.conclusion(findings, bundle)),
+        code_item(codes.PROCESSING_SUMMARY, statements.status(findings)),
+    ]
+    # Never (121071,DCM,"Finding") for a negative: viewers drop the qualifier.
+    children += [
+        code_item(finding.code, codes.PRESENCE[finding.presence])
+        for finding in statements.study_level(findings)
+    ]
+    children += [
+        code_item(category.concept, category.value)
+        for category in statements.study_categories(findings)
+    ]
+    if not findings.positives:
+        # Without Imaging Measurements the operating points would go unsaid.
+        used = "; ".join(statements.parameters(findings, bundle))
+        words = f"Algorithm {statements.algorithm(bundle)}: {used}"
+        children.append(text_item(codes.COMMENT, words))
+    return container(codes.QUALITATIVE_EVALUATIONS, children)

@@ -1,0 +1,198 @@
+"""One job: select, decode, predict, build, keep. Sees only ports and builders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from dicomnode.domain.delivery import NewResult
+from dicomnode.domain.findings import ImageFindings, NotAnalysed, StudyFindings
+from dicomnode.domain.instance import Instance, InstanceKey
+from dicomnode.domain.job import Job, Outcome
+from dicomnode.domain.rules import Rule
+from dicomnode.ports import InstanceStore, Predictor
+from dicomnode.results import (
+    BuiltResult,
+    NodeFacts,
+    ReportContext,
+    build,
+    encode_data_set,
+)
+from dicomnode.worker.selection import Selection, select
+
+NOTHING_TO_ANALYSE = "the study holds no image that the pipeline wants"
+REPRESENTATIVES = 16
+"""Headers read for a not-analysed report: enough to reference, quick to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationProfile:
+    """A destination and the SR profile it understands."""
+
+    name: str
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSpec:
+    """What the configuration says of a pipeline; ``shadow`` results are never sent."""
+
+    rule: Rule
+    result_kinds: tuple[str, ...]
+    destinations: tuple[DestinationProfile, ...]
+    shadow: bool = False
+    language: str = "en"
+
+    @property
+    def name(self) -> str:
+        """The pipeline's name."""
+        return self.rule.pipeline
+
+    def profiles(self) -> dict[str, tuple[str, ...]]:
+        """SR profile -> destinations that get it (none in shadow mode)."""
+        if self.shadow or not self.destinations:
+            return {"comprehensive": ()}
+        return {
+            one.profile: tuple(
+                other.name
+                for other in self.destinations
+                if other.profile == one.profile
+            )
+            for one in self.destinations
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What a finished job leaves: results are durable in the results store."""
+
+    outcome: Outcome
+    reason: str
+    results: tuple[NewResult, ...]
+
+
+class Pipeline:
+    """A warm predictor with all it takes to turn a job into results."""
+
+    def __init__(
+        self,
+        spec: PipelineSpec,
+        predictor: Predictor,
+        instances: InstanceStore,
+        results: InstanceStore,
+        node: NodeFacts,
+    ) -> None:
+        self.spec = spec
+        self.bundle = predictor.describe()
+        self._predictor = predictor
+        self._instances = instances
+        self._results = results
+        self._node = node
+
+    def analyse(self, job: Job, instances: Sequence[Instance]) -> Analysis:
+        """Run the job and keep its results; raises PipelineError, ResultError."""
+        selection = select(instances, self.spec.rule, self.bundle.input)
+        findings = self._findings(selection)
+        sources = self._headers(_sources(selection, findings, instances))
+        results = tuple(self._keep_results(job, sources, findings))
+        outcome = Outcome.NOT_ANALYSED if findings.reason else Outcome.ANALYSED
+        return Analysis(outcome, findings.reason, results)
+
+    def _findings(self, selection: Selection) -> StudyFindings:
+        answers = self._predict(selection.images)
+        images = tuple(one for one in answers if isinstance(one, ImageFindings))
+        failed = tuple(one for one in answers if isinstance(one, NotAnalysed))
+        excluded = (*selection.excluded, *failed)
+        return StudyFindings(images, excluded, "" if images else _reason(excluded))
+
+    def _predict(
+        self, images: Sequence[Instance]
+    ) -> Sequence[ImageFindings | NotAnalysed]:
+        if not images:
+            return ()
+        with ExitStack() as opened:
+            files = [
+                (one, opened.enter_context(self._instances.open(one.location)))
+                for one in images
+            ]
+            return self._predictor.predict(files)
+
+    def _headers(self, instances: Iterable[Instance]) -> list[Dataset]:
+        headers: list[Dataset] = []
+        for one in instances:
+            with self._instances.open(one.location) as file:
+                headers.append(dcmread(file, stop_before_pixels=True, force=True))
+        return headers
+
+    def _keep_results(
+        self, job: Job, sources: Sequence[Dataset], findings: StudyFindings
+    ) -> Iterable[NewResult]:
+        kept: dict[str, NewResult] = {}
+        for profile, destinations in self.spec.profiles().items():
+            for built in self._build(job, sources, findings, profile):
+                # Companions are the same object under every profile: keep it once.
+                before = kept.get(built.sop_instance_uid)
+                also = before.destinations if before else ()
+                kept[built.sop_instance_uid] = self._keep(built, (*also, *destinations))
+        return kept.values()
+
+    def _build(
+        self,
+        job: Job,
+        sources: Sequence[Dataset],
+        findings: StudyFindings,
+        profile: str,
+    ) -> Sequence[BuiltResult]:
+        context = ReportContext(
+            sources=sources,
+            bundle=self.bundle,
+            pipeline=self.spec.name,
+            job_id=job.job_id,
+            # Fixed for the job, so that a rerun after a crash gives the same bytes.
+            analysed_at=job.scheduled_at,
+            node=self._node,
+            profile=profile,
+            language=self.spec.language,
+            instance_number=job.revision,
+        )
+        return build(context, findings, self.spec.result_kinds)
+
+    def _keep(self, built: BuiltResult, destinations: tuple[str, ...]) -> NewResult:
+        key = InstanceKey(
+            study_instance_uid=str(built.dataset.StudyInstanceUID),
+            series_instance_uid=built.series_instance_uid,
+            sop_instance_uid=built.sop_instance_uid,
+            sop_class_uid=built.sop_class_uid,
+            transfer_syntax_uid=str(ExplicitVRLittleEndian),
+        )
+        stored = self._results.put(key, [encode_data_set(built.dataset)])
+        return NewResult(
+            kind=built.kind,
+            sop_class_uid=built.sop_class_uid,
+            sop_instance_uid=built.sop_instance_uid,
+            series_instance_uid=built.series_instance_uid,
+            location=stored.location,
+            sha256=stored.sha256,
+            destinations=destinations,
+        )
+
+
+def _sources(
+    selection: Selection, findings: StudyFindings, instances: Sequence[Instance]
+) -> Sequence[Instance]:
+    if findings.images:
+        analysed = {image.sop_instance_uid for image in findings.images}
+        return [one for one in selection.images if one.sop_instance_uid in analysed]
+    named = {one.sop_instance_uid for one in findings.excluded}
+    wanted = [one for one in instances if one.sop_instance_uid in named]
+    return (wanted or list(instances))[:REPRESENTATIVES]
+
+
+def _reason(excluded: Sequence[NotAnalysed]) -> str:
+    reasons = dict.fromkeys(one.reason for one in excluded)
+    return "; ".join(reasons) or NOTHING_TO_ANALYSE

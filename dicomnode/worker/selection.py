@@ -1,0 +1,96 @@
+"""Which images of a study a pipeline analyses, and why not the others. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dicomnode.domain.findings import BundleInput, NotAnalysed
+from dicomnode.domain.instance import Instance
+from dicomnode.domain.ownership import is_own_result
+from dicomnode.domain.rules import Rule, selects
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """``images`` go to the predictor; ``excluded`` are wanted but not fit, with why."""
+
+    images: tuple[Instance, ...]
+    excluded: tuple[NotAnalysed, ...]
+
+
+def select(
+    instances: Iterable[Instance], rule: Rule, accepted: BundleInput
+) -> Selection:
+    """The instances ``rule`` wants, parted by what the bundle accepts, in order."""
+    wanted = sorted(
+        (
+            one
+            for one in instances
+            if not is_own_result(one.attributes) and selects(rule, one)
+        ),
+        key=_order,
+    )
+    reasons = [(one, why_not(one, accepted)) for one in wanted]
+    images = [one for one, reason in reasons if not reason]
+    excluded = [
+        NotAnalysed(reason, one.sop_instance_uid) for one, reason in reasons if reason
+    ]
+    surplus = images[accepted.max_images :]
+    excluded += [
+        NotAnalysed(_surplus(accepted), one.sop_instance_uid) for one in surplus
+    ]
+    return Selection(tuple(images[: accepted.max_images]), tuple(excluded))
+
+
+def why_not(instance: Instance, accepted: BundleInput) -> str:
+    """Why the bundle does not accept ``instance``; empty if it does."""
+    modality = _text(instance, "Modality")
+    body_part = _text(instance, "BodyPartExamined").upper()
+    if accepted.modalities and modality not in accepted.modalities:
+        return f"modality {modality or 'missing'} is not one the model was made for"
+    if (
+        accepted.sop_class_uids
+        and instance.sop_class_uid not in accepted.sop_class_uids
+    ):
+        return f"SOP class {instance.sop_class_uid} is not one the model was made for"
+    if accepted.body_parts and body_part and body_part not in accepted.body_parts:
+        return f"body part {body_part} is not one the model was made for"
+    if _number(instance, "NumberOfFrames", 1) > 1:
+        return "a multi-frame object is not one the model was made for"
+    return _why_not_size(instance, accepted)
+
+
+def _why_not_size(instance: Instance, accepted: BundleInput) -> str:
+    rows, columns = _number(instance, "Rows", 0), _number(instance, "Columns", 0)
+    if rows < accepted.min_rows or columns < accepted.min_columns:
+        return (
+            f"{rows} x {columns} pixels are fewer than the model needs "
+            f"({accepted.min_rows} x {accepted.min_columns})"
+        )
+    return ""
+
+
+def _surplus(accepted: BundleInput) -> str:
+    return f"the model takes at most {accepted.max_images} images of a study"
+
+
+def _order(instance: Instance) -> tuple[int, str, int, str]:
+    return (
+        _number(instance, "SeriesNumber", 0),
+        instance.series_instance_uid,
+        _number(instance, "InstanceNumber", 0),
+        instance.sop_instance_uid,
+    )
+
+
+def _text(instance: Instance, keyword: str) -> str:
+    value = instance.attributes.get(keyword, "")
+    return value if isinstance(value, str) else next(iter(value), "")
+
+
+def _number(instance: Instance, keyword: str, default: int) -> int:
+    try:
+        return int(_text(instance, keyword))
+    except ValueError:
+        return default
