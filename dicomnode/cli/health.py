@@ -1,0 +1,129 @@
+"""Is the node well? Pure: from what the views say to problems with their remedies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from dicomnode.cli.moments import age, moment
+
+UNTOUCHED_SECONDS = 60.0
+"""A complete study waits for the router no longer than this while the keeper runs."""
+
+Row = Mapping[str, Any]
+Counts = Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The file system of the store; above ``limit_percent`` C-STORE is refused."""
+
+    path: str
+    total_bytes: int
+    used_percent: float
+    limit_percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What `status` shows: counts by state, waiting rows, workers, refusals, disk.
+
+    ``waiting`` are rows of v1_worklist that are not done, the oldest first; ``failed``
+    the newest failed ones; ``late`` deliveries that were tried and wait;
+    ``lease_seconds`` is how long a silent worker is believed.
+    """
+
+    now: datetime
+    counts: Counts
+    waiting: Sequence[Row] = ()
+    failed: Sequence[Row] = ()
+    workers: Sequence[Row] = ()
+    refused: Sequence[Row] = ()
+    late: Sequence[Row] = ()
+    disk: Disk | None = None
+    lease_seconds: float = 0.0
+
+    def live(self, worker: Row) -> bool:
+        """Whether a worker has been heard of within its lease."""
+        silence = self.now - moment(worker["heartbeat_at"])
+        return silence <= timedelta(seconds=self.lease_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong, and what to do about it."""
+
+    what: str
+    remedy: str
+    examples: Sequence[str] = field(default=())
+
+
+def problems(snapshot: Snapshot) -> list[Problem]:
+    """Everything that makes the node unhealthy; empty when it is well."""
+    return [
+        *_failed_jobs(snapshot),
+        *_failed_deliveries(snapshot.counts.get("delivery", {})),
+        *_nobody_works(snapshot),
+        *_nobody_keeps(snapshot),
+        *_full(snapshot.disk),
+    ]
+
+
+def _failed_jobs(snapshot: Snapshot) -> Iterator[Problem]:
+    number = snapshot.counts.get("job", {}).get("FAILED", 0)
+    if number:
+        reasons = [f"{row['job_id']}: {row['error']}" for row in snapshot.failed]
+        remedy = "see `dicomnode show JOB`, then `dicomnode retry JOB` or --all-failed"
+        yield Problem(f"{number} failed job(s)", remedy, reasons)
+
+
+def _failed_deliveries(counts: Mapping[str, int]) -> Iterator[Problem]:
+    number = counts.get("FAILED", 0) + counts.get("REJECTED", 0)
+    if number:
+        remedy = "see `dicomnode echo DEST`, then `dicomnode retry --all-failed`"
+        yield Problem(f"{number} result(s) not delivered", remedy)
+
+
+def _nobody_works(snapshot: Snapshot) -> Iterator[Problem]:
+    jobs = snapshot.counts.get("job", {})
+    waiting = jobs.get("SCHEDULED", 0) + jobs.get("IN_PROGRESS", 0)
+    if waiting and not any(map(snapshot.live, snapshot.workers)):
+        remedy = "start one with `dicomnode run` or `dicomnode work`, and read its log"
+        yield Problem(f"{waiting} job(s) wait and no worker is alive", remedy)
+
+
+def _nobody_keeps(snapshot: Snapshot) -> Iterator[Problem]:
+    limit = snapshot.now - timedelta(seconds=UNTOUCHED_SECONDS)
+    late = [
+        row
+        for row in snapshot.waiting
+        if row["study_state"] == "COMPLETE"
+        and row["completed_at"]
+        and moment(row["completed_at"]) < limit
+    ]
+    if late:
+        remedy = "start the keeper with `dicomnode run` or `dicomnode keep`"
+        since = age(late[0]["completed_at"], snapshot.now)
+        yield Problem(f"{len(late)} complete studies not routed for {since}", remedy)
+
+
+def _full(disk: Disk | None) -> Iterator[Problem]:
+    if disk is not None and disk.used_percent >= disk.limit_percent:
+        yield Problem(
+            f"the disk of {disk.path} is {disk.used_percent:.0f} % full and studies "
+            "are refused (0xA700)",
+            "free space there, or lower retention.keep_days",
+        )
+
+
+def remedy_of(row: Row) -> str:
+    """What to do about one row of v1_worklist; empty when nothing is wrong."""
+    if row["job_state"] == "FAILED":
+        return f"`dicomnode retry {row['job_id']}` when the cause is gone"
+    if row["job_state"] == "CANCELED":
+        return f"`dicomnode retry {row['job_id']}` if it is wanted after all"
+    if row["study_state"] == "NOT_ROUTED":
+        return "no [[pipeline]] matches; correct its match if one should"
+    return ""

@@ -1,0 +1,257 @@
+"""The commands that read the worklist: tail, list, show."""
+
+# ruff: noqa: PLC0415 - SQLAlchemy only where it is needed
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dicomnode.cli import feed, printing
+from dicomnode.cli.command import AsJson, Given, command
+from dicomnode.cli.embedded import EmbeddedViews
+from dicomnode.cli.health import remedy_of
+from dicomnode.cli.moments import since as parsed_since
+from dicomnode.domain.delivery import DeliveryState
+from dicomnode.domain.job import JobState
+from dicomnode.domain.study import StudyState
+from dicomnode.errors import UnknownStudy
+from dicomnode.views import Views
+
+if TYPE_CHECKING:
+    from dicomnode.config import Config
+
+POLL_SECONDS = 0.5
+_EVENT_COLUMNS = ("at", "study_instance_uid", "kind", "state", "detail")
+_LIST_COLUMNS = (
+    "received_at",
+    "calling_ae_title",
+    "modality",
+    "n_instances",
+    "study_state",
+    "pipeline",
+    "job_state",
+    "outcome",
+    "reason",
+    "study_instance_uid",
+    "job_id",
+)
+_DELIVERY_COLUMNS = (
+    "destination",
+    "result_kind",
+    "state",
+    "attempts",
+    "next_attempt_at",
+    "error",
+    "sop_instance_uid",
+)
+
+Record = dict[str, Any]
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return parsed_since(text, datetime.now(UTC))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _state(text: str) -> str:
+    word = text.strip().upper().replace("-", "_")
+    known = [str(one) for one in (*StudyState, *JobState, *DeliveryState)]
+    if word not in known:
+        near = get_close_matches(word, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+        message = f"no state {text!r}; {hint}"
+        raise typer.BadParameter(message)
+    return word
+
+
+Since = Annotated[
+    datetime | None,
+    typer.Option(
+        "--since",
+        metavar="TIME",
+        parser=_moment,
+        help="10m, 1h, 2d, today, or an ISO 8601 time.",
+    ),
+]
+State = Annotated[
+    str | None,
+    typer.Option("--state", metavar="STATE", parser=_state, help="Only this state."),
+]
+Ae = Annotated[
+    str | None, typer.Option("--ae", metavar="AE", help="Only this calling AE title.")
+]
+Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on as it grows.")]
+Number = Annotated[int, typer.Option("-n", min=0, help="How many of the last.")]
+Limit = Annotated[int, typer.Option("-n", min=1, help="At most so many.")]
+JobOrStudy = Annotated[
+    str, typer.Argument(metavar="JOB", help="A job id, or a Study Instance UID.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register tail, list and show."""
+    command(app, "tail")(tail)
+    command(app, "list")(list_)
+    command(app, "show")(show)
+
+
+@contextmanager
+def opened_views(config: Config) -> Iterator[Views]:
+    """The read-only views; raises WorklistError when there is no database."""
+    with closing(_open(config.worklist_url)) as views:
+        yield views
+
+
+def _open(url: str) -> Views:
+    scheme, _, path = url.partition(":///")
+    if scheme.startswith("sqlite"):
+        return EmbeddedViews(Path(path.partition("?")[0]))
+    from dicomnode.worklist import open_views
+
+    return open_views(url)
+
+
+def tail(  # noqa: PLR0913 - a command has as many parameters as options
+    given: Given,
+    *,
+    follow: Follow = False,
+    number: Number = 20,
+    since: Since = None,
+    state: State = None,
+    ae: Ae = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the last changes of the worklist, with -f the next ones too."""
+    with opened_views(given.load()) as views:
+        wanted = _filter(views, state, ae)
+        seq = views.last_seq()
+        if since is None:
+            shown: Iterable[Record] = feed.last(views, number, wanted)
+        else:
+            shown = feed.since(views, since, wanted)
+        for event in shown:
+            seq = max(seq, event["seq"])
+            _print_event(event, as_json=as_json)
+        # Ctrl-C is how following is meant to end.
+        with suppress(KeyboardInterrupt):
+            for event in feed.follow(views, seq, wanted, _pause) if follow else ():
+                _print_event(event, as_json=as_json)
+
+
+def _pause() -> None:
+    time.sleep(POLL_SECONDS)
+
+
+def _filter(views: Views, state: str | None, ae: str | None) -> feed.Wanted:
+    senders: dict[str, str] = {}
+
+    def ae_of(study: str) -> str:
+        if study not in senders:
+            rows = views.worklist()
+            senders.update(
+                {row["study_instance_uid"]: row["calling_ae_title"] for row in rows}
+            )
+        return senders.setdefault(study, "")
+
+    def wanted(event: Record) -> bool:
+        if state is not None and event["state"] != state:
+            return False
+        study = event["study_instance_uid"]
+        return ae is None or (study is not None and ae_of(study) == ae)
+
+    return wanted
+
+
+def _print_event(event: Record, *, as_json: bool) -> None:
+    if as_json:
+        printing.as_json(event)
+        return
+    at = printing.to_seconds(event["at"])
+    study, kind, state, detail = (
+        printing.text_of(event[column]) for column in _EVENT_COLUMNS[1:]
+    )
+    typer.echo(f"{at}  {kind:<20} {state:<12} {study}  {detail}".rstrip())
+
+
+def list_(
+    given: Given,
+    since: Since = None,
+    state: State = None,
+    ae: Ae = None,
+    limit: Limit = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List studies and their jobs, the newest first."""
+    with opened_views(given.load()) as views:
+        rows = views.worklist(since, state, ae, limit)
+    if as_json:
+        for row in rows:
+            printing.as_json(row)
+        return
+    shown = [
+        {
+            **row,
+            "received_at": printing.to_seconds(row["received_at"]),
+            "reason": row["error"] or row["reason"],
+        }
+        for row in rows
+    ]
+    printing.rows("worklist", _LIST_COLUMNS, shown)
+
+
+def show(given: Given, job: JobOrStudy, as_json: AsJson = False) -> None:
+    """Show all about a job or a study: where it stands, why, and what to do."""
+    with opened_views(given.load()) as views:
+        rows = views.job(job) or _of_study(views, job)
+        if not rows:
+            message = f"no job or study {job}; `dicomnode list` shows them"
+            raise UnknownStudy(message)
+        study = rows[0]["study_instance_uid"]
+        sent = [one for row in rows for one in _deliveries(views, row)]
+        events = [
+            one for one in feed.after(views, 0) if one["study_instance_uid"] == study
+        ]
+    if as_json:
+        for name, records in (("job", rows), ("delivery", sent), ("event", events)):
+            for record in records:
+                printing.as_json({"record": name, **record})
+        return
+    for row in rows:
+        _print_row(row)
+    if sent:
+        printing.rows("deliveries", _DELIVERY_COLUMNS, sent)
+    for event in events:
+        _print_event(event, as_json=False)
+
+
+def _of_study(views: Views, study_instance_uid: str) -> list[Record]:
+    return [
+        row
+        for row in views.worklist()
+        if row["study_instance_uid"] == study_instance_uid
+    ]
+
+
+def _deliveries(views: Views, row: Record) -> list[Record]:
+    return views.deliveries(row["job_id"]) if row["job_id"] else []
+
+
+def _print_row(row: Record) -> None:
+    for name, value in row.items():
+        text = printing.text_of(value)
+        if text:
+            typer.echo(f"{name:<20} {text}")
+    remedy = remedy_of(row)
+    if remedy:
+        typer.echo(f"{'remedy':<20} {remedy}")
+    typer.echo()

@@ -1,0 +1,57 @@
+"""The commands that run a role of the node until they are asked to stop."""
+
+# ruff: noqa: PLC0415 - a role imports what no other command needs
+
+from __future__ import annotations
+
+import os
+
+import typer
+
+from dicomnode.cli.command import ExitCode, Given, command
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register run, receive, work, keep and deliver."""
+    command(app, "run")(run)
+    command(app, "receive")(receive)
+    command(app, "work")(work)
+    command(app, "keep")(keep)
+    command(app, "deliver")(deliver)
+
+
+def run(given: Given) -> ExitCode:
+    """Run every role, supervised, until SIGTERM or Ctrl-C."""
+    from dicomnode.processes import run as role
+
+    # The roles read the configuration themselves; they inherit what --set gave.
+    os.environ.update(given.environment())
+    return ExitCode(role.main(given.load()))
+
+
+def receive(given: Given) -> ExitCode:
+    """Receive studies by C-STORE, keep them and record them."""
+    from dicomnode.processes import receive as role
+
+    return ExitCode(role.main(given.load()))
+
+
+def work(given: Given) -> ExitCode:
+    """Analyse the jobs of the worklist with the bundles of the pipelines."""
+    from dicomnode.processes import work as role
+
+    return ExitCode(role.main(given.load()))
+
+
+def keep(given: Given) -> ExitCode:
+    """Complete and route studies, give back lost jobs, apply the retention."""
+    from dicomnode.processes import keep as role
+
+    return ExitCode(role.main(given.load()))
+
+
+def deliver(given: Given) -> ExitCode:
+    """Send results to their destinations."""
+    from dicomnode.processes import deliver as role
+
+    return ExitCode(role.main(given.load()))

@@ -1,0 +1,156 @@
+"""The command `status`: one screen that says whether the node is well."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from dicomnode.cli import printing
+from dicomnode.cli.command import AsJson, ExitCode, Given, command
+from dicomnode.cli.health import Disk, Problem, Snapshot, problems
+from dicomnode.cli.moments import age
+from dicomnode.cli.reading import opened_views
+from dicomnode.errors import WorklistError
+from dicomnode.views import Views
+
+if TYPE_CHECKING:
+    from dicomnode.config import Config
+
+RESEARCH_USE = "Research use only. Not a medical device."
+_WAITING = ("RECEIVING", "COMPLETE", "SCHEDULED", "IN_PROGRESS")
+_EXAMPLES = 5
+_GIGABYTE = 1e9
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register status."""
+    command(app, "status")(status)
+
+
+def status(given: Given, as_json: AsJson = False) -> ExitCode:
+    """Say whether the node is well, and what to do if not; 3 if it is not."""
+    config = given.load()
+    try:
+        with opened_views(config) as views:
+            snapshot = _snapshot(views, config)
+    except WorklistError as error:
+        _print_unreadable(str(error), as_json=as_json)
+        return ExitCode.UNHEALTHY
+    found = problems(snapshot)
+    if as_json:
+        printing.as_json(_record(snapshot, found))
+    else:
+        _print(snapshot, found)
+    return ExitCode.UNHEALTHY if found else ExitCode.OK
+
+
+def _snapshot(views: Views, config: Config) -> Snapshot:
+    waiting = [row for state in _WAITING for row in views.worklist(state=state)]
+    return Snapshot(
+        now=datetime.now(UTC),
+        counts=views.counts(),
+        waiting=sorted(waiting, key=lambda row: str(row["received_at"])),
+        failed=views.worklist(state="FAILED", limit=_EXAMPLES),
+        workers=views.workers(),
+        refused=views.associations(limit=_EXAMPLES, refused_only=True),
+        late=[row for row in views.deliveries(state="PENDING") if row["attempts"]],
+        disk=_disk(config),
+        lease_seconds=config.worker.lease_seconds,
+    )
+
+
+def _disk(config: Config) -> Disk | None:
+    folder = config.store.url or str(config.node.data_dir)
+    if "://" in folder or not Path(folder).is_dir():
+        return None
+    usage = shutil.disk_usage(folder)
+    used = 100.0 * (1 - usage.free / usage.total)
+    return Disk(folder, usage.total, used, config.store.watermark_percent)
+
+
+def _record(snapshot: Snapshot, found: list[Problem]) -> dict[str, Any]:
+    oldest = snapshot.waiting[0] if snapshot.waiting else None
+    return {
+        "healthy": not found,
+        "at": printing.text_of(snapshot.now),
+        "problems": [asdict(problem) for problem in found],
+        "counts": snapshot.counts,
+        "oldest_waiting": oldest,
+        "workers": [{**row, "live": snapshot.live(row)} for row in snapshot.workers],
+        "late_deliveries": list(snapshot.late),
+        "refused_associations": list(snapshot.refused),
+        "disk": asdict(snapshot.disk) if snapshot.disk else None,
+        "notice": RESEARCH_USE,
+    }
+
+
+def _print_unreadable(message: str, *, as_json: bool) -> None:
+    if as_json:
+        what, _, remedy = message.rpartition("; ")
+        problem = asdict(Problem(what, remedy))
+        printing.as_json({"healthy": False, "problems": [problem]})
+    else:
+        typer.echo(f"unhealthy: {message}")
+
+
+def _print(snapshot: Snapshot, found: list[Problem]) -> None:
+    typer.echo(f"{'unhealthy' if found else 'healthy'}    {RESEARCH_USE}")
+    for problem in found:
+        typer.echo(f"! {problem.what}; {problem.remedy}")
+        for example in problem.examples:
+            typer.echo(f"    {printing.text_of(example)}")
+    for name, counts in snapshot.counts.items():
+        states = "  ".join(f"{state} {number}" for state, number in counts.items())
+        typer.echo(f"{name:<10} {states}")
+    _print_waiting(snapshot)
+    _print_late(snapshot)
+    _print_workers(snapshot)
+    _print_disk(snapshot.disk)
+    for row in snapshot.refused:
+        at = age(row["at"], snapshot.now)
+        who = f"{row['calling_ae_title']} from {row['address']}"
+        why = printing.text_of(f"{row['reason']}; {row['remedy']}")
+        typer.echo(f"{'refused':<10} {who}, {at} ago: {why}")
+
+
+def _print_waiting(snapshot: Snapshot) -> None:
+    if snapshot.waiting:
+        oldest = snapshot.waiting[0]
+        state = oldest["job_state"] or oldest["study_state"]
+        since = age(oldest["received_at"], snapshot.now)
+        uid = oldest["study_instance_uid"]
+        typer.echo(f"{'oldest':<10} {uid} {state}, received {since} ago")
+
+
+def _print_late(snapshot: Snapshot) -> None:
+    late = sorted(snapshot.late, key=lambda row: str(row["destination"]))
+    for destination, rows in groupby(late, key=lambda row: str(row["destination"])):
+        known = list(rows)
+        soonest = min(known, key=lambda row: str(row["next_attempt_at"]))
+        why = printing.text_of(soonest["error"])
+        typer.echo(
+            f"{'late':<10} {len(known)} result(s) wait for {destination}, "
+            f"next try {soonest['next_attempt_at']}: {why}"
+        )
+
+
+def _print_workers(snapshot: Snapshot) -> None:
+    for row in snapshot.workers:
+        heard = f"heard of {age(row['heartbeat_at'], snapshot.now)} ago"
+        state = row["state"] if snapshot.live(row) else "GONE"
+        typer.echo(
+            f"{'worker':<10} {row['worker_id']} {row['device']} {state}, {heard}"
+        )
+
+
+def _print_disk(disk: Disk | None) -> None:
+    if disk is not None:
+        size = f"{disk.total_bytes / _GIGABYTE:.0f} GB"
+        limit = f"studies are refused from {disk.limit_percent:g} %"
+        typer.echo(f"{'disk':<10} {disk.used_percent:.0f} % of {size} used, {limit}")

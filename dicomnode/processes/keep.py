@@ -1,0 +1,69 @@
+"""The keeper: APScheduler drives assembler, router, leases, retention."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+from dicomnode.assembler import Assembler
+from dicomnode.config import Config
+from dicomnode.domain.completion import CompletionPolicy
+from dicomnode.housekeeping.chores import Chores
+from dicomnode.housekeeping.schedule import Chore, Schedule
+from dicomnode.processes import wiring
+from dicomnode.processes.clock import SystemClock
+from dicomnode.processes.role import role
+from dicomnode.router import Router
+from dicomnode.worklist import Worklist
+
+LEADER_LEASE_SECONDS = 10
+REAP_SECONDS = 5
+MINUTE, HOUR = 60, 3600
+
+
+def main(config: Config) -> int:
+    """Keep until asked to stop."""
+    with role("keep", config) as stop, wiring.opened_worklist(config) as worklist:
+        holder = f"{socket.gethostname()}-{os.getpid()}"
+        clock = SystemClock()
+        schedule = Schedule(
+            _chores(config, worklist),
+            lambda: worklist.upkeep.lead(holder, clock.now(), LEADER_LEASE_SECONDS),
+        )
+        schedule.start()
+        stop.wait()
+        schedule.stop()
+    return 0
+
+
+def _chores(config: Config, worklist: Worklist) -> Iterator[Chore]:
+    clock = SystemClock()
+    assembler = Assembler(worklist.studies, _policy(config), clock)
+    router = Router(worklist.studies, wiring.rules(config), clock)
+    chores = Chores(
+        worklist.upkeep,
+        wiring.open_store(config),
+        wiring.open_results_store(config),
+        clock,
+        keep_days=config.retention.keep_days,
+        max_attempts=config.worker.max_attempts,
+    )
+
+    def assemble_and_route() -> int:
+        # In one tick: what is complete need not wait for the next tick to be routed.
+        return assembler.run_once() + router.run_once()
+
+    yield Chore("assemble and route", config.keep.interval_seconds, assemble_and_route)
+    yield Chore("reap leases", REAP_SECONDS, chores.reap_leases)
+    yield Chore("retain", HOUR, chores.retain)
+    yield Chore("sweep", HOUR, chores.sweep)
+    yield Chore("tidy database", 5 * MINUTE, chores.tidy_database)
+
+
+def _policy(config: Config) -> CompletionPolicy:
+    return CompletionPolicy(
+        quiet_seconds=config.study.quiet_seconds,
+        expected_n_series=config.study.expected_n_series,
+        expected_n_instances=config.study.expected_n_instances,
+    )

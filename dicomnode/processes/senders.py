@@ -1,0 +1,24 @@
+"""Destinations to Senders; apart from wiring because it loads pynetdicom."""
+
+from __future__ import annotations
+
+from dicomnode.config import Config, Destination
+from dicomnode.delivery.storage_scu import Peer, StorageScu
+from dicomnode.processes.clock import SystemClock
+
+
+def open_sender(destination: Destination, config: Config) -> StorageScu:
+    """The C-STORE SCU for a configured destination."""
+    peer = Peer(
+        ae_title=destination.ae_title,
+        host=destination.host,
+        port=destination.port,
+        calling_ae_title=config.node.ae_title,
+        timeout_seconds=timeout_seconds(destination, config),
+    )
+    return StorageScu(peer, SystemClock())
+
+
+def timeout_seconds(destination: Destination, config: Config) -> float:
+    """How long to wait for this destination."""
+    return destination.timeout_seconds or config.delivery.timeout_seconds

@@ -1,0 +1,94 @@
+"""How children are kept alive: pure decisions and one small class around Popen."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+FIRST_DELAY_SECONDS = 0.5
+LONGEST_DELAY_SECONDS = 30.0
+STEADY_SECONDS = 60.0
+"""A child that lived this long has recovered: its next failure counts as the first."""
+
+
+def restart_delay_seconds(failures: int) -> float:
+    """Seconds to wait before the restart that follows the ``failures``-th failure."""
+    return float(min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** (failures - 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a role is started with."""
+
+    role: str
+    argv: Sequence[str]
+    environ: dict[str, str]
+
+
+class Child:
+    """One role's process: started, watched, restarted with growing delay."""
+
+    def __init__(self, command: Command, monotonic: Callable[[], float]) -> None:
+        self.command = command
+        self._monotonic = monotonic
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._restart_at = 0.0
+        self._failures = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return None if self._process is None else self._process.pid
+
+    def watch(self) -> None:
+        """Start the process, or start it again when its delay is over."""
+        if self._process is not None and self._process.poll() is not None:
+            self._note_exit(self._process.returncode)
+        if self._process is None and self._monotonic() >= self._restart_at:
+            self._start()
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end, SIGKILL after ``seconds``."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(max(0.0, seconds))
+        except subprocess.TimeoutExpired:
+            _log.error("supervisor.killed", role=self.command.role)
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def _start(self) -> None:
+        self._started_at = self._monotonic()
+        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and role
+            self.command.argv, env=self.command.environ
+        )
+        _log.info(
+            "supervisor.started", role=self.command.role, child_pid=self._process.pid
+        )
+
+    def _note_exit(self, returncode: int) -> None:
+        lived = self._monotonic() - self._started_at
+        self._failures = 1 if lived >= STEADY_SECONDS else self._failures + 1
+        delay = restart_delay_seconds(self._failures)
+        self._restart_at = self._monotonic() + delay
+        self._process = None
+        _log.error(
+            "supervisor.role_ended",
+            role=self.command.role,
+            returncode=returncode,
+            failures=self._failures,
+            restart_in_seconds=delay,
+        )

@@ -1,0 +1,80 @@
+"""Configuration to concrete classes, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+from dicomnode.config import Config, Pipeline
+from dicomnode.domain.rules import Condition, Rule
+from dicomnode.errors import ConfigError
+from dicomnode.ports import InstanceStore
+from dicomnode.store import LocalStore
+from dicomnode.worklist import Worklist, open_worklist, upgrade
+
+SHIPPED_BUNDLES = Path(__file__).resolve().parents[2] / "model" / "bundles"
+RESULTS_WATERMARK_PERCENT = 99.0
+"""Results are small and of patients already analysed: they may use the last room."""
+
+
+def worklist_url(config: Config) -> str:
+    """The database's URL, the embedded SQLite by default."""
+    return config.worklist_url
+
+
+def prepare(config: Config) -> None:
+    """Make the data folder; create or migrate the embedded database."""
+    config.node.data_dir.mkdir(parents=True, exist_ok=True)
+    url = worklist_url(config)
+    if url.startswith("sqlite"):
+        upgrade(url)
+
+
+@contextmanager
+def opened_worklist(config: Config) -> Iterator[Worklist]:
+    """The worklist, created or migrated first if it is the embedded one."""
+    prepare(config)
+    worklist = open_worklist(worklist_url(config))
+    try:
+        yield worklist
+    finally:
+        worklist.close()
+
+
+def open_store(config: Config) -> InstanceStore:
+    """The store of received instances."""
+    url = config.store.url
+    if "://" in url:
+        message = f"store.url {url}: this version keeps instances on a local path only"
+        raise ConfigError(f"{message}; give a path, or leave it empty")
+    root = Path(url) if url else config.node.data_dir / "instances"
+    return LocalStore(root, config.store.watermark_percent)
+
+
+def open_results_store(config: Config) -> InstanceStore:
+    """The store of built results: the exact bytes are kept and re-sent."""
+    return LocalStore(config.node.data_dir / "results", RESULTS_WATERMARK_PERCENT)
+
+
+def rules(config: Config) -> list[Rule]:
+    """The routing rules, in the order of the file."""
+    return [rule_of(one) for one in config.pipeline]
+
+
+def rule_of(one: Pipeline) -> Rule:
+    """What a pipeline wants, as a rule."""
+    # The configuration has checked the shape of every condition.
+    conditions = cast(Mapping[str, Condition], one.match)
+    return Rule(one.name, conditions, one.priority)
+
+
+def bundle_folder(config: Config, name: str) -> Path:
+    """Where a bundle lies: installed by the site, or shipped; raises ConfigError."""
+    candidates = (config.node.data_dir / "bundles" / name, SHIPPED_BUNDLES / name)
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    message = f"no bundle {name} in {candidates[0].parent} or {SHIPPED_BUNDLES}"
+    raise ConfigError(f"{message}; correct pipeline.bundle or install it")

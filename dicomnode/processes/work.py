@@ -1,0 +1,112 @@
+"""The worker process: warm bundles, one loop."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from threading import Event
+from uuid import uuid4
+
+import structlog
+
+from dicomnode.config import Config
+from dicomnode.config import Pipeline as PipelineConfig
+from dicomnode.domain.ownership import MANUFACTURER
+from dicomnode.errors import ConfigError
+from dicomnode.predictor import BundlePredictor, choose_device, limit_threads
+from dicomnode.processes import wiring
+from dicomnode.processes.clock import SystemClock
+from dicomnode.processes.role import role
+from dicomnode.results import NodeFacts
+from dicomnode.version import MODEL_NAME, VERSION
+from dicomnode.worker.loop import LoopPolicy, WorkerFacts, WorkerLoop
+from dicomnode.worker.pipeline import DestinationProfile, Pipeline, PipelineSpec
+
+_log = structlog.get_logger(__name__)
+
+
+def main(config: Config) -> int:
+    """Work until asked to stop; 1 when not one pipeline can be served."""
+    with role("work", config) as stop:
+        return _serve(config, stop)
+
+
+def _serve(config: Config, stop: Event) -> int:
+    limit_threads(config.worker.threads)
+    device = choose_device(config.worker.device)
+    pipelines = dict(_pipelines(config, device))
+    if config.pipeline and not pipelines:
+        _log.error("worker.no_pipeline", remedy="see the bundle errors above")
+        return 1
+    with wiring.opened_worklist(config) as worklist:
+        loop = WorkerLoop(
+            _facts(device), pipelines, worklist.jobs, SystemClock(), _policy(config)
+        )
+        _log.info("worker.ready", device=device, pipelines=sorted(pipelines))
+        loop.run(stop)
+    return 0
+
+
+def _pipelines(config: Config, device: str) -> Iterator[tuple[str, Pipeline]]:
+    predictors: dict[str, BundlePredictor] = {}
+    for one in config.pipeline:
+        try:
+            if one.bundle not in predictors:
+                folder = wiring.bundle_folder(config, one.bundle)
+                predictors[one.bundle] = BundlePredictor(folder, device)
+        except ConfigError as error:
+            # The other pipelines go on; this one's jobs wait, visibly.
+            _log.error("worker.bundle_refused", pipeline=one.name, error=str(error))
+            continue
+        yield one.name, _pipeline(config, one, predictors[one.bundle])
+
+
+def _pipeline(
+    config: Config, one: PipelineConfig, predictor: BundlePredictor
+) -> Pipeline:
+    return Pipeline(
+        _spec(config, one),
+        predictor,
+        wiring.open_store(config),
+        wiring.open_results_store(config),
+        _node_facts(config),
+    )
+
+
+def _spec(config: Config, one: PipelineConfig) -> PipelineSpec:
+    profiles = {other.name: other.profile for other in config.destination}
+    return PipelineSpec(
+        rule=wiring.rule_of(one),
+        result_kinds=one.results,
+        destinations=tuple(
+            DestinationProfile(name, profiles[name]) for name in one.destinations
+        ),
+        shadow=one.mode == "shadow",
+    )
+
+
+def _node_facts(config: Config) -> NodeFacts:
+    return NodeFacts(
+        manufacturer=MANUFACTURER,
+        model_name=MODEL_NAME,
+        software_version=VERSION,
+        device_serial_number=config.node.ae_title,
+        station_name=config.node.ae_title,
+    )
+
+
+def _facts(device: str) -> WorkerFacts:
+    host = socket.gethostname()
+    worker_id = f"{host}-{os.getpid()}-{uuid4().hex[:8]}"
+    return WorkerFacts(worker_id=worker_id, host=host, device=device)
+
+
+def _policy(config: Config) -> LoopPolicy:
+    worker = config.worker
+    return LoopPolicy(
+        lease_seconds=worker.lease_seconds,
+        heartbeat_seconds=worker.heartbeat_seconds,
+        poll_seconds=worker.poll_seconds,
+        retry_seconds=worker.retry_seconds,
+    )
