@@ -1,0 +1,20 @@
+"""Prints docs/states.md from the tables: `make docs`."""
+
+from __future__ import annotations
+
+from dicomnode.domain.delivery import DELIVERY_STATES
+from dicomnode.domain.job import JOB_STATES
+from dicomnode.domain.study import STUDY_STATES
+
+HEAD = """# States
+
+Printed from the tables in `dicomnode/domain/` by `make docs`; a test compares them.
+Each arrow names its event and who causes it.
+"""
+
+if __name__ == "__main__":
+    print(HEAD)
+    for machine in (STUDY_STATES, JOB_STATES, DELIVERY_STATES):
+        print(
+            f"## {machine.name.capitalize()}\n\n```mermaid\n{machine.mermaid()}\n```\n"
+        )

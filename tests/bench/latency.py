@@ -1,0 +1,91 @@
+"""From a complete study to its report in the PACS, one radiograph at a time, warm."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydicom.uid import ExplicitVRLittleEndian
+
+from dicomnode.demo.minipacs import MiniPacs
+from dicomnode.demo.orthanc import Modality, Orthanc, executable
+from dicomnode.demo.phantoms import Exposure, Order, digital_radiograph, encoded
+from model.phantom import chest
+from tests.integration.rig import Node, storescu
+
+ROWS, COLUMNS = 2048, 1792
+ROLES = ("run", "receive", "keep", "work", "deliver")
+LEGS = {
+    "complete -> claimed": ("completed_at", "started_at"),
+    "claimed -> results durable": ("started_at", "finished_at"),
+    "results durable -> SR in the PACS": ("finished_at", "sent_at"),
+    "complete -> SR in the PACS": ("completed_at", "sent_at"),
+}
+
+
+def measure(repeat: int) -> dict[str, object]:
+    """Median and worst of each leg in milliseconds, and the memory of each role."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with a_pacs(folder) as pacs:
+            node = Node(folder / "node", pacs.port)
+            with node.running():
+                rows = [one_study(node, folder, number) for number in range(repeat + 1)]
+                found = {"PACS": type(pacs).__name__, "image": f"{ROWS} x {COLUMNS}"}
+                # The first one warms the file cache and the allocator.
+                return found | legs(rows[1:]) | memory(node)
+
+
+def a_pacs(folder: Path) -> AbstractContextManager[MiniPacs | Orthanc]:
+    if executable() is None:
+        return MiniPacs(folder / "pacs", "ORTHANC")
+    return Orthanc(folder / "pacs", {"node": Modality("DICOMNODE", 1)})
+
+
+def one_study(node: Node, folder: Path, number: int) -> dict[str, str]:
+    order = Order(number, "PHANTOM^BENCH", "O", datetime.now(UTC))
+    exposure = Exposure(chest(number, view="PA", rows=ROWS, columns=COLUMNS))
+    path = folder / f"{number}.dcm"
+    path.write_bytes(
+        encoded(digital_radiograph(order, exposure), ExplicitVRLittleEndian)
+    )
+    storescu(node.port, [path])
+    [row] = node.settle([str(order.uid())])
+    [sent_at] = [
+        delivery["sent_at"]
+        for delivery in node.views.deliveries(row["job_id"])
+        if delivery["result_kind"] == "sr"
+    ]
+    return row | {"sent_at": sent_at}
+
+
+def legs(rows: Iterable[dict[str, str]]) -> dict[str, str]:
+    known = list(rows)
+    return {
+        name: spread([milliseconds(row[start], row[end]) for row in known])
+        for name, (start, end) in LEGS.items()
+    }
+
+
+def milliseconds(start: str, end: str) -> float:
+    elapsed = datetime.fromisoformat(end) - datetime.fromisoformat(start)
+    return elapsed.total_seconds() * 1000
+
+
+def spread(values: list[float]) -> str:
+    return f"median {statistics.median(values):.0f} ms, worst {max(values):.0f} ms"
+
+
+def memory(node: Node) -> dict[str, str]:
+    """Resident memory by role, of which shared between processes is counted once."""
+    found = {}
+    for pid, words in node.processes():
+        role = next((one for one in ROLES if one in words), "other")
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        [pss] = [line.split()[1] for line in rollup.splitlines() if line[:4] == "Pss:"]
+        found[f"memory {role}"] = f"{int(pss) / 1024:.0f} MB"
+    return found

@@ -1,0 +1,98 @@
+"""In-memory adapters of the ports, held to the same contract tests as the real ones."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterable
+from datetime import datetime
+from hashlib import sha256
+from typing import BinaryIO
+
+from dicomnode.domain.association import Association, Refusal
+from dicomnode.domain.instance import (
+    Disposition,
+    InstanceKey,
+    ReceivedInstance,
+    StoredInstance,
+)
+from dicomnode.errors import WorklistError
+from dicomnode.ports import Buffer, Usage
+from dicomnode.store import file_meta, layout
+
+
+class MemoryStore:
+    """An InstanceStore without a disk."""
+
+    def __init__(self, total_bytes: int = 1 << 30) -> None:
+        self.files: dict[str, bytes] = {}
+        self._total_bytes = total_bytes
+        self._lock = threading.Lock()
+
+    def put(self, key: InstanceKey, chunks: Iterable[Buffer]) -> StoredInstance:
+        layout.check(key)
+        data_set = b"".join(bytes(chunk) for chunk in chunks)
+        content = sha256(data_set).hexdigest()
+        name, _ = layout.names(key.sop_instance_uid, content)
+        location = f"{layout.folder(key.study_instance_uid)}/{name}"
+        with self._lock:
+            self.files.setdefault(location, file_meta.encode(key) + data_set)
+        return StoredInstance(location, len(data_set), content)
+
+    def open(self, location: str) -> BinaryIO:
+        if location not in self.files:
+            raise FileNotFoundError(location)
+        return io.BytesIO(self.files[location])
+
+    def delete(self, location: str) -> None:
+        if not layout.is_location(location):
+            raise FileNotFoundError(location)
+        with self._lock:
+            self.files.pop(location, None)
+
+    def usage(self) -> Usage:
+        used = sum(map(len, self.files.values()))
+        return Usage(self._total_bytes, self._total_bytes - used)
+
+    def locations(self) -> Iterable[str]:
+        return list(self.files)
+
+    def sweep(self, older_than: datetime) -> int:
+        return 0
+
+
+class MemoryIntake:
+    """An Intake in memory; ``failing`` makes it raise WorklistError."""
+
+    def __init__(self) -> None:
+        self.instances: list[ReceivedInstance] = []
+        self.associations: list[Association] = []
+        self.refusals: list[Refusal] = []
+        self.failing = False
+        self._contents: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def record(self, instance: ReceivedInstance) -> Disposition:
+        self._fail_if_asked()
+        with self._lock:
+            known = self._contents.setdefault(
+                instance.key.sop_instance_uid, instance.stored.sha256
+            )
+            if known != instance.stored.sha256:
+                return Disposition.CONFLICT
+            if any(one.key == instance.key for one in self.instances):
+                return Disposition.DUPLICATE
+            self.instances.append(instance)
+            return Disposition.NEW
+
+    def record_association(self, association: Association) -> None:
+        self._fail_if_asked()
+        self.associations.append(association)
+
+    def record_refusal(self, refusal: Refusal) -> None:
+        self._fail_if_asked()
+        self.refusals.append(refusal)
+
+    def _fail_if_asked(self) -> None:
+        if self.failing:
+            raise WorklistError("the database is locked; end the program that holds it")

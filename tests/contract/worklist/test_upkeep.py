@@ -1,0 +1,245 @@
+"""Upkeep: lost leases, retention, leadership."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from dicomnode.domain.job import Outcome
+from dicomnode.worklist import Worklist
+from tests.contract.worklist.making import (
+    NOON,
+    STUDY,
+    after,
+    claimed,
+    current,
+    delivered,
+    finished,
+    kinds,
+    new_job,
+    new_result,
+    received,
+    row,
+    scheduled,
+    some_uid,
+)
+
+
+def test_a_lost_lease_gives_the_job_back(worklist: Worklist) -> None:
+    claimed(worklist)
+    assert worklist.upkeep.reap(after(59), 3) == 0
+    assert worklist.upkeep.reap(after(60), 3) == 1
+    assert worklist.upkeep.reap(after(60), 3) == 0
+    assert row(worklist)["job_state"] == "SCHEDULED"
+    assert kinds(worklist)[-1] == "job lose lease"
+    (again,) = worklist.jobs.claim("w2", ["cxr"], after(61), 60)
+    assert again.attempts == 2
+
+
+def test_too_many_lost_leases_fail_the_job(worklist: Worklist) -> None:
+    claimed(worklist)
+    assert worklist.upkeep.reap(after(60), 1) == 1
+    found = row(worklist)
+    assert found["job_state"] == "FAILED"
+    assert "dicomnode retry" in str(found["error"])
+    assert kinds(worklist)[-1] == "job exhaust"
+
+
+def waiting_job(worklist: Worklist) -> None:
+    scheduled(worklist)
+
+
+def running_job(worklist: Worklist) -> None:
+    claimed(worklist)
+
+
+def failed_job(worklist: Worklist) -> None:
+    worklist.jobs.fail(claimed(worklist), "broken", None, NOON)
+
+
+def one_job_of_two_waits(worklist: Worklist) -> None:
+    scheduled(worklist, "one", "two")
+    (job,) = worklist.jobs.claim("w1", ["one"], NOON, 60)
+    worklist.jobs.finish(job, Outcome.ANALYSED, "", [], NOON)
+
+
+def waiting_delivery(worklist: Worklist) -> None:
+    finished(worklist, new_result(1, "PACS"))
+
+
+def one_delivery_of_two_waits(worklist: Worklist) -> None:
+    finished(worklist, new_result(1, "PACS", "ARCHIVE"))
+    delivered(worklist, "PACS")
+
+
+def failed_delivery(worklist: Worklist) -> None:
+    finished(worklist, new_result(1, "PACS"))
+    (delivery,) = worklist.outbox.due("PACS", NOON, 60, 1)
+    worklist.outbox.postpone(delivery, 0xC000, "refused", None, NOON)
+
+
+def rejected_delivery(worklist: Worklist) -> None:
+    finished(worklist, new_result(1, "PACS"))
+    (delivery,) = delivered(worklist)
+    worklist.outbox.rejected("PACS", delivery.sop_instance_uid, "lost", NOON)
+
+
+def receiving(worklist: Worklist) -> None:
+    worklist.intake.record(received())
+
+
+def complete(worklist: Worklist) -> None:
+    receiving(worklist)
+    worklist.studies.complete(current(worklist), NOON)
+
+
+def receiving_again(worklist: Worklist) -> None:
+    finished(worklist)
+    worklist.intake.record(received(2))
+
+
+def failed_in_an_older_revision(worklist: Worklist) -> None:
+    failed_job(worklist)
+    worklist.intake.record(received(2))
+    worklist.studies.complete(current(worklist), NOON)
+    worklist.studies.route(current(worklist), [], "nothing fits", NOON)
+
+
+def recent_job(worklist: Worklist) -> None:
+    worklist.jobs.finish(claimed(worklist), Outcome.ANALYSED, "", [], after(500))
+
+
+def recent_delivery(worklist: Worklist) -> None:
+    finished(worklist, new_result(1, "PACS"))
+    delivered(worklist, at=after(500))
+
+
+@pytest.mark.parametrize(
+    "stuck",
+    [
+        waiting_job,
+        running_job,
+        failed_job,
+        one_job_of_two_waits,
+        waiting_delivery,
+        one_delivery_of_two_waits,
+        failed_delivery,
+        rejected_delivery,
+        receiving,
+        complete,
+        receiving_again,
+        failed_in_an_older_revision,
+        recent_job,
+        recent_delivery,
+    ],
+)
+def test_never_expired(worklist: Worklist, stuck: Callable[[Worklist], None]) -> None:
+    stuck(worklist)
+    assert worklist.upkeep.expired(after(500), 10) == []
+
+
+def not_routed(worklist: Worklist) -> None:
+    complete(worklist)
+    worklist.studies.route(current(worklist), [], "nothing fits", NOON)
+
+
+def shadow_mode(worklist: Worklist) -> None:
+    finished(worklist, new_result(1))
+
+
+def all_sent(worklist: Worklist) -> None:
+    finished(worklist, new_result(1, "PACS"))
+    delivered(worklist)
+
+
+def committed(worklist: Worklist) -> None:
+    all_sent(worklist)
+    uid = new_result(1).sop_instance_uid
+    assert worklist.outbox.committed("PACS", uid, NOON) == 1
+
+
+def canceled(worklist: Worklist) -> None:
+    (job,) = scheduled(worklist)
+    worklist.desk.cancel_job(job.job_id, NOON)
+
+
+@pytest.mark.parametrize(
+    "ended", [not_routed, shadow_mode, all_sent, committed, canceled]
+)
+def test_expired(worklist: Worklist, ended: Callable[[Worklist], None]) -> None:
+    ended(worklist)
+    assert worklist.upkeep.expired(NOON, 10) == []
+    (expired,) = worklist.upkeep.expired(after(1), 10)
+    assert expired.study_instance_uid == STUDY
+    assert expired.instance_locations == (received().stored.location,)
+
+
+def test_an_expired_study_names_all_its_files(worklist: Worklist) -> None:
+    finished(worklist, new_result(1), new_result(2))
+    worklist.intake.record(received(content="other"))
+    (expired,) = worklist.upkeep.expired(after(1), 10)
+    assert expired.instance_locations == (
+        received().stored.location,
+        received(content="other").stored.location,
+    )
+    assert expired.result_locations == tuple(
+        new_result(number).location for number in (1, 2)
+    )
+
+
+def test_forgotten_files_are_not_expired_again(worklist: Worklist) -> None:
+    finished(worklist, new_result(1))
+    worklist.upkeep.forget_files(STUDY, after(9))
+    worklist.upkeep.forget_files(STUDY, after(9))
+    assert worklist.upkeep.expired(after(99), 10) == []
+    assert row(worklist)["job_state"] == "COMPLETED"
+    assert kinds(worklist).count("study forget files") == 1
+
+
+def test_a_late_instance_of_a_forgotten_study_is_analysed_alone(
+    worklist: Worklist,
+) -> None:
+    finished(worklist)
+    worklist.upkeep.forget_files(STUDY, after(9))
+    worklist.intake.record(received(2, at=after(20)))
+    assert [one.sop_instance_uid[-1] for one in worklist.studies.instances(STUDY)] == [
+        "2"
+    ]
+    worklist.studies.complete(current(worklist), after(30))
+    worklist.studies.route(current(worklist), [new_job(revision=2)], "", after(30))
+    (job,) = worklist.jobs.claim("w1", ["cxr"], after(30), 60)
+    worklist.jobs.finish(job, Outcome.ANALYSED, "", [], after(31))
+    (expired,) = worklist.upkeep.expired(after(99), 10)
+    assert expired.instance_locations == (received(2).stored.location,)
+
+
+def test_expired_in_portions(worklist: Worklist) -> None:
+    for _ in range(3):
+        finished(worklist, study=some_uid())
+    assert len(worklist.upkeep.expired(after(1), 2)) == 2
+
+
+def test_known_locations(worklist: Worklist) -> None:
+    finished(worklist, new_result(1))
+    mine = received().stored.location
+    asked = [mine, new_result(1).location, "an/orphan"]
+    assert worklist.upkeep.known_locations(asked) == set(asked[:2])
+    assert worklist.upkeep.known_locations([]) == set()
+
+
+def test_one_leader(worklist: Worklist) -> None:
+    lead = worklist.upkeep.lead
+    assert lead("a", NOON, 60)
+    assert not lead("b", after(59), 60)
+    assert lead("a", after(59), 60)
+    assert not lead("b", after(118), 60)
+    assert lead("b", after(119), 60)
+    assert not lead("a", after(120), 60)
+
+
+def test_a_checkpoint_changes_no_row(worklist: Worklist) -> None:
+    finished(worklist, new_result(1, "PACS"))
+    before = worklist.views.worklist()
+    worklist.upkeep.checkpoint()
+    assert worklist.views.worklist() == before

@@ -1,0 +1,92 @@
+"""When is the node unhealthy, and does each problem come with its remedy?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dicomnode.cli.health import Disk, Snapshot, problems, remedy_of
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+WELL = Snapshot(
+    now=NOW,
+    counts={"job": {"COMPLETED": 3}, "delivery": {"SENT": 3, "PENDING": 1}},
+    disk=Disk("/var", 100, 50.0, 90.0),
+    lease_seconds=60,
+)
+
+
+def ago(seconds: float) -> str:
+    return (NOW - timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+
+
+def told(snapshot: Snapshot) -> str:
+    return "\n".join(f"{one.what}; {one.remedy}" for one in problems(snapshot))
+
+
+def test_a_node_with_nothing_wrong_is_well() -> None:
+    assert problems(WELL) == []
+
+
+def test_failed_jobs() -> None:
+    failed = [{"job_id": "j1", "error": "no pixels"}]
+    snapshot = replace(WELL, counts={"job": {"FAILED": 2}}, failed=failed)
+    (problem,) = problems(snapshot)
+    assert problem.what == "2 failed job(s)"
+    assert "dicomnode retry" in problem.remedy
+    assert problem.examples == ["j1: no pixels"]
+
+
+@pytest.mark.parametrize("state", ["FAILED", "REJECTED"])
+def test_dead_letters(state: str) -> None:
+    snapshot = replace(WELL, counts={"delivery": {state: 1}})
+    assert "1 result(s) not delivered" in told(snapshot)
+    assert "--all-failed" in told(snapshot)
+
+
+@pytest.mark.parametrize("state", ["SCHEDULED", "IN_PROGRESS"])
+def test_jobs_wait_and_nobody_works(state: str) -> None:
+    waiting = replace(WELL, counts={"job": {state: 4}})
+    assert "4 job(s) wait and no worker is alive" in told(waiting)
+    gone = replace(waiting, workers=[{"heartbeat_at": ago(61)}])
+    assert "no worker is alive" in told(gone)
+    alive = replace(waiting, workers=[{"heartbeat_at": ago(59)}])
+    assert problems(alive) == []
+
+
+def test_no_worker_is_no_problem_while_nothing_waits() -> None:
+    assert problems(replace(WELL, workers=[])) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "state", "unhealthy"),
+    [(61, "COMPLETE", True), (59, "COMPLETE", False), (900, "ROUTED", False)],
+)
+def test_nobody_routes(seconds: float, state: str, unhealthy: bool) -> None:
+    row = {"study_state": state, "completed_at": ago(seconds)}
+    snapshot = replace(WELL, waiting=[row])
+    assert ("dicomnode keep" in told(snapshot)) is unhealthy
+
+
+def test_a_full_disk() -> None:
+    snapshot = replace(WELL, disk=Disk("/var", 100, 90.0, 90.0))
+    assert "0xA700" in told(snapshot)
+    assert "retention.keep_days" in told(snapshot)
+
+
+@pytest.mark.parametrize(
+    ("row", "remedy"),
+    [
+        ({"job_state": "FAILED"}, "`dicomnode retry j`"),
+        ({"job_state": "CANCELED"}, "`dicomnode retry j`"),
+        ({"study_state": "NOT_ROUTED"}, "[[pipeline]]"),
+        ({"job_state": "COMPLETED"}, ""),
+    ],
+)
+def test_remedy_of_a_row(row: dict[str, str], remedy: str) -> None:
+    full = {"job_id": "j", "job_state": None, "study_state": "ROUTED", **row}
+    found = remedy_of(full)
+    assert remedy in found
+    assert bool(found) == bool(remedy)

@@ -1,0 +1,223 @@
+"""Studies, bundles and findings to build results from; all people are invented."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.uid import DigitalXRayImageStorageForPresentation
+
+from dicomnode.domain.findings import (
+    BundleFacts,
+    Category,
+    Code,
+    Finding,
+    ImageFindings,
+    NotAnalysed,
+    OperatingPoint,
+    Presence,
+    StudyFindings,
+)
+from dicomnode.results import NodeFacts, ReportContext
+
+STUDY = "1.2.826.0.1.3680043.10.511.3.1"
+SERIES = "1.2.826.0.1.3680043.10.511.3.1.1"
+IMAGES = tuple(f"{SERIES}.{number}" for number in (1, 2, 3))
+ANALYSED_AT = datetime(2026, 7, 27, 22, 30, 15, tzinfo=UTC)
+LUNG = Code("39607008", "SCT", "Lung")
+PLEURA = Code("3120008", "SCT", "Pleura")
+BUNDLE = BundleFacts(
+    name="cxr-findings",
+    version="1.2.0",
+    digest="5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592",
+    device_uid="2.25.297012731337218190312843712981237",
+    manufacturer="dicomnode",
+    intended_use="Research on chest radiographs of adults",
+    algorithm_family="CNN",
+    parameters={"operating_point_origin": "home", "preprocessing": "1"},
+)
+NODE = NodeFacts(
+    software_version="0.1.0", device_serial_number="DICOMNODE", station_name="NODE1"
+)
+LABELS = {  # label -> code, site
+    "Pneumothorax": (Code("36118008", "SCT", "Pneumothorax"), PLEURA),
+    "Pneumonia": (Code("233604007", "SCT", "Pneumonia"), LUNG),
+    "Pleural Effusion": (Code("60046008", "SCT", "Pleural effusion"), PLEURA),
+    "Consolidation": (Code("95436008", "SCT", "Lung consolidation"), LUNG),
+    "Atelectasis": (Code("46621007", "SCT", "Atelectasis"), LUNG),
+    "Edema": (Code("19242006", "SCT", "Pulmonary edema"), LUNG),
+}
+
+
+def source(number: int = 0, **attributes: object) -> Dataset:
+    """A DX header with all that a good modality writes."""
+    header = Dataset()
+    header.SpecificCharacterSet = "ISO_IR 100"
+    header.SOPClassUID = DigitalXRayImageStorageForPresentation
+    header.SOPInstanceUID = IMAGES[number]
+    header.StudyDate, header.StudyTime = "20260727", "153000"
+    header.AccessionNumber = "ACC4711"
+    header.Modality = "DX"
+    header.ReferringPhysicianName = "Bär^Jörg"
+    header.StudyDescription = "Thorax p.a."
+    header.PatientName, header.PatientID = "Müller^Änne", "P-001"
+    header.IssuerOfPatientID = "HOSPITAL"
+    header.PatientBirthDate, header.PatientSex = "19561224", "F"
+    header.PatientAge = "069Y"
+    header.BodyPartExamined, header.ViewPosition = "CHEST", "PA"
+    header.StudyInstanceUID, header.SeriesInstanceUID = STUDY, SERIES
+    header.StudyID = "S1"
+    header.PatientOrientation = ["L", "F"]
+    header.ImagerPixelSpacing = [0.143, 0.144]
+    header.Rows, header.Columns = 2048, 1536
+    for keyword, value in attributes.items():
+        setattr(header, keyword, value)
+    return header
+
+
+def context(*sources: Dataset, **changes: object) -> ReportContext:
+    """A report context over ``sources`` (default: one good DX header)."""
+    made = ReportContext(
+        sources=sources or (source(),),
+        bundle=BUNDLE,
+        pipeline="cxr",
+        job_id="0d9f8c7b6a5e4d3c2b1a",
+        analysed_at=ANALYSED_AT,
+        node=NODE,
+    )
+    return replace(made, **changes)
+
+
+def blob(row: float, column: float, size: int = 16) -> np.ndarray:
+    """An activation map with one bright spot, places from 0 to 1."""
+    rows, columns = np.mgrid[0:size, 0:size] / (size - 1)
+    distance = (rows - row) ** 2 + (columns - column) ** 2
+    return np.exp(-distance / 0.02).astype(np.float32)
+
+
+def display(rows: int = 256, columns: int = 208) -> np.ndarray:
+    """A grey picture, uint8."""
+    ramp = np.linspace(20, 220, rows * columns).reshape(rows, columns)
+    return ramp.astype(np.uint8)
+
+
+def finding(label: str, probability: float | None, **changes: object) -> Finding:
+    """A statement on the first image; present from 0.5 up, grey from 0.4."""
+    code, site = LABELS[label]
+    point = OperatingPoint(0.5, 0.4, 0.5)
+    presence = Presence.PRESENT if probability is None else point.presence(probability)
+    made = Finding(
+        label=label,
+        code=code,
+        presence=presence,
+        text=f"The network sees signs of {label.lower()}.",
+        sop_instance_uid=IMAGES[0],
+        site=site,
+        probability=probability,
+        calibrated=True,
+        operating_point=None if probability is None else point,
+        activation_map=blob(0.6, 0.3),
+    )
+    return replace(made, **changes)
+
+
+def image(*findings: Finding, **changes: object) -> ImageFindings:
+    """All of one image."""
+    made = ImageFindings(
+        sop_instance_uid=findings[0].sop_instance_uid if findings else IMAGES[0],
+        findings=findings,
+        display=display(),
+    )
+    return replace(made, **changes)
+
+
+def positive() -> StudyFindings:
+    """Two present, one in the grey zone, three absent."""
+    probabilities = (0.082, 0.914, 0.673, 0.452, 0.21, 0.031)
+    return StudyFindings(
+        images=(image(*map(finding, LABELS, probabilities)),),
+    )
+
+
+def every_label() -> StudyFindings:
+    """Every label present."""
+    return StudyFindings(images=(image(*(finding(one, 0.9) for one in LABELS)),))
+
+
+def negative() -> StudyFindings:
+    """Every label below its operating point."""
+    probabilities = (0.082, 0.314, 0.073, 0.052, 0.21, 0.031)
+    return StudyFindings(images=(image(*map(finding, LABELS, probabilities)),))
+
+
+def quality() -> StudyFindings:
+    """A QC bundle over two images, a third excluded: own codes, categories."""
+    uid = IMAGES[1]
+    rotated = replace(
+        finding("Pneumonia", 0.97),
+        label="rotated",
+        code=Code("ROTATED", "99DCMNODE", "Image rotated"),
+        site=None,
+        text="The image is turned by 90 degrees",
+        calibrated=False,
+    )
+    mismatch = replace(
+        rotated,
+        label="view-differs-from-header",
+        code=Code("VIEW-DIFFERS-FROM-HEADER", "99DCMNODE", "View differs from header"),
+        sop_instance_uid=uid,
+        probability=None,
+        operating_point=None,
+        text="The view is AP, the header says PA",
+    )
+    upright = replace(
+        rotated, sop_instance_uid=uid, presence=Presence.ABSENT, probability=0.01
+    )
+    view = Code("111031", "DCM", "Image View")
+    choices = tuple(
+        Category(value.meaning, view, value, instance, 0.99)
+        for value, instance in (
+            (Code("272479007", "SCT", "postero-anterior"), IMAGES[0]),
+            (Code("399348003", "SCT", "antero-posterior"), uid),
+        )
+    )
+    return StudyFindings(
+        images=(
+            image(rotated, categories=choices[:1]),
+            image(upright, mismatch, categories=choices[1:]),
+        ),
+        excluded=(NotAnalysed("outside the model's domain", IMAGES[2]),),
+    )
+
+
+def not_analysed() -> StudyFindings:
+    """Nothing fits."""
+    reason = "the study holds no frontal chest radiograph"
+    return StudyFindings(excluded=(NotAnalysed(reason, IMAGES[0]),), reason=reason)
+
+
+def bare_source() -> Dataset:
+    """A CR header that lacks nearly everything."""
+    header = Dataset()
+    header.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+    header.SOPInstanceUID = IMAGES[0]
+    header.StudyInstanceUID, header.SeriesInstanceUID = STUDY, SERIES
+    return header
+
+
+def about(sop_instance_uid: str, findings: StudyFindings) -> StudyFindings:
+    """The same findings, said of another image."""
+    images = tuple(
+        replace(
+            one,
+            sop_instance_uid=sop_instance_uid,
+            findings=tuple(
+                replace(other, sop_instance_uid=sop_instance_uid)
+                for other in one.findings
+            ),
+        )
+        for one in findings.images
+    )
+    return replace(findings, images=images)

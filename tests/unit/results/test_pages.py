@@ -1,0 +1,217 @@
+"""The Secondary Captures: what is drawn, where, and what must never be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from dicomnode.domain.findings import Code, StudyFindings
+from dicomnode.results import ReportContext, build
+from dicomnode.results import page as page_module
+from dicomnode.results.heatmap import COLD, HEAT, colours, fit, overlay
+from dicomnode.results.page import HEIGHT, WIDTH, Box, explained, pages
+from tests.unit.results import cases
+
+VIEW = page_module._VIEW
+SIDE = page_module._SIDE
+
+
+def captures(
+    findings: StudyFindings, context: ReportContext | None = None
+) -> list[Dataset]:
+    built = build(context or cases.context(), findings, ["sc"])
+    return [one.dataset for one in built]
+
+
+def part(pixels: np.ndarray, box: Box) -> np.ndarray:
+    return pixels[box.top : box.bottom, box.left : box.right].astype(int)
+
+
+def warmth(pixels: np.ndarray) -> np.ndarray:
+    """How much redder than blue."""
+    return pixels[..., 0] - pixels[..., 2]
+
+
+def test_a_summary_and_a_heat_map_for_each_positive() -> None:
+    made = pages(cases.positive(), cases.BUNDLE)
+    assert [one.caption.split(":")[0] for one in made] == [
+        "Summary",
+        "Heat map",
+        "Heat map",
+    ]
+    assert "Pneumonia: present" in made[1].caption
+    for one in made:
+        assert one.pixels.shape == (HEIGHT, WIDTH, 3)
+        assert one.pixels.dtype == np.uint8
+
+
+def test_the_heat_lies_where_the_map_has_it() -> None:
+    findings = StudyFindings(
+        images=(
+            cases.image(
+                cases.finding("Pneumonia", 0.9, activation_map=cases.blob(0.2, 0.75)),
+                display=np.full((900, 900), 60, np.uint8),
+            ),
+        ),
+    )
+    shown = part(pages(findings, cases.BUNDLE)[1].pixels, VIEW)
+    heat = warmth(shown)
+    light = shown.sum(axis=2)
+    row, column = np.unravel_index(int(light.argmax()), light.shape)
+    assert row / VIEW.height == pytest.approx(0.2, abs=0.06)
+    assert column / VIEW.width == pytest.approx(0.75, abs=0.06)
+    assert np.count_nonzero(heat > 20) < heat.size / 4
+
+
+def test_a_negative_study_gets_one_page_without_any_heat() -> None:
+    made = pages(cases.negative(), cases.BUNDLE)
+    assert len(made) == 1
+    assert made[0].caption == "Summary: No finding reached its operating point."
+    assert np.all(warmth(part(made[0].pixels, VIEW)) == 0)
+    # The captioned map of the most probable label is there, in cold colours only.
+    side = part(made[0].pixels, SIDE)
+    lower = side[side.shape[0] // 2 :]
+    assert warmth(lower).max() <= 0
+    assert np.count_nonzero(warmth(lower) < -30) > 500
+
+
+def test_the_summary_explains_the_most_probable_label() -> None:
+    chosen = explained(cases.negative())
+    assert chosen is not None
+    assert chosen.label == "Pneumonia"
+
+
+def test_a_positive_is_explained_before_a_likelier_absent_label() -> None:
+    low = cases.finding("Pneumonia", 0.6)
+    high = cases.finding("Edema", 0.7, presence=cases.Presence.ABSENT)
+    chosen = explained(StudyFindings(images=(cases.image(high, low),)))
+    assert chosen == low
+
+
+def test_without_maps_there_is_still_a_summary() -> None:
+    finding = cases.finding("Pneumonia", 0.9, activation_map=None)
+    assert len(pages(StudyFindings(images=(cases.image(finding),)), cases.BUNDLE)) == 1
+
+
+def test_without_a_display_image_there_is_still_a_page() -> None:
+    findings = StudyFindings(
+        images=(cases.image(cases.finding("Pneumonia", 0.9), display=None),)
+    )
+    assert len(pages(findings, cases.BUNDLE)) == 2
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (10, 3000), (3000, 10), (2500, 2048)])
+def test_any_shape_of_image_fits(shape: tuple[int, int]) -> None:
+    fitted = fit(np.zeros(shape, np.uint8), (VIEW.width, VIEW.height))
+    assert max(fitted.shape) <= 1024
+    assert fitted.shape[0] <= VIEW.height
+    assert fitted.shape[1] <= VIEW.width
+    findings = StudyFindings(
+        images=(
+            cases.image(
+                cases.finding("Pneumonia", 0.9), display=np.zeros(shape, np.uint8)
+            ),
+        )
+    )
+    assert pages(findings, cases.BUNDLE)[1].pixels.shape == (HEIGHT, WIDTH, 3)
+
+
+def _with_labels(count: int, words: str) -> StudyFindings:
+    one = cases.finding(
+        "Pneumonia", 0.9, text=words, code=Code("X", "99DCMNODE", words[:60])
+    )
+    many = (replace(one, label=f"label {number}") for number in range(count))
+    return StudyFindings(images=(cases.image(*many),))
+
+
+def test_many_long_labels_stay_on_the_page() -> None:
+    words = "An exceedingly long name of a finding that will not fit in its column"
+    findings = _with_labels(40, words * 20)
+    chosen = findings.positives[0]
+    for made in (
+        page_module.summary_page(findings, cases.BUNDLE),
+        page_module.heat_page(chosen, findings, cases.BUNDLE),
+    ):
+        margin = made.pixels[:, SIDE.right + 2 :]
+        middle = margin[page_module._BAND : HEIGHT - page_module._BAND]
+        assert len(np.unique(middle.reshape(-1, 3), axis=0)) == 1
+
+
+def test_the_number_of_pages_has_an_end() -> None:
+    findings = _with_labels(30, "Found")
+    assert len(list(page_module._heat_pages(findings, cases.BUNDLE))) == 24
+
+
+def test_no_identity_reaches_the_pixels() -> None:
+    first = captures(cases.positive())
+    other = cases.context(
+        cases.source(PatientName="Else^Someone", PatientID="P-999", StudyID="S9")
+    )
+    second = captures(cases.positive(), other)
+    for one, two in zip(first, second, strict=True):
+        assert one.PixelData == two.PixelData
+        assert one.BurnedInAnnotation == "NO"
+
+
+def test_the_capture_is_plain_rgb_with_its_source() -> None:
+    first, second, _ = captures(cases.positive())
+    assert first.SOPClassUID == "1.2.840.10008.5.1.4.1.1.7"
+    assert first.Modality == "OT"
+    assert first.PhotometricInterpretation == "RGB"
+    assert len(first.PixelData) == 3 * first.Rows * first.Columns
+    assert list(first.ImageType) == ["DERIVED", "SECONDARY", "OTHER"]
+    assert first.ConversionType == "WSD"
+    assert "Research use only" in first.ImageComments
+    item = second.SourceImageSequence[0]
+    assert item.ReferencedSOPInstanceUID == cases.IMAGES[0]
+    assert item.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
+    assert first.BodyPartExamined == "CHEST"
+    assert "Laterality" not in first
+    np.testing.assert_array_equal(
+        first.pixel_array, pages(cases.positive(), cases.BUNDLE)[0].pixels
+    )
+
+
+def test_pages_are_numbered_and_revisions_do_not_collide() -> None:
+    numbers = [int(one.InstanceNumber) for one in captures(cases.positive())]
+    later = captures(cases.positive(), cases.context(instance_number=2))
+    assert numbers == [1, 2, 3]
+    assert [int(one.InstanceNumber) for one in later] == [101, 102, 103]
+
+
+def test_the_past_of_the_source_is_not_hidden() -> None:
+    source = cases.source(
+        LossyImageCompression="01",
+        LossyImageCompressionRatio="12.5",
+        LossyImageCompressionMethod="ISO_10918_1",
+        BurnedInAnnotation="YES",
+    )
+    capture = captures(cases.negative(), cases.context(source))[0]
+    assert capture.LossyImageCompression == "01"
+    assert str(capture.LossyImageCompressionRatio) == "12.5"
+    assert capture.BurnedInAnnotation == "YES"
+    assert "LossyImageCompression" not in captures(cases.negative())[0]
+
+
+@pytest.mark.parametrize("anchors", [HEAT, COLD])
+def test_lightness_orders_the_colours(
+    anchors: tuple[tuple[int, int, int], ...],
+) -> None:
+    ramp = colours(np.linspace(0, 1, 64, dtype=np.float32), anchors)
+    lightness = ramp @ np.array([0.2126, 0.7152, 0.0722])
+    assert np.all(np.diff(lightness) > 0)
+
+
+def test_low_activation_shows_the_image_unchanged() -> None:
+    display = cases.display()
+    shown = overlay(display, np.full((4, 4), 0.1, np.float32), HEAT)
+    np.testing.assert_array_equal(shown, np.repeat(display[..., None], 3, axis=2))
+
+
+def test_a_map_that_is_no_number_hides_nothing() -> None:
+    display = cases.display()
+    shown = overlay(display, np.full((4, 4), np.nan, np.float32), HEAT)
+    np.testing.assert_array_equal(shown, np.repeat(display[..., None], 3, axis=2))

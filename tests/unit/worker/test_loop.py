@@ -1,0 +1,146 @@
+"""The worker's loop: every way a job can end, and the line goes on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from types import SimpleNamespace
+
+import pytest
+
+from dicomnode.domain.job import Job, Outcome
+from dicomnode.errors import LostLease, NoSuitableImage, PredictionFailed
+from dicomnode.worker.loop import LoopPolicy, WorkerFacts, WorkerLoop
+from dicomnode.worker.pipeline import Analysis
+
+NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
+FINE = Analysis(Outcome.ANALYSED, "", ())
+
+
+class Noon:
+    def now(self):
+        return NOON
+
+
+class Jobs:
+    """A queue of jobs that notes what becomes of them."""
+
+    def __init__(self, *job_ids, attempts=1):
+        self.waiting = [
+            Job(i, "1.2", 1, "cxr", 0, attempts, "w", NOON, NOON) for i in job_ids
+        ]
+        self.finished, self.failed, self.heartbeats, self.renewed = [], [], [], Event()
+        self.lost = False
+
+    def claim(self, worker_id, pipelines, now, lease_seconds, limit=1):
+        taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
+        return taken
+
+    def instances(self, study_instance_uid):
+        return ()
+
+    def renew(self, job, now, lease_seconds):
+        self.renewed.set()
+        return job
+
+    def finish(self, job, outcome, reason, results, now):
+        if self.lost:
+            raise LostLease("another worker has it; nothing to do")
+        self.finished.append((job.job_id, outcome))
+
+    def fail(self, job, error, retry_at, now):
+        self.failed.append((job.job_id, error, retry_at))
+
+    def heartbeat(self, worker):
+        self.heartbeats.append((worker.state, worker.job_id))
+
+
+class Pipeline:
+    """Does what the test says with each job."""
+
+    bundle = SimpleNamespace(name="cxr-qc", version="1")
+
+    def __init__(self, *deeds):
+        self.deeds = list(deeds)
+
+    def analyse(self, job, instances):
+        deed = self.deeds.pop(0)
+        if isinstance(deed, Exception):
+            raise deed
+        return deed() if callable(deed) else deed
+
+
+def a_loop(jobs, *deeds, heartbeat_seconds=60.0):
+    policy = LoopPolicy(120, heartbeat_seconds, 0.01, (10, 60))
+    facts = WorkerFacts("w", "here", "cpu")
+    return WorkerLoop(facts, {"cxr": Pipeline(*deeds)}, jobs, Noon(), policy)
+
+
+def test_a_job_is_finished_with_its_outcome():
+    jobs = Jobs("a")
+    loop = a_loop(jobs, FINE)
+    assert loop.run_once()
+    assert jobs.finished == [("a", Outcome.ANALYSED)]
+    assert not loop.run_once()
+
+
+@pytest.mark.parametrize(
+    ("error", "retried"),
+    [
+        (PredictionFailed("no memory; try again"), True),
+        (RuntimeError("a bug"), True),
+        (NoSuitableImage("no image; send one"), False),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(error, retried):
+    jobs = Jobs("a")
+    a_loop(jobs, error).run_once()
+    [(_, text, retry_at)] = jobs.failed
+    assert str(error) in text
+    assert retry_at == (NOON + timedelta(seconds=10) if retried else None)
+
+
+def test_retries_end():
+    jobs = Jobs("a", attempts=3)
+    a_loop(jobs, RuntimeError("again")).run_once()
+    assert jobs.failed[0][2] is None
+
+
+def test_a_broken_job_does_not_stop_the_next():
+    jobs = Jobs("a", "b")
+    loop = a_loop(jobs, RuntimeError("a bug"), FINE)
+    loop.run_once()
+    loop.run_once()
+    assert jobs.finished == [("b", Outcome.ANALYSED)]
+
+
+def test_work_whose_lease_was_lost_is_dropped():
+    jobs = Jobs("a")
+    jobs.lost = True
+    a_loop(jobs, FINE).run_once()
+    assert (jobs.finished, jobs.failed) == ([], [])
+
+
+def test_a_long_job_keeps_its_lease():
+    jobs = Jobs("a")
+
+    def wait_for_renewal():
+        assert jobs.renewed.wait(30)
+        return FINE
+
+    a_loop(jobs, wait_for_renewal, heartbeat_seconds=0.01).run_once()
+    assert jobs.finished == [("a", Outcome.ANALYSED)]
+
+
+def test_the_loop_ends_when_asked_and_says_so():
+    jobs, stop = Jobs("a"), Event()
+
+    def ask_to_stop():
+        stop.set()
+        return FINE
+
+    a_loop(jobs, ask_to_stop).run(stop)
+    assert jobs.finished == [("a", Outcome.ANALYSED)]
+    assert jobs.heartbeats[0] == ("IDLE", None)
+    assert ("BUSY", "a") in jobs.heartbeats
+    assert jobs.heartbeats[-1] == ("STOPPED", None)
