@@ -25,6 +25,9 @@ CONFIG = """
 ae_title = "DICOMNODE"
 data_dir = "var"
 
+[store]
+watermark_percent = 100  # these tests are not about the disk of the machine
+
 [receiver]
 host = "127.0.0.1"
 port = {port}
