@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 
 PRESET_VERSION = 1
 _SMALLEST_DEVIATION = 1e-3
+_GLYPHS = tuple(  # 7 rows of 5 pixels
+    torch.tensor([[float(pixel == "#") for pixel in row] for row in glyph.split()])
+    for glyph in (
+        "#.... #.... #.... #.... #.... #.... #####",
+        "####. #...# #...# ####. #.#.. #..#. #...#",
+    )
+)
 
 
 class Box(NamedTuple):
@@ -167,6 +174,9 @@ class TrainPreset:
     resolution: float = 0.3
     blank: float = 0.7
     blank_most: float = 0.2
+    letters: float = 0.0
+    corners: float = 0.0
+    corners_most: float = 0.28
 
     def __call__(
         self, images: Tensor, turns: Tensor, inverted: Tensor, random: Generator
@@ -180,8 +190,10 @@ class TrainPreset:
         canvas, content = self._geometry(pixels, turns, random)
         canvas = self._grey_values(canvas, random)
         canvas = self._foreign_objects(canvas, random)
+        canvas = self._write_letters(canvas, random)
         canvas = self._degrade(canvas, random)
-        return standardise(canvas, content * self._blank_borders(content, random))
+        keep = self._blank_borders(content, random)
+        return standardise(canvas, content * self._blank_corners(keep, random))
 
     def _geometry(
         self, pixels: Tensor, turns: Tensor, random: Generator
@@ -244,6 +256,21 @@ class TrainPreset:
             canvas[index, :, rows, columns] = 1.0 if colour == 0 else 0.0
         return canvas
 
+    def _write_letters(self, canvas: Tensor, random: Generator) -> Tensor:
+        """An L or R, plain or mirrored, on either side: a marker that tells nothing."""
+        if not self.letters:
+            return canvas
+        for index in _chosen(len(canvas), self.letters, random):
+            which, flipped, large = _integers(3, 0, 2, random)
+            glyph = _GLYPHS[which].repeat_interleave(1 + large, 0)
+            glyph = glyph.repeat_interleave(1 + large, 1)
+            glyph = glyph.flip(1) if flipped else glyph
+            row, column = _near_edge(self.size - max(glyph.shape), random)
+            place = canvas[index, 0, row : row + len(glyph), column:]
+            place = place[:, : glyph.shape[1]]
+            place[glyph[: len(place), : place.shape[1]] > 0] = 1.0
+        return canvas
+
     def _degrade(self, canvas: Tensor, random: Generator) -> Tensor:
         """JPEG round trip, coarser detectors, quantum noise."""
         n = len(canvas)
@@ -274,6 +301,21 @@ class TrainPreset:
             for side, width in enumerate(widths.tolist()):
                 rows, columns = _edge(side, round(width * self.size))
                 keep[index, :, rows, columns] = 0
+        return keep
+
+
+    def _blank_corners(self, keep: Tensor, random: Generator) -> Tensor:
+        """Blank a rectangle in each of some corners, where side markers lie."""
+        if not self.corners:
+            return keep
+        for index in _chosen(len(keep), self.corners, random):
+            sizes = torch.rand(4, 2, generator=random) * self.corners_most
+            for corner in _chosen(4, 0.6, random):
+                rows, columns = (round(s * self.size) for s in sizes[corner].tolist())
+                down, right = divmod(corner, 2)
+                top = self.size - rows if down else 0
+                left = self.size - columns if right else 0
+                keep[index, :, top : top + rows, left : left + columns] = 0
         return keep
 
 

@@ -20,8 +20,8 @@ class RecipeError(Exception):
 
 @dataclass(frozen=True)
 class HeadRecipe:
-    """One head. made: "" for a label of the manifest, or rotation | inversion for a
-    target made by transforming the image.
+    """One head. made: "" for a label of the manifest, or rotation | inversion | mirror
+    for a target made by transforming the image.
     """
 
     name: str
@@ -45,25 +45,36 @@ class NetworkRecipe:
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """sources: `images` (labels.csv layout), `phantom`. side: cache, in pixels."""
+    """sources: `images` (labels.csv layout), `phantom`. only: values of a row's source
+    that are kept; none named keeps all. side: cache, in pixels. turned, inverted,
+    mirrored: shares of the training images that are changed in this way.
+    """
 
     sources: tuple[str, ...] = ("images", "phantom")
+    only: tuple[str, ...] = ()
     n_phantoms: int = 300
     n_phantoms_val: int = 60
     side: int = 160
     turned: float = 0.55
     inverted: float = 0.3
+    mirrored: float = 0.0
 
 
 @dataclass(frozen=True)
 class Optimiser:
-    """AdamW with linear warm-up and cosine decay to zero; EMA of the weights."""
+    """AdamW with linear warm-up and cosine decay to zero; EMA of the weights.
+
+    small_steps, small_size: the first steps use smaller images (in pixels), which is
+    faster and loses nothing when enough steps of full size follow.
+    """
 
     steps: int = 2400
     batch: int = 48
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     warmup_steps: int = 120
+    small_steps: int = 0
+    small_size: int = 96
     ema: float = 0.997
     label_smoothing: float = 0.03
     clip_norm: float = 1.0

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from model.data.manifest import Row
     from model.train.config import HeadRecipe, Recipe
+    from model.transforms import TrainPreset
 
 _TRAIN_PHANTOM_SEED, _VAL_PHANTOM_SEED = 10_000, 50_000
 _SMOKE_IMAGES = 64
@@ -74,6 +75,7 @@ def prepare(recipe: Recipe, data: Path, run: Path) -> list[Row]:
     rows: list[Row] = []
     for source in recipe.data.sources:
         rows += _source(source, recipe, data, run)
+    rows = [r for r in rows if not recipe.data.only or r.source in recipe.data.only]
     manifest.check_split(rows)
     manifest.write(run / "manifest.csv", rows)
     return rows
@@ -202,12 +204,16 @@ class Trainer:
         turns = _turns(len(indices), self._recipe.data.turned, random)
         inverted = torch.rand(len(indices), generator=random)
         inverted = inverted < self._recipe.data.inverted
-        pixels = self._recipe.train_preset(
-            self._store.batch(indices), turns, inverted, random
-        )
+        mirrored = _mirrored(len(indices), self._recipe.data.mirrored, random)
+        images = self._store.batch(indices)
+        # Mirrored first and turned then, so that the top of a mirrored image goes where
+        # the top of a plain one goes: rotation and mirror are separate questions.
+        images = torch.where(mirrored[:, None, None], images.flip(2), images)
+        pixels = self._preset()(images, turns, inverted, random)
         made = {
             "rotation": torch.eye(_QUARTER_TURNS)[turns],
             "inversion": inverted.float()[:, None],
+            "mirror": mirrored.float()[:, None],
         }
         known = {
             head.name: made[head.made]
@@ -217,6 +223,13 @@ class Trainer:
         }
         known["weight"] = self._weight[indices]
         return pixels.contiguous(memory_format=torch.channels_last), known
+
+    def _preset(self) -> TrainPreset:
+        """This step's preset: early steps may use smaller images."""
+        settings = self._recipe.optimiser
+        if self.step >= settings.small_steps:
+            return self._recipe.train_preset
+        return replace(self._recipe.train_preset, size=settings.small_size)
 
     def _losses(
         self, logits: dict[str, Tensor], known: dict[str, Tensor]
@@ -258,6 +271,13 @@ def _turns(n: int, share: float, random: torch.Generator) -> Tensor:
     turned = torch.rand(n, generator=random) < share
     turns = torch.randint(1, _QUARTER_TURNS, (n,), generator=random)
     return turns * turned
+
+
+def _mirrored(n: int, share: float, random: torch.Generator) -> Tensor:
+    """Which images are mirrored, bool (n,); nothing is drawn when none is."""
+    if not share:
+        return torch.zeros(n, dtype=torch.bool)
+    return torch.rand(n, generator=random) < share
 
 
 def _groups(model: Classifier, decay: float) -> Sequence[dict[str, Any]]:
