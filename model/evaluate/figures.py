@@ -313,16 +313,4 @@ def _view_curves(judge: _Judge, scores: Scores) -> dict[str, list[tuple[float, f
     source = max(set(known.sources), key=lambda s: int((known.sources == s).sum()))
     part = known.where(known.sources == source)
     ap, p = _is_ap(part), judge.probabilities(part, "view")[:, 1]
-    return {f"ROC of the view, {source}": roc(p, ap)}
-
-
-def roc(
-    scores: NDArray[np.float64], positive: NDArray[np.bool_]
-) -> list[tuple[float, float]]:
-    """Points (false positive rate, true positive rate) from (0, 0) to (1, 1)."""
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(positive[order]) / max(1, int(positive.sum()))
-    alarms = np.cumsum(~positive[order]) / max(1, int((~positive).sum()))
-    last = np.flatnonzero(np.diff(scores[order], append=-np.inf))
-    pairs = zip(alarms[last].tolist(), hits[last].tolist(), strict=True)
-    return [(0.0, 0.0), *pairs]
+    return {f"ROC of the view, {source}": metrics.roc(p, ap)}
