@@ -83,13 +83,18 @@ class Scores:
 def score(
     engine: Engine, roots: Sequence[Path], jobs: Iterable[tuple[Row, Variant]]
 ) -> Scores:
-    """Run every (row, variant), in batches; images come through `read_image`."""
+    """Run every (row, variant), in batches; images come through `read_image`.
+
+    A row's variants should follow each other: an image is decoded once for each batch.
+    """
     rows: list[Row] = []
     variants: list[Variant] = []
     logits: dict[str, list[NDArray[np.float64]]] = {}
     vectors: list[NDArray[np.float64]] = []
     for batch in _batches(jobs):
-        images = [_image(roots, row, variant) for row, variant in batch]
+        decoded = {row.path: row for row, _ in batch}
+        pixels = {p: read_image(locate(row, roots)) for p, row in decoded.items()}
+        images = [variant.apply(pixels[row.path]) for row, variant in batch]
         output = engine.run(images)
         vectors.append(engine.vectors(output, images).double().numpy())
         for name, value in output.logits.items():
@@ -98,10 +103,6 @@ def score(
         variants += [variant for _, variant in batch]
     joined = {name: np.concatenate(parts) for name, parts in logits.items()}
     return Scores(tuple(rows), tuple(variants), joined, np.concatenate(vectors))
-
-
-def _image(roots: Sequence[Path], row: Row, variant: Variant) -> NDArray[np.float32]:
-    return variant.apply(read_image(locate(row, roots)))
 
 
 def _batches(
