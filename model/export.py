@@ -24,6 +24,7 @@ from model.bundle import BundleError, load
 from model.phantom import chest
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
@@ -47,6 +48,22 @@ class Exported:
     path: Path
     difference: float
     n_images: int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `export`."""
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--to", choices=("onnx", "openvino"), required=True)
+    parser.add_argument("--out", type=Path, required=True, help="a new folder")
+    parser.set_defaults(verb=_run)
+
+
+def _run(parsed: argparse.Namespace) -> str:
+    done = export(parsed.bundle, parsed.to, parsed.out)
+    return (
+        f"{done.path}: largest difference of a logit on {done.n_images} images"
+        f" {done.difference:.2g}"
+    )
 
 
 class _Logits(nn.Module):

@@ -303,7 +303,6 @@ class TrainPreset:
                 keep[index, :, rows, columns] = 0
         return keep
 
-
     def _blank_corners(self, keep: Tensor, random: Generator) -> Tensor:
         """Blank a rectangle in each of some corners, where side markers lie."""
         if not self.corners:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from model.evaluate import discrimination
 from model.evaluate.evaluation import Entry, Evaluation
 from model.evaluate.judge import Judge
-from model.evaluate.orientation import by_source, domain, inversion, rotation
+from model.evaluate.orientation import by_source, domain, inversion, mirror, rotation
 from model.evaluate.panel import panel
-from model.evaluate.scoring import EVERY_WAY, score
+from model.evaluate.scoring import EVERY_WAY, MIRRORED, score
 from model.evaluate.subgroups import subgroups
 from model.evaluate.tasks import pooled_tasks, tasks
 
@@ -40,7 +40,9 @@ def evaluate(
     panel may learn from as well. Raises ManifestError where an image or scikit-learn
     is missing.
     """
-    jobs = [(row, variant) for row in rows for variant in EVERY_WAY]
+    has_mirror = any(h.name == "mirror" for h in bundle.parts.engine.network.layout)
+    ways = (*EVERY_WAY, *MIRRORED) if has_mirror else EVERY_WAY
+    jobs = [(row, variant) for row in rows for variant in ways]
     scores = score(bundle.parts.engine, roots, jobs)
     judge = Judge(bundle, draws)
     judged = tasks(judge, scores)
@@ -77,6 +79,8 @@ def _of_heads(judge: Judge, scores: Scores, judged: Sequence[Task]) -> list[Entr
             entries += rotation(judge, scores)
         elif head.name == "inversion":
             entries += inversion(judge, scores)
+        elif head.name == "mirror":
+            entries += mirror(judge, scores)
         else:
             entries += _abstains(judge, scores, head.name)
     return entries

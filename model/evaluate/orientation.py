@@ -1,4 +1,4 @@
-"""Figures of the heads whose answers are made: rotation and inversion; the domain."""
+"""Figures of the heads whose answers are made: rotation, inversion, mirror; domain."""
 
 from __future__ import annotations
 
@@ -67,6 +67,38 @@ def inversion(judge: Judge, scores: Scores) -> list[Entry]:
     p = judge.probabilities(scores, "inversion")[:, 0]
     figure = judge.share((p >= point) == inverted, scores)
     return [*entries, Entry("inversion", "accuracy, any rotation", "all", figure)]
+
+
+def mirror(judge: Judge, scores: Scores) -> list[Entry]:
+    """Left-right mirror, on images that are not inverted."""
+    plain = scores.where(np.array([not v.inverted for v in scores.variants]))
+    entries: list[Entry] = []
+    for source, part in by_source(plain):
+        turns = np.array([variant.turns for variant in part.variants])
+        unturned = part.where(turns == 0)
+        for on, chosen in ((source, unturned), (f"{source}, any rotation", part)):
+            mirrored = np.array([variant.mirrored for variant in chosen.variants])
+            p = judge.probabilities(chosen, "mirror")[:, 0]
+            entries.append(
+                Entry("mirror", "AUROC", on, judge.auroc(p, mirrored, chosen))
+            )
+        mirrored = np.array([variant.mirrored for variant in unturned.variants])
+        entries += _said_mirrored(judge, source, unturned, mirrored)
+    return entries
+
+
+def _said_mirrored(
+    judge: Judge, source: str, scores: Scores, mirrored: NDArray[np.bool_]
+) -> list[Entry]:
+    label = judge.labels["mirrored"]
+    said = judge.probabilities(scores, "mirror")[:, 0] >= max(
+        label.operating_point, label.grey_high
+    )
+    names = {"found, of mirrored images": mirrored, "false alarms": ~mirrored}
+    return [
+        Entry("mirror", name, source, judge.share(said[which], scores.where(which)))
+        for name, which in names.items()
+    ]
 
 
 def domain(judge: Judge, scores: Scores) -> list[Entry]:

@@ -24,22 +24,28 @@ _BATCH = 32
 
 
 class Variant(NamedTuple):
-    """What is done to an image: quarter turns clockwise, inversion, width factor."""
+    """What is done to an image: quarter turns clockwise, inversion, width factor, and
+    left-right mirroring, which comes before the turns.
+    """
 
     turns: int = 0
     inverted: bool = False
     stretch: float = 1.0
+    mirrored: bool = False
 
     def apply(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """(rows, columns) -> transformed display pixels."""
         grey = 1 - image if self.inverted else image
         if self.stretch != 1.0:
             grey = _stretched(grey, self.stretch)
+        if self.mirrored:
+            grey = grey[:, ::-1]
         return np.ascontiguousarray(np.rot90(grey, -self.turns))
 
 
 AS_IS = Variant()
 EVERY_WAY = tuple(Variant(k, inverted) for k in range(4) for inverted in (False, True))
+MIRRORED = tuple(Variant(k, mirrored=True) for k in range(4))
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class Scores:
 
     @property
     def upright(self) -> NDArray[np.bool_]:
-        """Entries that are neither turned nor inverted nor stretched."""
+        """Entries as they are: not turned, inverted, stretched or mirrored."""
         return np.array([variant == AS_IS for variant in self.variants])
 
 
