@@ -83,6 +83,7 @@ class Addendum:
             labels=labels,
             calibrated=all(label.calibrated for label in labels),
             parameters=MappingProxyType(parameters),
+            reference=self.reference or description.reference,
         )
 
     def _label(self, label: Label) -> Label:

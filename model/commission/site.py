@@ -205,8 +205,13 @@ def _reference(
     labels: Sequence[Label], predictions: Sequence[Prediction]
 ) -> dict[str, Any]:
     outside = np.mean([not one.in_domain for one in predictions])
-    open_ = np.mean([is_undetermined(labels, one.probabilities) for one in predictions])
-    rates = {OUTSIDE: float(outside), UNDETERMINED: float(open_)}
+    unsure = np.mean(
+        [
+            one.in_domain and is_undetermined(labels, one.probabilities)
+            for one in predictions
+        ]
+    )
+    rates = {OUTSIDE: round(float(outside), 4), UNDETERMINED: round(float(unsure), 4)}
     return build_reference(columns(predictions), rates).to_dict()
 
 

@@ -83,7 +83,10 @@ def reference(bundle: Bundle, run: Run) -> dict[str, Any]:
     predictions = list(_predictions(bundle, run, real))
     labels = bundle.description.labels
     outside = [not one.in_domain for one in predictions]
-    unsure = [is_undetermined(labels, one.probabilities) for one in predictions]
+    unsure = [
+        one.in_domain and is_undetermined(labels, one.probabilities)
+        for one in predictions
+    ]
     rates = {
         OUTSIDE: round(float(np.mean(outside)), 4),
         UNDETERMINED: round(float(np.mean(unsure)), 4),
