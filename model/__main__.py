@@ -1,4 +1,6 @@
-"""python -m model <verb>: train, evaluate, pack, verify."""
+"""python -m model <verb>: prepare, check-leak, train, evaluate, pack, verify,
+sign, zip, commission, export.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.bundle import BundleError, describe, load
+from model import export
+from model.bundle import BundleError, load
+from model.bundle import verbs as bundle_verbs
+from model.commission import verb as commission_verb
+from model.data import leaks, prepare
 from model.data.manifest import ManifestError, read
 from model.train import RecipeError, load_recipe, train
 
@@ -32,6 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m model", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
+    one = verbs.add_parser("prepare", help="a published data set as a manifest")
+    prepare.add_arguments(one)
+    one.set_defaults(verb=prepare.run)
+    one = verbs.add_parser("check-leak", help="what training saw of the other parts")
+    leaks.add_arguments(one)
+    one.set_defaults(verb=leaks.run)
     one = verbs.add_parser("train", help="train a recipe, or go on with its run")
     one.add_argument("--config", type=Path, required=True, help="recipe (TOML)")
     one.add_argument("--data", type=Path, default=Path(), help="folder with labels.csv")
@@ -52,9 +64,17 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--split", default="val")
     one.add_argument("--out", type=Path, required=True, help="folder of the report")
     one.set_defaults(verb=_evaluate)
-    one = verbs.add_parser("verify", help="check every file and the test vector")
-    one.add_argument("bundle", type=Path)
-    one.set_defaults(verb=_verify)
+    bundle_verbs.add_verify(
+        verbs.add_parser("verify", help="check every file and the test vector")
+    )
+    bundle_verbs.add_sign(verbs.add_parser("sign", help="sign the manifest (Ed25519)"))
+    bundle_verbs.add_zip(verbs.add_parser("zip", help="the bundle as one .zip"))
+    commission_verb.add_arguments(
+        verbs.add_parser("commission", help="re-set thresholds with local studies")
+    )
+    export.add_arguments(
+        verbs.add_parser("export", help="the network for another runtime")
+    )
     return parser
 
 
@@ -86,14 +106,6 @@ def _evaluate(parsed: argparse.Namespace) -> str:
     page = parsed.out / "report.html"
     page.write_text(render(evaluation), encoding="utf-8")
     return f"report: {page}"
-
-
-def _verify(parsed: argparse.Namespace) -> str:
-    description = describe(parsed.bundle)
-    load(parsed.bundle)
-    return (
-        f"{description.name} {description.version} is as packed: {description.digest}"
-    )
 
 
 if __name__ == "__main__":

@@ -63,11 +63,16 @@ class EvalPreset:
 
     def __call__(self, image: NDArray[np.float32]) -> Tensor:
         """Display pixels (rows, columns) in [0, 1] -> float32 tensor (1, N, N)."""
-        box = self.box(image)
         grey = normalised(np.ascontiguousarray(image, np.float32), self.normalise)
-        pixels = torch.from_numpy(grey)[None, None]
+        return self.of(torch.from_numpy(grey))
+
+    def of(self, pixels: Tensor) -> Tensor:
+        """As the call, of a tensor (rows, columns) whose grey values are normalised;
+        gradients pass through it.
+        """
+        box = letterbox_box(pixels.shape[0], pixels.shape[1], self.size)
         small = interpolate(
-            pixels,
+            pixels[None, None],
             size=(box.rows, box.columns),
             mode="bilinear",
             antialias=True,
