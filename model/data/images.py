@@ -42,7 +42,8 @@ def _row(line: dict[str, str]) -> Row:
     view = line["task_view"] or line["view"]
     labels = {"view-PA": float(view == "PA"), "view-AP": float(view == "AP")}
     graded = line.get("label_kind", "").startswith("physician")
-    masked = {"view": not line["task_view"], "pneumonia": not graded}
+    mined = bool(line.get("task_pneumonia")) and not graded
+    masked = {"view": not line["task_view"], "pneumonia": mined}
     return Row(
         path=line["file"],
         patient=line["patient_id"],

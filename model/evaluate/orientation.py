@@ -70,18 +70,16 @@ def inversion(judge: Judge, scores: Scores) -> list[Entry]:
 
 
 def mirror(judge: Judge, scores: Scores) -> list[Entry]:
-    """Left-right mirror, on images that are not inverted."""
+    """Left-right mirror of an upright image, on images that are not inverted."""
     plain = scores.where(np.array([not v.inverted for v in scores.variants]))
     entries: list[Entry] = []
     for source, part in by_source(plain):
         turns = np.array([variant.turns for variant in part.variants])
         unturned = part.where(turns == 0)
         for on, chosen in ((source, unturned), (f"{source}, any rotation", part)):
-            mirrored = np.array([variant.mirrored for variant in chosen.variants])
+            yes = np.array([v.mirrored and not v.turns for v in chosen.variants])
             p = judge.probabilities(chosen, "mirror")[:, 0]
-            entries.append(
-                Entry("mirror", "AUROC", on, judge.auroc(p, mirrored, chosen))
-            )
+            entries.append(Entry("mirror", "AUROC", on, judge.auroc(p, yes, chosen)))
         mirrored = np.array([variant.mirrored for variant in unturned.variants])
         entries += _said_mirrored(judge, source, unturned, mirrored)
     return entries

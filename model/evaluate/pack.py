@@ -178,8 +178,9 @@ def _judged(scores: Scores, head: dict[str, Any]) -> tuple[Scores, NDArray[np.fl
         return scores, inverted.astype(np.float64)
     if head["made"] == "mirror":
         plain = scores.where(np.array([not v.inverted for v in scores.variants]))
-        mirrored = np.array([[variant.mirrored] for variant in plain.variants])
-        return plain, mirrored.astype(np.float64)
+        # asked of upright images: a turned one is to be put right first
+        yes = np.array([[v.mirrored and not v.turns] for v in plain.variants])
+        return plain, yes.astype(np.float64)
     answer = targets(scores.rows, head_of(head))
     usable = scores.upright & ~np.isnan(answer).any(1)
     return scores.where(usable), answer[usable].astype(np.float64)

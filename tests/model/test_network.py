@@ -8,14 +8,14 @@ import torchvision
 from safetensors.torch import save_file
 
 from model.explain import class_activation, direction
-from model.network import ARCHITECTURES, Head, build, n_parameters
+from model.network import ARCHITECTURES, STRIDES, Head, build, n_parameters
 
 HEADS = (Head("view", ("pa", "ap")), Head("inverted", ("inverted",), "sigmoid"))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_shapes_at_both_strides(architecture):
-    for stride in (16, 32):
+def test_shapes_at_every_stride(architecture):
+    for stride in STRIDES[architecture]:
         network = build(architecture, HEADS, feature_stride=stride).eval()
         with torch.inference_mode():
             output = network(torch.randn(2, 1, 64, 64))

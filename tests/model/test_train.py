@@ -13,8 +13,10 @@ from model.data.dataset import Images
 from model.network import Head
 from model.train import RecipeError, load_recipe
 from model.train.config import parse_recipe
-from model.train.loop import Trainer, learning_rate, prepare
 from model.train.losses import masked_loss
+from model.train.optimisers import learning_rate
+from model.train.prepare import prepare
+from model.train.trainer import Trainer
 from tests.model.conftest import RECIPES, small_recipe
 
 HEAD = Head("view", ("pa", "ap"))
@@ -62,9 +64,12 @@ def test_a_run_leaves_its_recipe_and_metrics(trained):
     assert not list(trained.glob("*.part"))
 
 
-def test_shipped_recipe_is_valid():
+def test_shipped_recipes_are_valid():
     recipe = load_recipe(RECIPES / "cxr-qc.toml")
-    assert [head.name for head in recipe.heads] == ["view", "rotation", "inversion"]
+    names = [head.name for head in recipe.heads]
+    assert names == ["view", "rotation", "inversion", "mirror"]
+    recipe = load_recipe(RECIPES / "cxr-pneumonia-paediatric.toml")
+    assert recipe.data.only == ("kermany_paed",)
 
 
 @pytest.mark.parametrize(
