@@ -70,8 +70,10 @@ def _disk(config: Config) -> Disk | None:
     if "://" in folder or not Path(folder).is_dir():
         return None
     usage = shutil.disk_usage(folder)
-    used = 100.0 * (1 - usage.free / usage.total)
-    return Disk(folder, usage.total, used, config.store.watermark_percent)
+    # As `df` counts, and the store: what root keeps back is nobody's room.
+    total = usage.used + usage.free
+    used_percent = 100.0 * usage.used / total
+    return Disk(folder, total, used_percent, config.store.watermark_percent)
 
 
 def _record(snapshot: Snapshot, found: list[Problem]) -> dict[str, Any]:

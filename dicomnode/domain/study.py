@@ -28,6 +28,8 @@ STUDY_STATES = StateMachine(
         Arrow(_R, "complete", _C, "assembler"),
         Arrow(_C, "route", _ROUTED, "router"),
         Arrow(_C, "leave", _NOT_ROUTED, "router"),
+        # Instances came before the router did: the next revision holds them all.
+        Arrow(_C, "overtake", _NOT_ROUTED, "receiver"),
         # A late instance opens the next revision; it is never dropped.
         Arrow(_C, "receive", _R, "receiver"),
         Arrow(_ROUTED, "receive", _R, "receiver"),

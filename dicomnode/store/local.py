@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -91,12 +92,9 @@ class LocalStore:
             path.parent.rmdir()
 
     def usage(self) -> Usage:
-        """Room on the file system; blocks reserved for root count as used."""
-        numbers = os.statvfs(self._root)
-        return Usage(
-            total_bytes=numbers.f_blocks * numbers.f_frsize,
-            free_bytes=numbers.f_bavail * numbers.f_frsize,
-        )
+        """Room on the file system as `df` counts it: without what root keeps back."""
+        disk = shutil.disk_usage(self._root)
+        return Usage(total_bytes=disk.used + disk.free, free_bytes=disk.free)
 
     def locations(self) -> Iterable[str]:
         """Every location, folder by folder."""

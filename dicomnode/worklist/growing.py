@@ -143,6 +143,7 @@ def _next_revision(
         .where(studies.c.study_instance_uid == study_instance_uid)
         .values(revision=revision, files_forgotten_at=None)
     )
+    _leave_overtaken(transaction, study_instance_uid, revision, first)
     _cancel_older(transaction, study_instance_uid, revision, first)
 
 
@@ -166,6 +167,28 @@ def _open_revision(
             detail=f"revision {values['revision']}",
         )
     )
+
+
+def _leave_overtaken(
+    transaction: Transaction,
+    study_instance_uid: str,
+    revision: int,
+    first: ReceivedInstance,
+) -> None:
+    """End a complete revision that the router has not seen: it never will."""
+    reason = f"overtaken by revision {revision}, which holds its instances too"
+    state, at = state_after(STUDY_STATES, "overtake"), first.received_at
+    left = transaction.execute(
+        update(revisions)
+        .where(revisions.c.study_instance_uid == study_instance_uid)
+        .where(revisions.c.revision == revision - 1)
+        .where(may(STUDY_STATES, revisions.c.state, "overtake"))
+        .values(state=state, routed_at=at, reason=reason)
+    )
+    if left.rowcount:
+        detail = f"revision {revision - 1}: {reason}"
+        kind = "study overtake"
+        transaction.note(Event(at, kind, state, study_instance_uid, detail=detail))
 
 
 def _cancel_older(

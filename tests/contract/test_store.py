@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -137,6 +138,15 @@ def test_usage_leaves_room(store: InstanceStore) -> None:
     usage = store.usage()
     assert 0 < usage.free_bytes <= usage.total_bytes
     assert 0 <= usage.used_percent <= 100
+
+
+def test_usage_is_what_df_says(tmp_path: Path) -> None:
+    words = ["df", "--output=used,avail,pcent", "--block-size=1", str(tmp_path)]
+    line = subprocess.run(words, capture_output=True, check=True, text=True).stdout
+    used, available, percent = line.split("\n")[1].replace("%", "").split()
+    usage = LocalStore(tmp_path / "store", 100.0).usage()
+    assert usage.total_bytes == pytest.approx(int(used) + int(available), rel=0.01)
+    assert usage.used_percent == pytest.approx(int(percent), abs=1.5)
 
 
 def test_sweeping_leaves_finished_files_alone(store: InstanceStore) -> None:

@@ -25,6 +25,9 @@ CONFIG = """
 ae_title = "DICOMNODE"
 data_dir = "var"
 
+[store]
+watermark_percent = 100  # these tests are not about the disk of the machine
+
 [receiver]
 host = "127.0.0.1"
 port = {port}
@@ -105,7 +108,11 @@ class Node:
     def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
         """One command of the node."""
         return subprocess.run(
-            self._argv(*words), capture_output=True, text=True, env=self._environ()
+            self._argv(*words),
+            capture_output=True,
+            text=True,
+            env=self._environ(),
+            timeout=HANG_SECONDS,
         )
 
     def echoes(self) -> bool:
@@ -196,19 +203,19 @@ def dcmsend(port: int, paths: Sequence[Path], *options: str, aet: str = "MODALIT
     """Send with the real DCMTK dcmsend, as the files are; the finished process."""
     argv = ["dcmsend", "-v", "-aet", aet, "-aec", "DICOMNODE", "--no-uid-checks"]
     argv += ["--no-halt", "--decompress-never", *options, "127.0.0.1", str(port)]
-    return subprocess.run(
-        [*argv, *map(str, paths)], capture_output=True, text=True, errors="replace"
-    )
+    return finished([*argv, *map(str, paths)])
 
 
 def storescu(port: int, paths: Sequence[Path], *options: str, aet: str = "MODALITY"):
     """Send with the real DCMTK storescu; the finished process."""
     argv = ["storescu", "-v", "-aet", aet, "-aec", "DICOMNODE", *options]
+    return finished([*argv, "127.0.0.1", str(port), *map(str, paths)])
+
+
+def finished(argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; fails the test when it hangs."""
     return subprocess.run(
-        [*argv, "127.0.0.1", str(port), *map(str, paths)],
-        capture_output=True,
-        text=True,
-        errors="replace",
+        argv, capture_output=True, text=True, errors="replace", timeout=HANG_SECONDS
     )
 
 

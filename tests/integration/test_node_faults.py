@@ -131,6 +131,11 @@ def test_the_supervisor_killed_takes_its_roles_along_and_starts_again(
 
 def send_until_accepted(node, sent):
     """A modality keeps what was not answered with Success and sends it again."""
-    for path in sent.values():
-        while storescu(node.port, [path], "-to", "5").returncode != 0:
-            node.program.check()
+    waiting = list(sent.values())
+
+    def all_accepted():
+        while waiting and storescu(node.port, waiting[:1], "-to", "5").returncode == 0:
+            waiting.pop(0)
+        return not waiting
+
+    node.wait(all_accepted, "every instance to be accepted")

@@ -109,14 +109,23 @@ def test_a_late_instance_opens_the_next_revision(
     worklist.studies.complete(current(worklist), after(30))
     if routed:
         worklist.studies.route(current(worklist), [], "no rule matches", after(31))
-    ended = row(worklist)["study_state"]
     assert worklist.intake.record(received(2, at=after(60))) is Disposition.NEW
     study = current(worklist)
     assert (study.revision, study.state) == (2, StudyState.RECEIVING)
     assert (study.n_instances, study.last_instance_at) == (2, after(60))
-    assert row(worklist, revision=1)["study_state"] == ended
+    assert row(worklist, revision=1)["study_state"] == StudyState.NOT_ROUTED
     assert row(worklist, revision=1)["n_instances"] == 1
     assert row(worklist, revision=2)["n_series"] == 1
+
+
+def test_a_revision_overtaken_before_it_was_routed_says_so(worklist: Worklist) -> None:
+    """It would wait for ever: the router looks at the current revision only."""
+    worklist.intake.record(received(1))
+    worklist.studies.complete(current(worklist), after(30))
+    worklist.intake.record(received(2, at=after(60)))
+    assert "overtaken by revision 2" in row(worklist, revision=1)["reason"]
+    assert kinds(worklist)[-2:] == ["study receive", "study overtake"]
+    assert worklist.studies.unrouted() == []
 
 
 def test_a_late_instance_cancels_only_jobs_nobody_has_claimed(
