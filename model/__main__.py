@@ -1,4 +1,4 @@
-"""python -m model <verb>: train, evaluate, pack, verify."""
+"""python -m model <verb>: prepare, check-leak, train, evaluate, pack, verify."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.bundle import BundleError, describe, load
+from model.data import leaks, prepare
 from model.data.manifest import ManifestError
 from model.evaluate.verbs import add_verbs
 from model.train import RecipeError, load_recipe, train
@@ -32,6 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m model", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
+    one = verbs.add_parser("prepare", help="a published data set as a manifest")
+    prepare.add_arguments(one)
+    one.set_defaults(verb=prepare.run)
+    one = verbs.add_parser("check-leak", help="what training saw of the other parts")
+    leaks.add_arguments(one)
+    one.set_defaults(verb=leaks.run)
     one = verbs.add_parser("train", help="train a recipe, or go on with its run")
     one.add_argument("--config", type=Path, required=True, help="recipe (TOML)")
     one.add_argument("--data", type=Path, default=Path(), help="folder with labels.csv")
