@@ -54,6 +54,7 @@ _ONE_SPELLING = {
         "Pleural Thickening",
     )
 }
+KNOWN_FINDINGS = frozenset({*_ONE_SPELLING.values(), *_SAME_FINDING.values()})
 _LATERAL = {"L", "LL", "RL", "LATERAL", "LARGE LATERAL", "XTABLE LATERAL"}
 _AP = {"AP", "AP_HORIZONTAL"}
 _SEX = {"MALE": "M", "M": "M", "FEMALE": "F", "F": "F", "O": "O", "OTHER": "O"}

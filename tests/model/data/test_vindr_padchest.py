@@ -194,3 +194,17 @@ def test_trap_sixteen_bit_png_files_are_shown_in_their_own_range(tmp_path, highe
     assert np.abs(shown.ravel() - np.linspace(0, 1, 256)).max() < 0.005
     Image.fromarray(np.full((4, 4), 700, np.uint16)).save(tmp_path / "b.png")
     assert not read_image(tmp_path / "b.png").any()
+
+
+def test_padchest_findings_that_are_rare_and_nobody_elses_are_no_labels(tmp_path):
+    rare = pad_line("000.png", "['azygos lobe', 'pneumothorax']")
+    common = [
+        pad_line(f"{n:03d}.png", "['scoliosis']" if n % 2 else "['normal']")
+        for n in range(1, 120)
+    ]
+    table(tmp_path / NAME, PADCHEST, [rare, *common])
+    picture(tmp_path / "000.png")
+    prepared = read("padchest", tmp_path, NO_SPLIT)
+    found = {name for name in prepared.rows[0].labels if not name.startswith("view")}
+    assert found == {"Pneumothorax", "No Finding", "scoliosis"}
+    assert "3 of 4 findings are labels" in str(prepared)
