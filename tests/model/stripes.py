@@ -32,7 +32,7 @@ STILL = dict.fromkeys(
 
 
 def stripes(folder, n, split, first=0):
-    """n images of noisy stripes with random phase; classes in turn."""
+    """n images of noisy stripes, each with its own start; classes in turn."""
     folder.mkdir(parents=True, exist_ok=True)
     return [_one(folder, first + i, split) for i in range(n)]
 
@@ -40,9 +40,9 @@ def stripes(folder, n, split, first=0):
 def _one(folder, seed, split):
     random = np.random.default_rng(seed)
     down = seed % 2
-    wave = np.sin(2 * np.pi * (np.arange(SIDE) / 8 + random.random()))
+    wave = np.sin(2 * np.pi * (np.arange(SIDE) / 8 + random.random() / 4))
     plane = np.tile(wave, (SIDE, 1)) if down else np.tile(wave[:, None], SIDE)
-    grey = 128 + 50 * plane + random.normal(0, 25, plane.shape)
+    grey = 128 + 50 * plane + random.normal(0, 15, plane.shape)
     name = f"{split}-{seed}.png"
     Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(folder / name)
     return Row(

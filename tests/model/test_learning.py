@@ -16,7 +16,7 @@ from tests.model.stripes import recipe, stores
 
 SIGMOID = {"classes": ["down"], "activation": "sigmoid"}
 OF_SOFTMAX = ("cross_entropy", "softmax_focal", "softmax_squared")
-RATES = {"vit_b_16": 1e-3, "swin_v2_t": 1e-3, "convnext_tiny": 4e-3}
+RATES = {"vit_b_16": 2e-4, "swin_v2_t": 3e-4, "convnext_tiny": 1e-3}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def images(tmp_path_factory):
     return stores(tmp_path_factory.mktemp("stripes"))
 
 
-def learned(wanted, images, run, *, every=4):
+def learned(wanted, images, run, *, every=3):
     """Best validation AUROC within the recipe's steps; stops as soon as it will do.
 
     Running statistics that need hundreds of steps to settle are made to follow faster.
