@@ -1,4 +1,4 @@
-"""python -m model <verb>: prepare, check-leak, train, evaluate, pack, verify,
+"""python -m model <verb>: prepare, check-leak, advise, train, evaluate, pack, verify,
 sign, zip, commission, export.
 """
 
@@ -16,7 +16,7 @@ from model.commission import verb as commission_verb
 from model.data import leaks, prepare
 from model.data.manifest import ManifestError
 from model.evaluate.verbs import add_verbs
-from model.train import RecipeError, load_recipe, train
+from model.train import RecipeError, advise, load_recipe, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,12 +44,16 @@ def _parser() -> argparse.ArgumentParser:
     one = verbs.add_parser("check-leak", help="what training saw of the other parts")
     leaks.add_arguments(one)
     one.set_defaults(verb=leaks.run)
+    advise.add_arguments(
+        verbs.add_parser("advise", help="what to train for a manifest, on this machine")
+    )
     one = verbs.add_parser("train", help="train a recipe, or go on with its run")
     one.add_argument("--config", type=Path, required=True, help="recipe (TOML)")
     one.add_argument("--data", type=Path, default=Path(), help="folder with labels.csv")
     one.add_argument("--out", type=Path, required=True, help="run folder")
     one.add_argument("--cache", type=Path, help="folder for decoded images")
     one.add_argument("--smoke", action="store_true", help="a few steps, a few images")
+    one.add_argument("--device", default="cpu", help="cpu or cuda")
     one.set_defaults(verb=_train)
     one = verbs.add_parser("pack", help="calibrate, evaluate and write the bundle")
     one.add_argument("--run", type=Path, required=True, help="run folder")
@@ -75,7 +79,12 @@ def _parser() -> argparse.ArgumentParser:
 def _train(parsed: argparse.Namespace) -> str:
     recipe = load_recipe(parsed.config)
     weights = train(
-        recipe, parsed.data, parsed.out, cache=parsed.cache, smoke=parsed.smoke
+        recipe,
+        parsed.data,
+        parsed.out,
+        cache=parsed.cache,
+        smoke=parsed.smoke,
+        device=parsed.device,
     )
     return f"weights: {weights}"
 

@@ -7,6 +7,7 @@ import tomllib
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from model.data.policy import LabelPolicy, parse_policy
 from model.network import Head
 from model.train.losses import check
 from model.transforms import EvalPreset, TrainPreset
@@ -61,10 +62,12 @@ class NetworkRecipe:
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """sources: `images` (labels.csv layout), `phantom`. only: values of a row's source
-    that are kept; none named keeps all. most: rows read of each source, evenly spread;
-    0 for all. side: cache, in pixels. turned, inverted, mirrored: shares of the
-    training images that are changed in this way.
+    """sources: `images` (labels.csv layout), `phantom`, or a manifest (`*.csv`) that
+    `python -m model prepare` wrote, relative to the data folder. only: values of a
+    row's source that are kept; none named keeps all. most: rows read of each source,
+    evenly spread; 0 for all. side: cache, in pixels. uncertain, blank: label, or
+    `default`, -> what such a label becomes, see `model.data.policy`. turned, inverted,
+    mirrored: shares of the training images that are changed in this way.
     """
 
     sources: tuple[str, ...] = ("images", "phantom")
@@ -73,9 +76,15 @@ class DataRecipe:
     n_phantoms: int = 300
     n_phantoms_val: int = 60
     side: int = 160
+    uncertain: dict[str, str] = field(default_factory=dict)
+    blank: dict[str, str] = field(default_factory=dict)
     turned: float = 0.55
     inverted: float = 0.3
     mirrored: float = 0.0
+
+    def policy(self) -> LabelPolicy:
+        """What uncertain and blank labels become."""
+        return parse_policy(self.uncertain, self.blank)
 
 
 @dataclass(frozen=True)
@@ -142,12 +151,13 @@ class Recipe:
     """Everything that decides the weights, but the images themselves.
 
     balance: stratum -> share of each batch; a stratum is a source (`phantom`) or a
-    source and a label (`nih_cxr14/view-AP`). threads: of the CPU.
+    source and a label (`nih_cxr14/view-AP`); none named: every image equally often.
+    threads: of the CPU.
     """
 
     name: str
     heads: tuple[HeadRecipe, ...]
-    balance: dict[str, float]
+    balance: dict[str, float] = field(default_factory=dict)
     seed: int = 1
     threads: int = 2
     data: DataRecipe = field(default_factory=DataRecipe)

@@ -5,6 +5,7 @@ Every draw is a function of (seed, step, chunk), so nothing needs to be stored t
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,20 +43,17 @@ class Draw:
         self._recipe = recipe
         self._store = store
         self._group = group or Group()
+        shares = recipe.balance or Counter(row.source for row in store.rows)
         self._batches = BalancedBatches(
-            store.rows, recipe.balance, recipe.optimiser.batch, recipe.seed
+            store.rows, shares, recipe.optimiser.batch, recipe.seed
         )
+        policy = recipe.data.policy()
         self._targets = {
-            head.name: torch.from_numpy(targets(store.rows, head.head()))
+            head.name: torch.from_numpy(targets(store.rows, head.head(), policy))
             for head in recipe.heads
             if not head.made
         }
         self._weight = torch.tensor([row.weight for row in store.rows])
-        if recipe.optimiser.batch % self._group.world:
-            raise ValueError(
-                f"a batch of {recipe.optimiser.batch} cannot be shared by"
-                f" {self._group.world} processes: choose a multiple"
-            )
 
     def __call__(self, step: int) -> Batch:
         """Whole chunks when there is one for each process, else a slice of all."""

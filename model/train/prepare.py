@@ -52,9 +52,12 @@ def _source(source: str, recipe: Recipe, data: Path, run: Path) -> list[Row]:
         found = images.rows(data)
     elif source == "phantom":
         found = _phantoms(run, settings.n_phantoms, settings.n_phantoms_val)
+    elif source.endswith(".csv") and (data / source).is_file():
+        found = manifest.read(data / source)
     else:
         raise manifest.ManifestError(
-            f"source {source!r} is unknown: use 'images' or 'phantom'"
+            f"source {source!r} is unknown: use 'images', 'phantom' or the path of a"
+            " manifest below the data folder"
         )
     kept = [r for r in found if not settings.only or r.source in settings.only]
     if settings.most and source != "phantom":

@@ -31,19 +31,23 @@ def jpeg(plane: Tensor, quality: int) -> Tensor:
 
 
 def uniform(n: int, half_width: float, random: Generator) -> Tensor:
+    """(n,) draws from [-half_width, half_width)."""
     return (2 * torch.rand(n, generator=random) - 1) * half_width
 
 
 def column(values: Tensor) -> Tensor:
+    """(n,) -> (n, 1, 1, 1), to go with a batch of images."""
     return values[:, None, None, None]
 
 
 def chosen(n: int, probability: float, random: Generator) -> list[int]:
+    """Indices of the images that something happens to."""
     drawn = torch.rand(n, generator=random) < probability
     return [int(index) for index in drawn.nonzero()]
 
 
 def integers(n: int, low: int, high: int, random: Generator) -> list[int]:
+    """n draws from low to high - 1."""
     drawn = torch.randint(low, high, (n,), generator=random)
     return [int(value) for value in drawn]
 

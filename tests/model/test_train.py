@@ -124,3 +124,22 @@ def test_learning_rate_warms_up_and_ends_at_zero():
     assert max(rates) == 1
     assert rates[100] == pytest.approx(0, abs=1e-12)
     assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_every_key_of_a_recipe_is_documented():
+    from dataclasses import fields
+
+    from model.train import config
+    from model.transforms import EvalPreset, TrainPreset
+
+    page = (RECIPES.parents[1] / "docs" / "models.md").read_text("utf-8")
+    section = page[page.index("### Every key") : page.index("## Pack")]
+    tables = [config.HeadRecipe, config.DataRecipe, config.NetworkRecipe]
+    tables += [TrainPreset, EvalPreset, config.Optimiser, config.Validation]
+    names = {f.name for table in tables for f in fields(table)}
+    names |= {"name", "seed", "threads", "heads", "balance"}
+    assert [name for name in sorted(names) if f"`{name}`" not in section] == []
+    from model.network import ARCHITECTURES
+    from model.train.losses import LOSSES
+
+    assert [name for name in (*ARCHITECTURES, *LOSSES) if name not in section] == []
