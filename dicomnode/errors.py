@@ -4,6 +4,8 @@
 
     DicomNodeError
      +-- ConfigError                  the configuration is wrong: line and remedy
+     |    +-- UnknownBundle           no bundle of that name is installed or ships
+     +-- BundleRefused                a bundle is not as packed, signed or fit to use
      +-- ReceiveError                 carries the DIMSE status we answer
      |    +-- NotAccepted             the association is refused
      |    +-- StoreFull               no room on the disk (0xA700)
@@ -37,6 +39,14 @@ class DicomNodeError(Exception):
 
 class ConfigError(DicomNodeError):
     """The configuration is wrong; the message names the line and the remedy."""
+
+
+class UnknownBundle(ConfigError):
+    """No bundle of that name is installed or ships with the program."""
+
+
+class BundleRefused(DicomNodeError):
+    """A bundle, or what belongs to one, is not as packed, not signed, or not fit."""
 
 
 class ReceiveError(DicomNodeError):

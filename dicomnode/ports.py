@@ -13,7 +13,12 @@ from typing import BinaryIO, Protocol
 
 from dicomnode.domain.association import Association, Refusal
 from dicomnode.domain.delivery import Delivery, NewResult, Outgoing, Sent
-from dicomnode.domain.findings import BundleFacts, ImageFindings, NotAnalysed
+from dicomnode.domain.findings import (
+    BundleFacts,
+    ImageFindings,
+    NotAnalysed,
+    Observation,
+)
 from dicomnode.domain.instance import (
     Disposition,
     Instance,
@@ -288,6 +293,14 @@ class Predictor(Protocol):
         An image that cannot be decoded, or lies outside the model's domain, is
         NotAnalysed with its reason. Raises PredictionFailed.
         """
+        ...
+
+
+class DriftMonitor(Protocol):
+    """Watches whether a pipeline's input still looks like what its bundle knows."""
+
+    def observe(self, images: Sequence[Observation]) -> None:
+        """Take images in, in order; an alarm is logged once. Never stops a job."""
         ...
 
 

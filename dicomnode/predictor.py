@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydicom import Dataset
 
 from dicomnode.domain.findings import (
     BundleFacts,
@@ -18,6 +20,7 @@ from dicomnode.domain.findings import (
     Finding,
     ImageFindings,
     NotAnalysed,
+    Observation,
     OperatingPoint,
     Pixels8,
     Presence,
@@ -26,24 +29,53 @@ from dicomnode.domain.instance import Instance
 from dicomnode.errors import ConfigError, PredictionFailed
 from model import bundle as bundles
 from model import pixels
+from model.bundle import watch
 
 Display = NDArray[np.float32]
+_STATION_LENGTH = 64
 
 UNDETERMINED = Code("373068000", "SCT", "Undetermined")
 """CID 240: a choice that the network cannot make is said to be none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Display pixels of an image, and the machine that made it."""
+
+    display: Display
+    station: str
+
+
 class BundlePredictor:
     """A bundle, loaded and warm, behind the Predictor port.
 
-    Raises ConfigError when the bundle is missing, tampered with or does not load.
+    ``public_key`` is the key whose signature bundle and addendum must have;
+    ``addendum`` what this site re-set. Raises ConfigError when the bundle is missing,
+    tampered with or does not load.
     """
 
-    def __init__(self, folder: Path, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        device: str = "cpu",
+        *,
+        public_key: Path | None = None,
+        addendum: Path | None = None,
+    ) -> None:
         try:
-            self._bundle = bundles.load(folder, device)
+            self._bundle = bundles.load(
+                folder, device, public_key=public_key, addendum=addendum
+            )
         except (bundles.BundleError, OSError) as error:
             raise ConfigError(f"bundle {folder.name}: {error}") from error
+
+    @property
+    def reference(self) -> tuple[Mapping[str, Any], str] | None:
+        """Drift reference, and the digest of what it was made with; None without."""
+        said = self._bundle.description
+        if not said.reference:
+            return None
+        return said.reference, f"{said.digest} {said.parameters['commissioned']}"
 
     def describe(self) -> BundleFacts:
         """What a report must say about the bundle."""
@@ -54,8 +86,8 @@ class BundlePredictor:
     ) -> Sequence[ImageFindings | NotAnalysed]:
         """One answer for each image, in order; raises PredictionFailed."""
         decoded = [_decode(instance, file) for instance, file in images]
-        displays = [one for one in decoded if not isinstance(one, NotAnalysed)]
-        predictions = iter(self._forward(displays))
+        found = [one for one in decoded if isinstance(one, Decoded)]
+        predictions = iter(self._forward([one.display for one in found]))
         return [
             one
             if isinstance(one, NotAnalysed)
@@ -73,11 +105,14 @@ class BundlePredictor:
             raise PredictionFailed(message) from error
 
     def _answer(
-        self, instance: Instance, display: Display, prediction: bundles.Prediction
+        self, instance: Instance, decoded: Decoded, prediction: bundles.Prediction
     ) -> ImageFindings | NotAnalysed:
+        description = self._bundle.description
+        seen = observation(description.labels, prediction, decoded.station)
         if not prediction.in_domain:
-            return NotAnalysed(_outside(prediction), instance.sop_instance_uid)
-        return interpret(self._bundle.description, instance, display, prediction)
+            return NotAnalysed(_outside(prediction), instance.sop_instance_uid, seen)
+        said = interpret(description, instance, decoded.display, prediction)
+        return replace(said, observation=seen)
 
 
 def choose_device(wanted: str) -> str:
@@ -149,11 +184,31 @@ def interpret(
     )
 
 
-def _decode(instance: Instance, file: BinaryIO) -> Display | NotAnalysed:
+def observation(
+    labels: Sequence[bundles.Label], prediction: bundles.Prediction, station: str
+) -> Observation:
+    """What the drift monitor sees of one image."""
+    return Observation(
+        values=watch.watched(prediction),
+        station=station,
+        outside=not prediction.in_domain,
+        undetermined=prediction.in_domain
+        and watch.is_undetermined(labels, prediction.probabilities),
+    )
+
+
+def _decode(instance: Instance, file: BinaryIO) -> Decoded | NotAnalysed:
     try:
-        return pixels.display_pixels(pixels.read(file))
+        ds = pixels.read(file)
+        return Decoded(pixels.display_pixels(ds), _station(ds))
     except pixels.UnsupportedPixels as error:
         return NotAnalysed(str(error), instance.sop_instance_uid)
+
+
+def _station(ds: Dataset) -> str:
+    """Manufacturer and Station Name: which machine, never who."""
+    words = (str(ds.get(name) or "") for name in ("Manufacturer", "StationName"))
+    return " ".join(" ".join(words).split())[:_STATION_LENGTH]
 
 
 def _outside(prediction: bundles.Prediction) -> str:

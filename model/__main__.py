@@ -1,16 +1,22 @@
-"""python -m model <verb>: train, evaluate, pack, verify."""
+"""python -m model <verb>: prepare, check-leak, advise, train, evaluate, pack, verify,
+sign, zip, commission, export.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.bundle import BundleError, describe, load
-from model.data.manifest import ManifestError, read
-from model.train import RecipeError, load_recipe, train
+from model import export
+from model.bundle import BundleError
+from model.bundle import verbs as bundle_verbs
+from model.commission import verb as commission_verb
+from model.data import leaks, prepare
+from model.data.manifest import ManifestError
+from model.evaluate.verbs import add_verbs
+from model.train import RecipeError, advise, load_recipe, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,12 +38,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m model", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
+    one = verbs.add_parser("prepare", help="a published data set as a manifest")
+    prepare.add_arguments(one)
+    one.set_defaults(verb=prepare.run)
+    one = verbs.add_parser("check-leak", help="what training saw of the other parts")
+    leaks.add_arguments(one)
+    one.set_defaults(verb=leaks.run)
+    advise.add_arguments(
+        verbs.add_parser("advise", help="what to train for a manifest, on this machine")
+    )
     one = verbs.add_parser("train", help="train a recipe, or go on with its run")
     one.add_argument("--config", type=Path, required=True, help="recipe (TOML)")
     one.add_argument("--data", type=Path, default=Path(), help="folder with labels.csv")
     one.add_argument("--out", type=Path, required=True, help="run folder")
     one.add_argument("--cache", type=Path, help="folder for decoded images")
     one.add_argument("--smoke", action="store_true", help="a few steps, a few images")
+    one.add_argument("--device", default="cpu", help="cpu or cuda")
     one.set_defaults(verb=_train)
     one = verbs.add_parser("pack", help="calibrate, evaluate and write the bundle")
     one.add_argument("--run", type=Path, required=True, help="run folder")
@@ -45,23 +61,30 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--bundle", type=Path, required=True, help="its .bundle.toml")
     one.add_argument("--out", type=Path, required=True, help="bundle folder")
     one.set_defaults(verb=_pack)
-    one = verbs.add_parser("evaluate", help="figures of a bundle on a manifest")
-    one.add_argument("bundle", type=Path)
-    one.add_argument("--manifest", type=Path, required=True)
-    one.add_argument("--data", type=Path, action="append", required=True)
-    one.add_argument("--split", default="val")
-    one.add_argument("--out", type=Path, required=True, help="folder of the report")
-    one.set_defaults(verb=_evaluate)
-    one = verbs.add_parser("verify", help="check every file and the test vector")
-    one.add_argument("bundle", type=Path)
-    one.set_defaults(verb=_verify)
+    add_verbs(verbs)
+    bundle_verbs.add_verify(
+        verbs.add_parser("verify", help="check every file and the test vector")
+    )
+    bundle_verbs.add_sign(verbs.add_parser("sign", help="sign the manifest (Ed25519)"))
+    bundle_verbs.add_zip(verbs.add_parser("zip", help="the bundle as one .zip"))
+    commission_verb.add_arguments(
+        verbs.add_parser("commission", help="re-set thresholds with local studies")
+    )
+    export.add_arguments(
+        verbs.add_parser("export", help="the network for another runtime")
+    )
     return parser
 
 
 def _train(parsed: argparse.Namespace) -> str:
     recipe = load_recipe(parsed.config)
     weights = train(
-        recipe, parsed.data, parsed.out, cache=parsed.cache, smoke=parsed.smoke
+        recipe,
+        parsed.data,
+        parsed.out,
+        cache=parsed.cache,
+        smoke=parsed.smoke,
+        device=parsed.device,
     )
     return f"weights: {weights}"
 
@@ -71,29 +94,6 @@ def _pack(parsed: argparse.Namespace) -> str:
 
     description, _ = pack(parsed.run, parsed.data, parsed.bundle, parsed.out)
     return f"{description.name} {description.version} {description.digest}"
-
-
-def _evaluate(parsed: argparse.Namespace) -> str:
-    from model.evaluate import evaluate, render  # noqa: PLC0415 - heavy, and only here
-
-    rows = [row for row in read(parsed.manifest) if row.split == parsed.split]
-    if not rows:
-        raise ManifestError(f"no row of split {parsed.split}: choose another --split")
-    evaluation = evaluate(load(parsed.bundle), rows, parsed.data)
-    parsed.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(evaluation.to_dict(), indent=1) + "\n"
-    (parsed.out / "evaluation.json").write_text(text, encoding="utf-8")
-    page = parsed.out / "report.html"
-    page.write_text(render(evaluation), encoding="utf-8")
-    return f"report: {page}"
-
-
-def _verify(parsed: argparse.Namespace) -> str:
-    description = describe(parsed.bundle)
-    load(parsed.bundle)
-    return (
-        f"{description.name} {description.version} is as packed: {description.digest}"
-    )
 
 
 if __name__ == "__main__":

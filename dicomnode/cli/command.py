@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from dicomnode.errors import ConfigError, DicomNodeError, UnknownStudy
+from dicomnode.errors import ConfigError, DicomNodeError, UnknownBundle, UnknownStudy
 
 if TYPE_CHECKING:
     from dicomnode.config import Config
@@ -166,8 +166,8 @@ def ended(body: Callable[[], ExitCode | int | None]) -> int:
 
 def exit_code_of(error: DicomNodeError) -> ExitCode:
     """What the process ends with when ``error`` stops a command."""
+    if isinstance(error, UnknownStudy | UnknownBundle):
+        return ExitCode.NOT_FOUND
     if isinstance(error, ConfigError):
         return ExitCode.USAGE
-    if isinstance(error, UnknownStudy):
-        return ExitCode.NOT_FOUND
     return ExitCode.ERROR

@@ -144,6 +144,12 @@ class Pipeline(Section):
         return self
 
 
+class Bundles(Section):
+    """``[bundles]``: who must have signed what the network is made of."""
+
+    public_key: OptionalFile = None
+
+
 class Destination(Section):
     """``[[destination]]``: a C-STORE SCP that gets results.
 
@@ -230,6 +236,7 @@ class Config(Section):
     study: Study = Study()
     pipeline: tuple[Pipeline, ...] = ()
     destination: tuple[Destination, ...] = ()
+    bundles: Bundles = Bundles()
     worker: Worker = Worker()
     delivery: Delivery = Delivery()
     keep: Keep = Keep()

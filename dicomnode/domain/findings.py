@@ -82,6 +82,20 @@ class Category:
 
 
 @dataclass(frozen=True, slots=True)
+class Observation:
+    """What the drift monitor sees of one image: numbers, and the machine's name.
+
+    ``values`` are scores and statistics of the grey values by name; ``outside`` the
+    model's domain; ``undetermined`` when an answer lies in its grey zone.
+    """
+
+    values: Mapping[str, float]
+    station: str = ""
+    outside: bool = False
+    undetermined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ImageFindings:
     """All a bundle says of one image.
 
@@ -92,6 +106,7 @@ class ImageFindings:
     findings: tuple[Finding, ...]
     categories: tuple[Category, ...] = ()
     display: Pixels8 | None = field(default=None, compare=False, repr=False)
+    observation: Observation | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +115,7 @@ class NotAnalysed:
 
     reason: str
     sop_instance_uid: str = ""
+    observation: Observation | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
+from dicomnode.bundles.shelf import Shelf
 from dicomnode.config import Config, Pipeline
 from dicomnode.domain.rules import Condition, Rule
 from dicomnode.errors import ConfigError
@@ -70,11 +71,11 @@ def rule_of(one: Pipeline) -> Rule:
     return Rule(one.name, conditions, one.priority)
 
 
-def bundle_folder(config: Config, name: str) -> Path:
-    """Where a bundle lies: installed by the site, or shipped; raises ConfigError."""
-    candidates = (config.node.data_dir / "bundles" / name, SHIPPED_BUNDLES / name)
-    for folder in candidates:
-        if folder.is_dir():
-            return folder
-    message = f"no bundle {name} in {candidates[0].parent} or {SHIPPED_BUNDLES}"
-    raise ConfigError(f"{message}; correct pipeline.bundle or install it")
+def bundle_shelf(config: Config) -> Shelf:
+    """Where bundles lie: installed by the site, or shipped."""
+    return Shelf(config.node.data_dir / "bundles", SHIPPED_BUNDLES)
+
+
+def bundle_folder(config: Config, name: str, *, shadow: bool = False) -> Path:
+    """The folder of the bundle in use; raises ConfigError."""
+    return bundle_shelf(config).folder(name, shadow=shadow)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from threading import Event
 from uuid import uuid4
 
@@ -14,6 +15,8 @@ from dicomnode.config import Config
 from dicomnode.config import Pipeline as PipelineConfig
 from dicomnode.domain.ownership import MANUFACTURER
 from dicomnode.errors import ConfigError
+from dicomnode.monitoring import FileMonitor
+from dicomnode.ports import Predictor
 from dicomnode.predictor import BundlePredictor, choose_device, limit_threads
 from dicomnode.processes import wiring
 from dicomnode.processes.clock import SystemClock
@@ -22,6 +25,7 @@ from dicomnode.results import NodeFacts
 from dicomnode.version import MODEL_NAME, VERSION
 from dicomnode.worker.loop import LoopPolicy, WorkerFacts, WorkerLoop
 from dicomnode.worker.pipeline import DestinationProfile, Pipeline, PipelineSpec
+from dicomnode.worker.watched import WatchedPredictor
 
 _log = structlog.get_logger(__name__)
 
@@ -49,28 +53,48 @@ def _serve(config: Config, stop: Event) -> int:
 
 
 def _pipelines(config: Config, device: str) -> Iterator[tuple[str, Pipeline]]:
-    predictors: dict[str, BundlePredictor] = {}
+    predictors: dict[Path, BundlePredictor] = {}
     for one in config.pipeline:
         try:
-            if one.bundle not in predictors:
-                folder = wiring.bundle_folder(config, one.bundle)
-                predictors[one.bundle] = BundlePredictor(folder, device)
+            shadow = one.mode == "shadow"
+            folder = wiring.bundle_folder(config, one.bundle, shadow=shadow)
+            if folder not in predictors:
+                predictors[folder] = bundle_predictor(config, folder, device)
+            watched = _watched(config, one.name, predictors[folder])
         except ConfigError as error:
             # The other pipelines go on; this one's jobs wait, visibly.
             _log.error("worker.bundle_refused", pipeline=one.name, error=str(error))
             continue
-        yield one.name, _pipeline(config, one, predictors[one.bundle])
+        yield one.name, _pipeline(config, one, watched)
 
 
-def _pipeline(
-    config: Config, one: PipelineConfig, predictor: BundlePredictor
-) -> Pipeline:
+def bundle_predictor(config: Config, folder: Path, device: str) -> BundlePredictor:
+    """The bundle in a folder with what this site found out about it."""
+    return BundlePredictor(
+        folder,
+        device,
+        public_key=config.bundles.public_key,
+        addendum=wiring.bundle_shelf(config).addendum(folder),
+    )
+
+
+def _watched(config: Config, pipeline: str, predictor: BundlePredictor) -> Predictor:
+    """With a drift monitor, where the bundle says what home looks like."""
+    if predictor.reference is None:
+        return predictor
+    folder = config.node.data_dir / "monitor"
+    return WatchedPredictor(
+        predictor, FileMonitor(folder, pipeline, *predictor.reference)
+    )
+
+
+def _pipeline(config: Config, one: PipelineConfig, predictor: Predictor) -> Pipeline:
     return Pipeline(
         _spec(config, one),
         predictor,
         wiring.open_store(config),
         wiring.open_results_store(config),
-        _node_facts(config),
+        node_facts(config),
     )
 
 
@@ -86,7 +110,8 @@ def _spec(config: Config, one: PipelineConfig) -> PipelineSpec:
     )
 
 
-def _node_facts(config: Config) -> NodeFacts:
+def node_facts(config: Config) -> NodeFacts:
+    """Who results say made them."""
     return NodeFacts(
         manufacturer=MANUFACTURER,
         model_name=MODEL_NAME,

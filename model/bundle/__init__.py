@@ -1,14 +1,18 @@
 """Bundles: the front door of the model for the node, with `pixels` and `phantom`.
 
 A bundle is a folder: `bundle.json`, `model.safetensors`, `model_card.md`, `report/`,
-and `MANIFEST.json` with the hash of each. `describe` and `verify` need no torch, which
-is imported when a bundle is loaded or written.
+and `MANIFEST.json` with the hash of each; `MANIFEST.sig` may sign that. `describe` and
+`verify` need no torch, which is imported when a bundle is loaded or written.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from model.bundle.addendum import Addendum
+from model.bundle.addendum import read as read_addendum
+from model.bundle.archive import extract
+from model.bundle.archive import write as write_zip
 from model.bundle.description import (
     CodeEntry,
     Description,
@@ -19,6 +23,7 @@ from model.bundle.description import (
 )
 from model.bundle.errors import BundleError, NonFinite
 from model.bundle.prediction import Prediction
+from model.bundle.signing import sign_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from model.bundle.write import Content
 
 __all__ = [
+    "Addendum",
     "BundleError",
     "CodeEntry",
     "Description",
@@ -36,22 +42,35 @@ __all__ = [
     "NonFinite",
     "Prediction",
     "describe",
+    "extract",
     "load",
+    "read_addendum",
     "save",
+    "sign_bundle",
     "verify",
+    "write_zip",
 ]
 
 
-def load(folder: Path, device: str = "cpu") -> Bundle:
+def load(
+    folder: Path,
+    device: str = "cpu",
+    *,
+    public_key: Path | None = None,
+    addendum: Path | None = None,
+) -> Bundle:
     """Verify and load; see `model.bundle.serve.load`. Raises BundleError."""
     from model.bundle import serve  # noqa: PLC0415 - torch only when a model runs
 
-    return serve.load(folder, device)
+    return serve.load(folder, device, public_key=public_key, addendum=addendum)
 
 
-def verify(folder: Path) -> Description:
-    """Compare every file with MANIFEST.json; raises BundleError. No torch."""
-    return describe(folder)
+def verify(folder: Path, public_key: Path | None = None) -> Description:
+    """Compare every file with MANIFEST.json; raises BundleError. No torch.
+
+    public_key: PEM of the Ed25519 key whose signature MANIFEST.sig must be.
+    """
+    return describe(folder, public_key)
 
 
 def save(folder: Path, content: Content) -> Description:

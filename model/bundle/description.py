@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from model.bundle import integrity
+from model.bundle import integrity, signing
 from model.bundle.errors import BundleError
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ class Description:
     """A bundle, verified, in words.
 
     digest: sha256 of MANIFEST.json. device_uid: UID derived from the digest, for the
-    observer of a report. parameters: what a report should print.
+    observer of a report. parameters: what a report should print. reference: home
+    distributions for `model.monitor`, None in a bundle that was packed without.
     """
 
     name: str
@@ -109,20 +110,25 @@ class Description:
     header_checks: tuple[HeaderCheck, ...]
     algorithm_family: str
     parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    reference: Mapping[str, Any] | None = None
 
 
-def describe(folder: Path) -> Description:
+def describe(folder: Path, public_key: Path | None = None) -> Description:
     """Verify every file and read the description; no torch.
 
-    Raises BundleError when a file is missing, changed, unlisted, a link or of a
-    forbidden kind, or when the description is not one we understand.
+    public_key: an Ed25519 key in PEM whose signature the manifest must have. Raises
+    BundleError when a file is missing, changed, unlisted, a link or of a forbidden
+    kind, when the signature is not the key's, or when the description is not one we
+    understand.
     """
-    return read_bundle(folder)[0]
+    return read_bundle(folder, public_key)[0]
 
 
-def read_bundle(folder: Path) -> tuple[Description, dict[str, Any]]:
+def read_bundle(
+    folder: Path, public_key: Path | None = None
+) -> tuple[Description, dict[str, Any]]:
     """As `describe`, with the whole of bundle.json."""
-    digest, table = read_table(folder)
+    digest, table = read_table(folder, public_key)
     try:
         return _description(table, digest), table
     except (KeyError, TypeError, ValueError) as error:
@@ -132,9 +138,14 @@ def read_bundle(folder: Path) -> tuple[Description, dict[str, Any]]:
         ) from error
 
 
-def read_table(folder: Path) -> tuple[str, dict[str, Any]]:
+def read_table(
+    folder: Path, public_key: Path | None = None
+) -> tuple[str, dict[str, Any]]:
     """Verify; then the manifest's sha256 and the parsed bundle.json."""
-    digest = hashlib.sha256(integrity.check(folder)).hexdigest()
+    manifest = integrity.check(folder)
+    if public_key is not None:
+        signing.check_bundle(folder, manifest, public_key)
+    digest = hashlib.sha256(manifest).hexdigest()
     try:
         table: Any = json.loads((folder / BUNDLE_FILE).read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -177,10 +188,14 @@ def _description(table: dict[str, Any], digest: str) -> Description:
         input=_input(table["input"]),
         header_checks=checks,
         algorithm_family=str(table["algorithm_family"]),
-        parameters=MappingProxyType(
-            {str(key): str(value) for key, value in table["parameters"].items()}
-        ),
+        parameters=MappingProxyType(_parameters(table["parameters"])),
+        reference=table.get("reference"),
     )
+
+
+def _parameters(stored: dict[str, Any]) -> dict[str, str]:
+    said = {str(key): str(value) for key, value in stored.items()}
+    return {**said, "commissioned": "no, home operating points"}
 
 
 def _label(item: dict[str, Any]) -> Label:

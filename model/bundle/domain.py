@@ -10,7 +10,7 @@ so that about 1 is usual whatever the network.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -26,29 +26,67 @@ if TYPE_CHECKING:
 _BLACK, _WHITE = 0.02, 0.98
 
 
+class Judged(NamedTuple):
+    """One image: its distance, the limit of it, the nearest home kind, and whether
+    the site's own images are nearer than home's (each measured by its limit).
+    """
+
+    distance: float
+    limit: float
+    kind: int
+    at_site: bool
+
+
 @dataclass(frozen=True)
 class Domain:
     """whitening: (dimension, dimension). means: (kinds, dimension), whitened.
 
     limit: distance beyond which an image is refused. kinds: `source/view/...` of each
-    mean.
+    mean. site_mean: (dimension,), whitened, with its own site_limit, once a site has
+    commissioned the bundle.
     """
 
     whitening: Tensor
     means: Tensor
     limit: float
     kinds: tuple[str, ...]
+    site_mean: Tensor | None = None
+    site_limit: float = 0.0
+
+    def whitened(self, vectors: Tensor) -> Tensor:
+        """(batch, dimension) -> the same in units of the home covariance, float64."""
+        return vectors.double() @ self.whitening.double()
 
     def nearest(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, dimension) -> distance to the nearest kind, and which it is."""
-        white = vectors.double() @ self.whitening.double()
-        distance, kind = torch.cdist(white, self.means.double()).min(1)
+        distance, kind = torch.cdist(self.whitened(vectors), self.means.double()).min(1)
         return distance / vectors.shape[1] ** 0.5, kind
+
+    def judge(self, vectors: Tensor) -> list[Judged]:
+        """(batch, dimension) -> one answer each, at home or at the site."""
+        distances, kinds = self.nearest(vectors)
+        home = [
+            Judged(float(distance), self.limit, int(kind), at_site=False)
+            for distance, kind in zip(distances, kinds, strict=True)
+        ]
+        if self.site_mean is None:
+            return home
+        away = self.whitened(vectors) - self.site_mean.double()
+        site = away.norm(dim=1) / vectors.shape[1] ** 0.5
+        return [
+            one._replace(distance=here, limit=self.site_limit, at_site=True)
+            if here * one.limit < one.distance * self.site_limit
+            else one
+            for one, here in zip(home, site.tolist(), strict=True)
+        ]
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Source of each kind."""
         return tuple(kind.split("/", 1)[0] for kind in self.kinds)
+
+
+STATISTICS = ("mean", "deviation", "black share", "white share", "gradient")
 
 
 def statistics(image: NDArray[np.float32]) -> list[float]:

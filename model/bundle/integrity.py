@@ -1,5 +1,7 @@
 """MANIFEST.json: sha256 and size of every file, and nothing beside them.
 
+MANIFEST.sig, the signature of the manifest, is the one file that it does not list.
+
 A bundle comes from outside, so the folder is read with suspicion: no links, no path
 that leaves it, no file that is not listed, only kinds of files that are never
 executed (a pickle is a program).
@@ -17,6 +19,7 @@ from typing import Any
 from model.bundle.errors import BundleError
 
 MANIFEST = "MANIFEST.json"
+SIGNATURE = "MANIFEST.sig"
 KINDS = frozenset({".json", ".safetensors", ".md", ".html", ".svg", ".png", ".csv"})
 _MOST_MANIFEST_BYTES = 1024 * 1024
 _MOST_FILES = 1000
@@ -30,7 +33,7 @@ def check(folder: Path) -> bytes:
     """
     raw = _manifest_bytes(folder)
     listed = _listed(raw)
-    present = set(files(folder)) - {MANIFEST}
+    present = set(files(folder)) - {MANIFEST, SIGNATURE}
     for name in sorted(present - set(listed)):
         raise BundleError(f"{name} is not listed in {MANIFEST}: {_HINT}")
     for name, entry in listed.items():
@@ -45,7 +48,7 @@ def build(folder: Path) -> bytes:
     entries = {
         name: {"sha256": sha256(folder / name), "size": (folder / name).stat().st_size}
         for name in sorted(files(folder))
-        if name != MANIFEST
+        if name not in (MANIFEST, SIGNATURE)
     }
     table = {"schema_version": 1, "files": entries}
     return (json.dumps(table, indent=2, sort_keys=True) + "\n").encode()
@@ -54,9 +57,11 @@ def build(folder: Path) -> bytes:
 def files(folder: Path) -> list[str]:
     """Every file as a relative POSIX path; BundleError for links and odd kinds."""
     found: list[str] = []
+    signature = folder / SIGNATURE
     for parent, folders, names in os.walk(folder, followlinks=False):
         for name in (*folders, *names):
-            _check_kind(Path(parent) / name, is_folder=name in folders)
+            path = Path(parent) / name
+            _check_kind(path, is_folder=name in folders, named=path == signature)
         found += [
             (Path(parent) / name).relative_to(folder).as_posix() for name in names
         ]
@@ -90,31 +95,30 @@ def _listed(raw: bytes) -> dict[str, Any]:
     if version != 1 or not isinstance(listed, dict):
         raise BundleError(f"{MANIFEST} is of version {version}: update this program")
     for name in listed:
-        _check_name(name)
+        check_name(name)
     return listed
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise BundleError for a path that leaves the folder or an odd kind of file."""
     path = PurePosixPath(name)
     leaves = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name
     if leaves or path.as_posix() != name or "\0" in name:
-        raise BundleError(
-            f"{MANIFEST} lists {name!r}, which leaves the folder: {_HINT}"
-        )
-    if path.suffix not in KINDS:
+        raise BundleError(f"{name!r} is a path that leaves the folder: {_HINT}")
+    if path.suffix not in KINDS and name != SIGNATURE:
         raise BundleError(
             f"{name} is of a kind that bundles may not hold: weights are safetensors,"
             " never pickles; pack the bundle again"
         )
 
 
-def _check_kind(path: Path, *, is_folder: bool) -> None:
+def _check_kind(path: Path, *, is_folder: bool, named: bool) -> None:
     mode = path.lstat().st_mode
     if is_folder and stat.S_ISDIR(mode):
         return
     if not stat.S_ISREG(mode):
         raise BundleError(f"{path.name} is a link or no plain file: {_HINT}")
-    if path.suffix not in KINDS:
+    if path.suffix not in KINDS and not named:
         raise BundleError(
             f"{path.name} is of a kind that bundles may not hold: weights are"
             " safetensors, never pickles; pack the bundle again"

@@ -19,6 +19,7 @@ class Prediction:
     network gives them.
     activation_maps: float32 (map rows, map columns) in [0, 1], covering exactly the
     source image. domain_distance beyond domain_limit: not an image the model knows.
+    statistics: of the display pixels, by name.
     """
 
     probabilities: dict[str, float]
@@ -26,4 +27,5 @@ class Prediction:
     in_domain: bool
     domain_distance: float
     domain_limit: float
+    statistics: dict[str, float]
     activation_maps: dict[str, NDArray[np.float32]]

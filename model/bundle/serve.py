@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +10,10 @@ import torch
 from torch.nn.functional import normalize
 
 from model import explain
+from model.bundle import addendum as addenda
+from model.bundle import checks
 from model.bundle.description import WEIGHTS_FILE, Description, read_bundle
-from model.bundle.domain import Domain, statistics
+from model.bundle.domain import STATISTICS, Domain, Judged, statistics
 from model.bundle.errors import BundleError, NonFinite
 from model.bundle.prediction import Prediction
 from model.bundle.weights import read_tensors
@@ -28,8 +30,7 @@ if TYPE_CHECKING:
     from model.bundle.description import Label
     from model.transforms import Box
 
-MODEL, DOMAIN, TEST = "model.", "domain.", "test."
-_LARGEST_DIFFERENCE = 2e-3
+MODEL, DOMAIN, TEST = "model.", "domain.", checks.TEST
 
 
 @dataclass(frozen=True)
@@ -65,17 +66,49 @@ class Parts:
     """Everything that computes: engine, temperature of each head, domain.
 
     sources: sources whose labels each head was trained on; none named means all.
+    biases: of the heads that a site has calibrated, added after the temperature.
     """
 
     engine: Engine
     temperatures: dict[str, float]
     domain: Domain
     sources: dict[str, frozenset[str]]
+    biases: dict[str, Tensor] = field(default_factory=dict)
 
     def knows(self, head: str) -> list[bool]:
         """For each kind of the domain, whether this head was trained on it."""
         named = self.sources[head]
         return [not named or source in named for source in self.domain.sources]
+
+    def judges(self, head: str, where: Judged) -> bool:
+        """Whether this head knows such images, from home or from the site's labels."""
+        return self.knows(head)[where.kind] or (where.at_site and head in self.biases)
+
+    def probabilities(self, head: Head, logits: Tensor) -> Tensor:
+        """(batch, classes) -> (batch, classes), calibrated."""
+        scaled = logits / self.temperatures[head.name]
+        bias = self.biases.get(head.name)
+        return head.probabilities(scaled if bias is None else scaled + bias)
+
+    def at_site(self, found: addenda.Addendum) -> Parts:
+        """With a site's calibration and domain; ValueError when it does not fit."""
+        biases = {name: torch.tensor(one.bias) for name, one in found.heads.items()}
+        heads = {one.name: len(one.classes) for one in self.engine.network.layout}
+        if any(len(bias) != heads.get(name) for name, bias in biases.items()):
+            raise ValueError("the site addendum has not one bias for each class")
+        if len(found.domain_mean) != self.domain.means.shape[1]:
+            raise ValueError("the site addendum has another domain dimension")
+        temperatures = {name: one.temperature for name, one in found.heads.items()}
+        return replace(
+            self,
+            temperatures={**self.temperatures, **temperatures},
+            biases=biases,
+            domain=replace(
+                self.domain,
+                site_mean=torch.tensor(found.domain_mean),
+                site_limit=found.domain_limit,
+            ),
+        )
 
 
 class Bundle:
@@ -101,36 +134,27 @@ class Bundle:
         if not images:
             return []
         for image in images:
-            _check_image(image)
+            checks.image(image)
         output = self._parts.engine.run(images)
         vectors = self._parts.engine.vectors(output, images)
-        distances, kinds = self._parts.domain.nearest(vectors)
-        finite = torch.isfinite(distances).all()
-        finite &= all(bool(torch.isfinite(v).all()) for v in output.logits.values())
-        if not finite:
+        checked = (vectors, *output.logits.values())
+        if not all(bool(torch.isfinite(one).all()) for one in checked):
             raise NonFinite(
                 "the network's output is not a number: take this image out, and report"
                 " it together with the bundle's digest"
             )
+        judged = self._parts.domain.judge(vectors)
         return [
-            self._prediction(
-                output, index, (float(distances[index]), int(kinds[index])), image
-            )
+            self._prediction(output, index, judged[index], image)
             for index, image in enumerate(images)
         ]
 
     def _prediction(
-        self,
-        output: Output,
-        index: int,
-        nearest: tuple[float, int],
-        image: NDArray[np.float32],
+        self, output: Output, index: int, where: Judged, image: NDArray[np.float32]
     ) -> Prediction:
-        distance, kind = nearest
-        probabilities = self._probabilities(output, index, kind)
+        probabilities = self._probabilities(output, index, where)
         box = self._parts.engine.preset.box(image)
         labels = self.description.labels
-        limit = self._parts.domain.limit
         return Prediction(
             probabilities={
                 label.name: float(probabilities[label.head][label.index])
@@ -140,9 +164,10 @@ class Bundle:
                 label.name: float(output.logits[label.head][index][label.index])
                 for label in labels
             },
-            in_domain=distance <= limit,
-            domain_distance=distance,
-            domain_limit=limit,
+            in_domain=where.distance <= where.limit,
+            domain_distance=where.distance,
+            domain_limit=where.limit,
+            statistics=dict(zip(STATISTICS, statistics(image), strict=True)),
             activation_maps={
                 label.name: self._map(label, output.features[index], box)
                 for label in labels
@@ -150,7 +175,7 @@ class Bundle:
         )
 
     def _probabilities(
-        self, output: Output, index: int, kind: int
+        self, output: Output, index: int, where: Judged
     ) -> dict[str, Tensor]:
         """Calibrated; a head that never saw this kind of image abstains, so that all
         its classes are equally probable.
@@ -158,9 +183,11 @@ class Bundle:
         found: dict[str, Tensor] = {}
         for name, head in self._heads.items():
             logits = output.logits[name][index : index + 1]
-            if not self._parts.knows(name)[kind]:
-                logits = torch.zeros_like(logits)
-            found[name] = head.probabilities(logits / self._parts.temperatures[name])[0]
+            found[name] = (
+                self._parts.probabilities(head, logits)[0]
+                if self._parts.judges(name, where)
+                else head.probabilities(torch.zeros_like(logits))[0]
+            )
         return found
 
     def _map(self, label: Label, features: Tensor, box: Box) -> NDArray[np.float32]:
@@ -172,12 +199,19 @@ class Bundle:
         return np.clip(self._parts.engine.preset.to_source(plane, box), 0, 1)
 
 
-def load(folder: Path, device: str = "cpu") -> Bundle:
+def load(
+    folder: Path,
+    device: str = "cpu",
+    *,
+    public_key: Path | None = None,
+    addendum: Path | None = None,
+) -> Bundle:
     """Verify a bundle, build its network and check it against its test vector.
 
-    Raises BundleError when anything is not as packed.
+    public_key: whose signature bundle and addendum must have. addendum: what the site
+    re-set by commissioning. Raises BundleError when anything is not as packed.
     """
-    description, table = read_bundle(folder)
+    description, table = read_bundle(folder, public_key)
     tensors = read_tensors(folder / WEIGHTS_FILE)
     try:
         parts = _parts(table, tensors, torch.device(device))
@@ -186,10 +220,21 @@ def load(folder: Path, device: str = "cpu") -> Bundle:
             f"the weights do not fit {type(error).__name__}: {error}; pack the bundle"
             " again with this version"
         ) from error
-    _check_labels(description, parts.engine.network.layout)
+    checks.labels(description, parts.engine.network.layout)
     bundle = Bundle(description, parts)
-    _check_test_vector(bundle, tensors)
-    return bundle
+    checks.test_vector(bundle.predict, tensors)
+    return bundle if addendum is None else _at_site(bundle, addendum, public_key)
+
+
+def _at_site(bundle: Bundle, addendum: Path, public_key: Path | None) -> Bundle:
+    found = addenda.read(addendum, bundle.description, public_key)
+    try:
+        parts = bundle.parts.at_site(found)
+    except ValueError as error:
+        raise BundleError(
+            f"{addendum.name}: {error}; commission the bundle again"
+        ) from error
+    return Bundle(found.applied_to(bundle.description), parts)
 
 
 def heads_of(table: dict[str, Any]) -> list[Head]:
@@ -211,7 +256,7 @@ def _parts(
     stored = {
         n.removeprefix(MODEL): t for n, t in tensors.items() if n.startswith(MODEL)
     }
-    _check_fit(network, stored)
+    checks.fit(network, stored)
     network.load_state_dict(stored)
     network.eval().requires_grad_(requires_grad=False).to(device)
     domain = Domain(
@@ -228,62 +273,3 @@ def _parts(
     preset = EvalPreset.from_dict(table["preset"])
     sources = {item["name"]: frozenset(item["sources"]) for item in table["heads"]}
     return Parts(Engine(network, preset, device), temperatures, domain, sources)
-
-
-def _check_fit(network: Classifier, stored: dict[str, Tensor]) -> None:
-    """Names, shapes and types must be the network's, all of them, before loading."""
-    expected = {n: (tuple(t.shape), t.dtype) for n, t in network.state_dict().items()}
-    found = {n: (tuple(t.shape), t.dtype) for n, t in stored.items()}
-    if expected != found:
-        differing = sorted(
-            name
-            for name in expected.keys() | found.keys()
-            if expected.get(name) != found.get(name)
-        )
-        raise ValueError(
-            f"{len(differing)} tensors differ, the first is {differing[0]}"
-        )
-
-
-def _check_labels(description: Description, layout: Sequence[Head]) -> None:
-    classes = {head.name: head.classes for head in layout}
-    for label in description.labels:
-        here = classes.get(label.head, ())
-        if not 0 <= label.index < len(here) or here[label.index] != label.name:
-            raise BundleError(
-                f"label {label.name} is not class {label.index} of head {label.head}:"
-                " pack the bundle again"
-            )
-
-
-def _check_test_vector(bundle: Bundle, tensors: dict[str, Tensor]) -> None:
-    """The network must say today what it said when it was packed."""
-    try:
-        image: NDArray[np.float32] = (tensors[TEST + "image"].float() / 255).numpy()
-        expected = tensors[TEST + "logits"]
-    except KeyError as error:
-        raise BundleError(
-            "the test vector is missing: pack the bundle again"
-        ) from error
-    logits = list(bundle.predict([image])[0].logits.values())
-    if len(logits) != len(expected) or not np.allclose(
-        logits, expected.numpy(), atol=_LARGEST_DIFFERENCE, rtol=_LARGEST_DIFFERENCE
-    ):
-        raise BundleError(
-            "the network does not give the stored output for the stored test image:"
-            " this device or torch version computes differently; try device cpu"
-        )
-
-
-def _check_image(image: NDArray[np.float32]) -> None:
-    if image.dtype != np.float32 or image.ndim != 2 or min(image.shape) < 1:  # noqa: PLR2004 - a plane
-        raise BundleError(
-            "an image must be a float32 array of rows and columns: give it"
-            " model.pixels.display_pixels"
-        )
-    low, high = float(image.min()), float(image.max())
-    if not (low >= 0 and high <= 1):  # also false for NaN
-        raise BundleError(
-            f"pixels lie between {low:g} and {high:g}, not between 0 and 1: give it"
-            " model.pixels.display_pixels"
-        )

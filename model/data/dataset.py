@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as v2
 
-from model import pixels
+from model.data.cache import cached
+from model.data.files import locate, read_image, sha256_of
 from model.data.manifest import ManifestError, Row
+from model.data.policy import LabelPolicy
+from model.pixels import UnsupportedPixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,29 +25,14 @@ if TYPE_CHECKING:
 
     from model.network import Head
 
-_RASTER = frozenset({".png", ".jpg", ".jpeg"})
-
-
-def read_image(path: Path) -> NDArray[np.float32]:
-    """Display pixels (rows, columns) in [0, 1] of a PNG, JPEG or DICOM file.
-
-    A DICOM file goes through `model.pixels`, the path that service uses too.
-    """
-    if path.suffix.lower() in _RASTER:
-        with Image.open(path) as image:
-            grey = image.convert("L")
-            return np.asarray(grey, np.float32) / np.float32(255)
-    return pixels.display_pixels(pixels.read(path))
-
-
-def locate(row: Row, roots: Sequence[Path]) -> Path:
-    """The file of a row, in the first root that has it; else ManifestError."""
-    for root in roots:
-        if (root / row.path).is_file():
-            return root / row.path
-    raise ManifestError(
-        f"{row.path} is in none of {len(roots)} data folders: give the right one"
-    )
+__all__ = [
+    "BalancedBatches",
+    "Images",
+    "cache_folder",
+    "locate",
+    "read_image",
+    "targets",
+]
 
 
 class Images(Dataset[torch.Tensor]):
@@ -78,31 +65,20 @@ class Images(Dataset[torch.Tensor]):
             "".join(f"{self._side}{r.path}{r.sha256}" for r in self.rows).encode()
         ).hexdigest()
         path = cache / f"{key[:24]}.npy"
-        if not path.exists():
-            cache.mkdir(parents=True, exist_ok=True)
-            self._decode_all(path)
-        opened: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-        return opened
+        return cached(path, len(self.rows), self._side, self._square)
 
-    def _decode_all(self, path: Path) -> None:
-        part = path.with_suffix(".part")
-        shape = (len(self.rows), self._side, self._side)
-        pixels_ = np.lib.format.open_memmap(
-            part, mode="w+", dtype=np.uint8, shape=shape
-        )
-        for index, row in enumerate(self.rows):
-            pixels_[index] = self._square(row)
-        pixels_.flush()
-        part.replace(path)
-
-    def _square(self, row: Row) -> NDArray[np.uint8]:
+    def _square(self, index: int) -> NDArray[np.uint8]:
+        row = self.rows[index]
         path = locate(row, self._roots)
-        if hashlib.sha256(path.read_bytes()).hexdigest() != row.sha256:
+        if sha256_of(path) != row.sha256:
             raise ManifestError(
                 f"{row.path} is not the file of the manifest (sha256 differs):"
                 " fetch it again or rebuild the manifest"
             )
-        image = torch.from_numpy(read_image(path))[None]
+        try:
+            image = torch.from_numpy(read_image(path))[None]
+        except UnsupportedPixels as error:
+            raise ManifestError(f"{row.path}: {error}") from error
         square = v2.resize(image, [self._side, self._side], antialias=True)
         eight_bit = (square[0] * 255).round().clamp(0, 255)
         return np.asarray(eight_bit.numpy(), np.uint8)
@@ -141,12 +117,18 @@ class BalancedBatches:
         return random.permutation(members)
 
 
-def targets(rows: Sequence[Row], head: Head) -> NDArray[np.float32]:
-    """(rows, classes) label values; NaN where unknown or masked."""
+def targets(
+    rows: Sequence[Row], head: Head, policy: LabelPolicy | None = None
+) -> NDArray[np.float32]:
+    """(rows, classes) label values; NaN where unknown or masked.
+
+    policy: what uncertain and blank labels become; both unknown when None.
+    """
+    chosen = policy or LabelPolicy()
     values = np.full((len(rows), len(head.classes)), np.nan, np.float32)
     for index, row in enumerate(rows):
         if head.name not in row.mask:
-            values[index] = [row.labels.get(name, np.nan) for name in head.classes]
+            values[index] = [chosen.target(row, name) for name in head.classes]
     return values
 
 

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,9 +22,12 @@ class ManifestError(Exception):
 class Row:
     """One image.
 
-    path: relative to the data folder. labels: label name -> 1, 0 or in between; an
-    absent name is unknown, never negative. mask: heads whose loss must not count this
-    image although its label is known.
+    path: relative to the data folder, `archive.npz#member/place` inside an archive.
+    labels: label name -> 1, 0 or in between; an absent name is unknown, never negative.
+    mask: heads or labels whose loss must not count this image although its label is
+    known. uncertain: labels the data set marks as uncertain (-1). blank: labels it asks
+    about and left empty, which is not negative. sex: F, M, O or "". age_years: a
+    number or "".
     """
 
     path: str
@@ -36,9 +40,18 @@ class Row:
     sha256: str
     mask: frozenset[str] = field(default_factory=frozenset)
     weight: float = 1.0
+    sex: str = ""
+    age_years: str = ""
+    manufacturer: str = ""
+    uncertain: frozenset[str] = field(default_factory=frozenset)
+    blank: frozenset[str] = field(default_factory=frozenset)
 
 
-COLUMNS = tuple(f.name for f in fields(Row))
+# Written only when a row has one, so a table without them keeps its sha256
+OPTIONAL = ("sex", "age_years", "manufacturer", "uncertain", "blank")
+COLUMNS = tuple(f.name for f in fields(Row) if f.name not in OPTIONAL)
+_NAMES = ("mask", "uncertain", "blank")
+_PARSED = ("labels", "weight", *_NAMES)
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:
@@ -47,17 +60,25 @@ def write(path: Path, rows: Iterable[Row]) -> None:
 
 
 def to_csv(rows: Iterable[Row]) -> str:
-    """The table as text, the same rows always as the same text."""
+    """The table as text, the same rows always as the same text.
+
+    Raises ManifestError for a label name or a value that the table cannot hold.
+    """
+    rows = list(rows)
+    extra = [name for name in OPTIONAL if any(getattr(row, name) for row in rows)]
+    columns = [*COLUMNS, *extra]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
+    table.writerow(columns)
     for row in rows:
-        table.writerow(_cell(getattr(row, name)) for name in COLUMNS)
+        table.writerow(_cell(getattr(row, name)) for name in columns)
     return text.getvalue()
 
 
 def read(path: Path) -> list[Row]:
     """Read the table; raises ManifestError for missing columns and bad numbers."""
+    if not path.is_file():
+        raise ManifestError(f"there is no {path.name}: give an existing manifest")
     with path.open(encoding="utf-8", newline="") as file:
         table = csv.DictReader(file)
         missing = set(COLUMNS) - set(table.fieldnames or ())
@@ -73,13 +94,22 @@ def digest(rows: Iterable[Row]) -> str:
     return hashlib.sha256(to_csv(rows).encode()).hexdigest()
 
 
+def shared_keys(rows: Iterable[Row], what: str) -> dict[str, list[Row]]:
+    """Value of the column `what` -> its rows, for values in more than one split."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(getattr(row, what), []).append(row)
+    return {
+        key: members
+        for key, members in sorted(found.items())
+        if len({row.split for row in members}) > 1
+    }
+
+
 def check_split(rows: Sequence[Row]) -> None:
     """Raise ManifestError when a patient or an image is in more than one split."""
     for what in ("patient", "sha256"):
-        seen: dict[str, set[str]] = {}
-        for row in rows:
-            seen.setdefault(getattr(row, what), set()).add(row.split)
-        shared = sorted(key for key, splits in seen.items() if len(splits) > 1)
+        shared = list(shared_keys(rows, what))
         if shared:
             raise ManifestError(
                 f"{len(shared)} values of {what} are in more than one split, the first"
@@ -89,24 +119,45 @@ def check_split(rows: Sequence[Row]) -> None:
 
 def _cell(value: object) -> str:
     if isinstance(value, frozenset):
-        return ";".join(sorted(value))
+        return ";".join(_name(name) for name in sorted(value))
     if isinstance(value, dict):
-        return ";".join(f"{name}={number:g}" for name, number in sorted(value.items()))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        pairs = sorted(value.items())
+        return ";".join(f"{_name(name)}={_number(number)}" for name, number in pairs)
+    return _number(value) if isinstance(value, float) else _text(str(value))
+
+
+def _number(value: float) -> str:
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
+
+
+def _name(name: str) -> str:
+    if not name or set(name) & set(";="):
+        raise ManifestError(f"the label name {name!r} has ; or =: give it another name")
+    return _text(name)
+
+
+def _text(value: str) -> str:
+    if set(value) & set("\r\n\0"):
+        raise ManifestError(f"{value!r} has a line break: rename it without one")
+    return value
 
 
 def _row(cells: dict[str, str], number: int) -> Row:
     try:
-        pairs = (item.split("=") for item in cells["labels"].split(";") if item)
+        pairs = (item.rsplit("=", 1) for item in cells["labels"].split(";") if item)
         labels = {name: float(value) for name, value in pairs}
         weight = float(cells["weight"])
     except ValueError as error:
         raise ManifestError(
             f"line {number} has a label or weight that is not a number: write name=1"
         ) from error
-    mask = frozenset(item for item in cells["mask"].split(";") if item)
-    plain = {name: cells[name] for name in COLUMNS if name not in _PARSED}
-    return Row(**plain, labels=labels, mask=mask, weight=weight)
+    given = {name: cells.get(name) or "" for name in (*COLUMNS, *OPTIONAL)}
+    plain = {name: text for name, text in given.items() if name not in _PARSED}
+    names = {name: _names(given[name]) for name in _NAMES}
+    return Row(**plain, **names, labels=labels, weight=weight)  # type: ignore[arg-type]
 
 
-_PARSED = ("labels", "mask", "weight")
+@lru_cache(maxsize=4096)
+def _names(text: str) -> frozenset[str]:
+    return frozenset(item for item in text.split(";") if item)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,20 +14,19 @@ import torch
 
 from model import calibration, metrics
 from model.bundle import load, save
-from model.bundle.domain import Domain, fit
 from model.bundle.errors import BundleError
-from model.bundle.serve import DOMAIN, MODEL, TEST, Engine
-from model.bundle.weights import read_tensors
+from model.bundle.serve import DOMAIN, MODEL, TEST
 from model.bundle.write import Content
 from model.data import manifest
 from model.data.dataset import targets
 from model.evaluate.card import card
 from model.evaluate.figures import Evaluation, evaluate
+from model.evaluate.home import fit_domain, reference
 from model.evaluate.report import render
-from model.evaluate.scoring import AS_IS, EVERY_WAY, Scores, Variant, score
-from model.network import Head, build, n_parameters
+from model.evaluate.runs import Run, head_of, open_run
+from model.evaluate.scoring import Scores, Variant, score
+from model.network import n_parameters
 from model.phantom import chest
-from model.transforms import EvalPreset
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,30 +35,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from model.bundle import Description
-    from model.data.manifest import Row
+    from model.bundle.domain import Domain
 
 _STRETCHES = (0.72, 1.4)
 _ENOUGH_TO_CALIBRATE = 300
 _LARGEST_ERROR = 0.02
+_MISS = 0.1
 _TEST_SEED, _TEST_ROWS, _TEST_COLUMNS = 7, 144, 126
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run folder, opened: recipe and rows as stored, the engine with its weights.
-
-    note: of `note.txt`, what happened in this run that its recipe does not say.
-    """
-
-    recipe: dict[str, Any]
-    rows: tuple[Row, ...]
-    engine: Engine
-    roots: tuple[Path, ...]
-    note: str = ""
-
-    def split(self, name: str) -> list[Row]:
-        """Rows of one split."""
-        return [row for row in self.rows if row.split == name]
 
 
 def pack(
@@ -68,102 +50,69 @@ def pack(
     """Make the bundle of a run; returns its description and its evaluation.
 
     spec: TOML with what the bundle says of itself, beside a `.card.md` of the same
-    name. Temperatures and the domain's limit are set on the validation split, never on
-    the training images. Raises BundleError when the run is not finished.
+    name. Temperatures, the domain's limit and the drift reference are set on the
+    validation split, never on the training images. Raises BundleError when the run is
+    not finished, or when the shortcut gate refuses the model.
     """
-    opened = open_run(run, data)
     table = tomllib.loads(spec.read_text(encoding="utf-8"))
+    opened = open_run(run, data, {label["head"] for label in table["labels"]})
     table["training_note"] = opened.note
     held_out = opened.split("val")
-    ways = (*EVERY_WAY, *(Variant(stretch=s) for s in _STRETCHES))
+    ways = (*opened.ways, *(Variant(stretch=s) for s in _STRETCHES))
     scores = score(
         opened.engine, opened.roots, [(r, v) for r in held_out for v in ways]
     )
-    domain = _fit_domain(opened, scores, table.pop("domain"))
-    heads = [_calibrated(opened, scores, head) for head in opened.recipe["heads"]]
+    domain = fit_domain(opened, scores, table.pop("domain"))
+    heads = [_calibrated(opened, scores, head) for head in opened.heads]
     content = _content(opened, table, heads, domain)
-    template = spec.with_name(spec.name.replace(".bundle.toml", ".card.md"))
     with tempfile.TemporaryDirectory() as draft:
         save(Path(draft), content)
-        evaluation = evaluate(load(Path(draft)), held_out, opened.roots, draws=draws)
-    facts = {
-        "table": content.table,
-        "rows": opened.rows,
-        "recipe": opened.recipe,
-        "n_parameters": n_parameters(opened.engine.network),
-    }
-    texts = {
-        "model_card.md": card(template.read_text("utf-8"), facts, evaluation),
-        "report/evaluation.json": json.dumps(evaluation.to_dict(), indent=1) + "\n",
-        "report/report.html": render(evaluation),
-    }
+        bundle = load(Path(draft))
+    evaluation = evaluate(bundle, held_out, opened.roots, draws=draws)
+    if evaluation.refusals:
+        raise BundleError(
+            f"the shortcut gate refuses: {'; '.join(evaluation.refusals)}"
+        )
+    content.table["reference"] = reference(bundle, opened)
+    content.table["evaluation"] = _summary(evaluation)
+    template = spec.with_name(spec.name.replace(".bundle.toml", ".card.md"))
+    texts = _texts(opened, content.table, template, evaluation)
     final = Content(content.table, content.tensors, texts)
     return save(folder, final), evaluation
 
 
-def open_run(run: Path, data: Path) -> Run:
-    """Read recipe, manifest and weights of a run folder."""
-    for name in ("recipe.json", "manifest.csv", "model.safetensors"):
-        if not (run / name).is_file():
-            raise BundleError(f"{run.name} has no {name}: train it to the end first")
-    recipe: dict[str, Any] = json.loads((run / "recipe.json").read_text("utf-8"))
-    heads = [_head(item) for item in recipe["heads"]]
-    network = build(
-        recipe["network"]["architecture"],
-        heads,
-        feature_stride=recipe["network"]["feature_stride"],
-    )
-    network.load_state_dict(read_tensors(run / "model.safetensors"))
-    network.eval()
-    preset = EvalPreset.from_dict(recipe["eval_preset"])
-    engine = Engine(network, preset, torch.device("cpu"))
-    rows = tuple(manifest.read(run / "manifest.csv"))
-    note = run / "note.txt"
-    said = note.read_text("utf-8").strip() if note.is_file() else ""
-    return Run(recipe, rows, engine, (data, run), said)
-
-
-def _kinds(scores: Scores) -> list[str]:
+def _summary(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The figures of the report, short enough for a program to read."""
     return [
-        f"{row.source}/{row.view}/{variant.turns}/{variant.inverted}"
-        for row, variant in zip(scores.rows, scores.variants, strict=True)
+        {
+            "section": one.section,
+            "name": one.name,
+            "on": one.on,
+            "value": round(one.figure.value, 4),
+            "low": round(one.figure.low, 4),
+            "high": round(one.figure.high, 4),
+            "n": one.figure.n,
+            "n_patients": one.figure.n_patients,
+        }
+        for one in evaluation.entries
+        if one.measured and math.isfinite(one.figure.low + one.figure.high)
     ]
 
 
-def _fit_domain(run: Run, held_out: Scores, settings: dict[str, Any]) -> Domain:
-    """Means and covariance from the training split, the limit from validation.
-
-    Training images are scored as they are and in one random way each, also stretched,
-    because the sources were squeezed to squares and a hospital's images are not.
-    """
-    random = np.random.default_rng(int(run.recipe["seed"]))
-    training = run.split("train")
-    jobs = [(row, AS_IS) for row in training]
-    jobs += [(row, _random_variant(random)) for row in training]
-    known = score(run.engine, run.roots, jobs)
-    fitted = fit(known.vectors, _kinds(known), float(settings["shrinkage"]))
-    whitening, means, kinds = fitted
-    unlimited = Domain(whitening, means, np.inf, kinds)
-    nearest, _ = unlimited.nearest(torch.from_numpy(held_out.vectors).float())
-    distances, sources = nearest.numpy(), held_out.sources
-    one_way = np.array([_n_changes(variant) <= 1 for variant in held_out.variants])
-    limits = [
-        np.quantile(
-            distances[one_way & (sources == source)], float(settings["quantile"])
-        )
-        for source in sorted(set(sources))
-    ]
-    return Domain(whitening, means, float(max(limits)), kinds)
-
-
-def _n_changes(variant: Variant) -> int:
-    """How many things are done to the image: turned, inverted, stretched."""
-    return int(variant.turns > 0) + int(variant.inverted) + int(variant.stretch != 1)
-
-
-def _random_variant(random: np.random.Generator) -> Variant:
-    stretch = float(np.exp(random.uniform(-0.35, 0.35)))
-    return Variant(int(random.integers(4)), bool(random.integers(2)), stretch)
+def _texts(
+    run: Run, table: dict[str, Any], template: Path, evaluation: Evaluation
+) -> dict[str, str]:
+    facts = {
+        "table": table,
+        "rows": run.rows,
+        "recipe": run.recipe,
+        "n_parameters": n_parameters(run.engine.network),
+    }
+    return {
+        "model_card.md": card(template.read_text("utf-8"), facts, evaluation),
+        "report/evaluation.json": json.dumps(evaluation.to_dict(), indent=1) + "\n",
+        "report/report.html": render(evaluation),
+    }
 
 
 def _calibrated(run: Run, scores: Scores, head: dict[str, Any]) -> dict[str, Any]:
@@ -182,7 +131,29 @@ def _calibrated(run: Run, scores: Scores, head: dict[str, Any]) -> dict[str, Any
         "temperature": round(temperature, 4),
         "sources": _trained_on(run, head),
         "calibrated": n_images >= _ENOUGH_TO_CALIBRATE and error <= _LARGEST_ERROR,
+        "conformal": _conformal(
+            calibration.probabilities(logits, activation, temperature), target
+        ),
     }
+
+
+def _conformal(
+    probabilities: NDArray[np.float64], target: NDArray[np.float64]
+) -> dict[str, Any] | None:
+    """Class-conditional quantiles of 1 - p for sets that miss a class at most so often.
+
+    Of a head with one class they are of absent and present. None for heads of several
+    answers at once, and where too few images make a quantile infinite.
+    """
+    if probabilities.shape[1] == 1:
+        probabilities = np.hstack([1 - probabilities, probabilities])
+        target = np.hstack([1 - target, target])
+    if not np.isin(target, (0, 1)).all() or (target.sum(1) != 1).any():
+        return None
+    quantiles = calibration.class_quantiles(probabilities, target.argmax(1), _MISS)
+    if not np.isfinite(quantiles).all():
+        return None
+    return {"miss": _MISS, "quantiles": [round(float(q), 6) for q in quantiles]}
 
 
 def _trained_on(run: Run, head: dict[str, Any]) -> list[str]:
@@ -190,13 +161,9 @@ def _trained_on(run: Run, head: dict[str, Any]) -> list[str]:
     if head["made"]:
         return []
     rows = run.split("train")
-    answer = targets(rows, _head(head))
+    answer = targets(rows, head_of(head))
     usable = np.flatnonzero(~np.isnan(answer).any(1))
     return sorted({rows[index].source for index in usable})
-
-
-def _head(item: dict[str, Any]) -> Head:
-    return Head(item["name"], tuple(item["classes"]), item["activation"])
 
 
 def _judged(scores: Scores, head: dict[str, Any]) -> tuple[Scores, NDArray[np.float64]]:
@@ -209,7 +176,12 @@ def _judged(scores: Scores, head: dict[str, Any]) -> tuple[Scores, NDArray[np.fl
     if head["made"] == "inversion":
         inverted = np.array([[variant.inverted] for variant in scores.variants])
         return scores, inverted.astype(np.float64)
-    answer = targets(scores.rows, _head(head))
+    if head["made"] == "mirror":
+        plain = scores.where(np.array([not v.inverted for v in scores.variants]))
+        # asked of upright images: a turned one is to be put right first
+        yes = np.array([[v.mirrored and not v.turns] for v in plain.variants])
+        return plain, yes.astype(np.float64)
+    answer = targets(scores.rows, head_of(head))
     usable = scores.upright & ~np.isnan(answer).any(1)
     return scores.where(usable), answer[usable].astype(np.float64)
 

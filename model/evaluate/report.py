@@ -2,42 +2,66 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from model.evaluate.drawing import draw
 
-    from model.evaluate.figures import Entry, Evaluation
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from model.evaluate.evaluation import (
+        Comparison,
+        Entry,
+        Evaluation,
+        OperatingPoint,
+        Subgroup,
+    )
+    from model.metrics import Figure
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto;
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto;
   padding: 0 1rem; color: #1c2430; background: #fff; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid #d5dbe3; }
+h2 { margin-top: 2.5rem; border-bottom: 2px solid #1c2430; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-size: .92rem;
+  font-variant-numeric: tabular-nums; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .6rem;
+  border-bottom: 1px solid #d5dbe3; }
 td.number, th.number { text-align: right; white-space: nowrap; }
+small { color: #566170; }
 .notice { background: #fff3cd; padding: .6rem 1rem; border-radius: .3rem; }
-svg { max-width: 22rem; }
+.refused { background: #f8d7da; padding: .6rem 1rem; border-radius: .3rem; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr));
+  gap: 1rem; margin-top: 1rem; }
+figure { margin: 0; } figcaption { font-weight: 600; }
+svg { width: 100%; max-width: 26rem; } svg text { font-size: 11px; fill: #1c2430; }
+@media print { .plots { break-inside: avoid; } }
 """
-_SIDE, _MARGIN = 300, 40
+_TITLES = {"shortcuts": "Shortcuts: what needs no anatomy", "domain": "Domain gate"}
+_NUMBERS = ("Value", "95 % interval", "Images", "Patients")
 
 
 def render(evaluation: Evaluation) -> str:
     """The HTML page of an evaluation."""
-    sections = list(dict.fromkeys(entry.section for entry in evaluation.entries))
+    title = escape(f"{evaluation.bundle}: evaluation")
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
-        f"<title>{escape(evaluation.bundle)}: validation</title>",
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{title}</title>",
         f"<style>{_STYLE}</style></head><body>",
-        f"<h1>{escape(evaluation.bundle)}: validation</h1>",
-        '<p class="notice">Research use only. Figures are of the validation images;'
-        " intervals are 95 %, patients drawn again.</p>",
+        f"<h1>{title}</h1>",
+        '<p class="notice">Research use only. Figures are of the images named, no'
+        " others; intervals are 95 %, patients drawn again.</p>",
+        *_gate(evaluation),
+        *_sections(evaluation),
+        *_operating_points(evaluation.operating_points),
+        *_subgroups(evaluation.subgroups),
+        *_comparisons(evaluation.comparisons),
+        *_notes(evaluation.notes),
     ]
-    for section in sections:
-        lines = [entry for entry in evaluation.entries if entry.section == section]
-        parts += [f"<h2>{escape(section.capitalize())}</h2>", _table(lines)]
-    parts += [_figure(name, points) for name, points in evaluation.curves.items()]
     return "\n".join([*parts, "</body></html>", ""])
 
 
@@ -55,49 +79,156 @@ def markdown(evaluation: Evaluation) -> str:
     return "\n".join(lines)
 
 
-def _table(entries: Sequence[Entry]) -> str:
-    head = (
-        "<tr><th>Figure</th><th>On</th>"
-        '<th class="number">Value</th><th class="number">95 % interval</th>'
-        '<th class="number">Images</th><th class="number">Patients</th></tr>'
+def _gate(evaluation: Evaluation) -> list[str]:
+    if not evaluation.refusals:
+        return []
+    lines = "".join(f"<li>{escape(said)}</li>" for said in evaluation.refusals)
+    return [
+        '<div class="refused"><strong>The shortcut gate refuses this bundle.</strong>'
+        f"<ul>{lines}</ul></div>"
+    ]
+
+
+def _sections(evaluation: Evaluation) -> Iterable[str]:
+    for section in dict.fromkeys(entry.section for entry in evaluation.entries):
+        lines = [entry for entry in evaluation.entries if entry.section == section]
+        yield f"<h2>{escape(_TITLES.get(section, section.capitalize()))}</h2>"
+        yield _table(
+            ("Figure", "On"),
+            _NUMBERS,
+            ((_named(e), escape(e.on), *_cells(e.figure)) for e in lines),
+        )
+        drawings = [draw(p) for p in evaluation.plots if p.section == section]
+        if drawings:
+            yield f'<div class="plots">{"".join(drawings)}</div>'
+
+
+def _named(entry: Entry) -> str:
+    note = f"<br><small>{escape(entry.note)}</small>" if entry.note else ""
+    return escape(entry.name) + note
+
+
+def _operating_points(points: Sequence[OperatingPoint]) -> list[str]:
+    if not points:
+        return []
+    rows = (
+        (
+            escape(one.label),
+            escape(one.on),
+            escape(one.rule),
+            f"{one.threshold:.3f}",
+            f"{one.low:.3f} to {one.high:.3f}",
+            _short(one.sensitivity),
+            _short(one.specificity),
+        )
+        for one in points
     )
-    return "<table>" + head + "".join(_line(entry) for entry in entries) + "</table>"
+    return [
+        "<h2>Operating points to choose from</h2>",
+        "<p>Chosen on these validation images, so the rates at them flatter. The"
+        " bundle keeps its own; the interval says how far a threshold would move with"
+        " other patients of the same kind.</p>",
+        _table(
+            ("Label", "On", "Rule"),
+            ("Threshold", "95 % interval", "Sensitivity", "Specificity"),
+            rows,
+        ),
+    ]
 
 
-def _line(entry: Entry) -> str:
-    figure = entry.figure
-    numbers = (
+def _subgroups(groups: Sequence[Subgroup]) -> list[str]:
+    if not groups:
+        return []
+    rows = (
+        (
+            escape(one.label),
+            escape(one.on),
+            escape(one.attribute),
+            escape(one.value),
+            str(one.n),
+            str(one.n_positive),
+            _short(one.auroc) if one.auroc else "n too small",
+            _short(one.gap) if one.gap else "&ndash;",
+        )
+        for one in groups
+    )
+    return [
+        "<h2>Subgroups</h2>",
+        "<p>Gap: AUROC of the group minus that of all other images. Below 20 images of"
+        " either class nothing is said.</p>",
+        _table(
+            ("Label", "On", "By", "Group"), ("Images", "Positive", "AUROC", "Gap"), rows
+        ),
+    ]
+
+
+def _comparisons(comparisons: Sequence[Comparison]) -> list[str]:
+    if not comparisons:
+        return []
+    rows = (
+        (
+            escape(one.label),
+            escape(one.on),
+            f"{one.difference.first:.4f}",
+            f"{one.difference.second:.4f}",
+            _short(one.difference.difference),
+            f"{one.difference.p_delong:.3g}",
+            f"{one.difference.p_holm:.3g}",
+        )
+        for one in comparisons
+    )
+    against = escape(comparisons[0].against)
+    return [
+        f"<h2>Against {against}</h2>",
+        "<p>The same images through both. The interval draws patients again for both"
+        " together; p is DeLong's paired test, then Holm's correction over the"
+        " labels.</p>",
+        _table(
+            ("Label", "On"),
+            ("AUROC", "of the other", "Difference", "p", "p, Holm"),
+            rows,
+        ),
+    ]
+
+
+def _notes(notes: Sequence[str]) -> list[str]:
+    if not notes:
+        return []
+    return [
+        "<h2>Not measured</h2><ul>",
+        *(f"<li>{escape(note)}</li>" for note in notes),
+        "</ul>",
+    ]
+
+
+def _table(
+    words: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[str]]
+) -> str:
+    """Columns of words, then columns of numbers; cells are HTML."""
+    head = "".join(f"<th>{name}</th>" for name in words)
+    head += "".join(f'<th class="number">{name}</th>' for name in numbers)
+    body = "".join(_row(cells, len(words)) for cells in rows)
+    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+
+
+def _row(cells: Sequence[str], n_words: int) -> str:
+    written = [
+        f"<td>{cell}</td>" if index < n_words else f'<td class="number">{cell}</td>'
+        for index, cell in enumerate(cells)
+    ]
+    return f"<tr>{''.join(written)}</tr>"
+
+
+def _cells(figure: Figure) -> tuple[str, str, str, str]:
+    return (
         f"{figure.value:.4f}",
         f"{figure.low:.4f} to {figure.high:.4f}",
         str(figure.n),
         str(figure.n_patients),
     )
-    cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
-    return f"<tr><td>{escape(entry.name)}</td><td>{escape(entry.on)}</td>{cells}</tr>"
 
 
-def _figure(name: str, points: Sequence[tuple[float, float]]) -> str:
-    """A curve in the unit square."""
-    path = " ".join(f"{_x(x):.1f},{_y(y):.1f}" for x, y in points)
-    size = _SIDE + 2 * _MARGIN
-    return (
-        f"<h2>{escape(name)}</h2>"
-        f'<svg viewBox="0 0 {size} {size}" role="img" aria-label="{escape(name)}">'
-        f'<rect x="{_MARGIN}" y="{_MARGIN}" width="{_SIDE}" height="{_SIDE}"'
-        ' fill="none" stroke="#8893a2"/>'
-        f'<line x1="{_x(0)}" y1="{_y(0)}" x2="{_x(1)}" y2="{_y(1)}"'
-        ' stroke="#c0c7d1" stroke-dasharray="4 4"/>'
-        f'<polyline points="{path}" fill="none" stroke="#0b62a4" stroke-width="2"/>'
-        f'<text x="{size / 2}" y="{size - 8}" text-anchor="middle"'
-        ' font-size="13">false positive rate</text>'
-        f'<text x="14" y="{size / 2}" text-anchor="middle" font-size="13"'
-        f' transform="rotate(-90 14 {size / 2})">true positive rate</text></svg>'
-    )
-
-
-def _x(value: float) -> float:
-    return _MARGIN + value * _SIDE
-
-
-def _y(value: float) -> float:
-    return _MARGIN + (1 - value) * _SIDE
+def _short(figure: Figure) -> str:
+    if math.isnan(figure.value):
+        return "&ndash;"
+    return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"

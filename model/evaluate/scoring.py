@@ -24,22 +24,28 @@ _BATCH = 32
 
 
 class Variant(NamedTuple):
-    """What is done to an image: quarter turns clockwise, inversion, width factor."""
+    """What is done to an image: quarter turns clockwise, inversion, width factor, and
+    left-right mirroring, which comes before the turns.
+    """
 
     turns: int = 0
     inverted: bool = False
     stretch: float = 1.0
+    mirrored: bool = False
 
     def apply(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """(rows, columns) -> transformed display pixels."""
         grey = 1 - image if self.inverted else image
         if self.stretch != 1.0:
             grey = _stretched(grey, self.stretch)
+        if self.mirrored:
+            grey = grey[:, ::-1]
         return np.ascontiguousarray(np.rot90(grey, -self.turns))
 
 
 AS_IS = Variant()
 EVERY_WAY = tuple(Variant(k, inverted) for k in range(4) for inverted in (False, True))
+MIRRORED = tuple(Variant(k, mirrored=True) for k in range(4))
 
 
 @dataclass(frozen=True)
@@ -76,20 +82,25 @@ class Scores:
 
     @property
     def upright(self) -> NDArray[np.bool_]:
-        """Entries that are neither turned nor inverted nor stretched."""
+        """Entries as they are: not turned, inverted, stretched or mirrored."""
         return np.array([variant == AS_IS for variant in self.variants])
 
 
 def score(
     engine: Engine, roots: Sequence[Path], jobs: Iterable[tuple[Row, Variant]]
 ) -> Scores:
-    """Run every (row, variant), in batches; images come through `read_image`."""
+    """Run every (row, variant), in batches; images come through `read_image`.
+
+    A row's variants should follow each other: an image is decoded once for each batch.
+    """
     rows: list[Row] = []
     variants: list[Variant] = []
     logits: dict[str, list[NDArray[np.float64]]] = {}
     vectors: list[NDArray[np.float64]] = []
     for batch in _batches(jobs):
-        images = [_image(roots, row, variant) for row, variant in batch]
+        decoded = {row.path: row for row, _ in batch}
+        pixels = {p: read_image(locate(row, roots)) for p, row in decoded.items()}
+        images = [variant.apply(pixels[row.path]) for row, variant in batch]
         output = engine.run(images)
         vectors.append(engine.vectors(output, images).double().numpy())
         for name, value in output.logits.items():
@@ -98,10 +109,6 @@ def score(
         variants += [variant for _, variant in batch]
     joined = {name: np.concatenate(parts) for name, parts in logits.items()}
     return Scores(tuple(rows), tuple(variants), joined, np.concatenate(vectors))
-
-
-def _image(roots: Sequence[Path], row: Row, variant: Variant) -> NDArray[np.float32]:
-    return variant.apply(read_image(locate(row, roots)))
 
 
 def _batches(

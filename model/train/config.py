@@ -7,11 +7,16 @@ import tomllib
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from model.data.policy import LabelPolicy, parse_policy
 from model.network import Head
+from model.train.losses import check
 from model.transforms import EvalPreset, TrainPreset
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+MADE = ("rotation", "inversion", "mirror")
 
 
 class RecipeError(Exception):
@@ -20,8 +25,9 @@ class RecipeError(Exception):
 
 @dataclass(frozen=True)
 class HeadRecipe:
-    """One head. made: "" for a label of the manifest, or rotation | inversion for a
-    target made by transforming the image.
+    """One head. made: "" for a label of the manifest, or rotation | inversion | mirror
+    for a target made by transforming the image. loss: "" for cross-entropy (softmax) or
+    binary cross-entropy (sigmoid), or a name of `model.train.losses.LOSSES`.
     """
 
     name: str
@@ -29,6 +35,11 @@ class HeadRecipe:
     activation: str = "softmax"
     made: str = ""
     weight: float = 1.0
+    loss: str = ""
+
+    def __post_init__(self) -> None:
+        _one_of("made", self.made, ("", *MADE))
+        check(self.loss, self.activation)
 
     def head(self) -> Head:
         """As the network wants it."""
@@ -37,47 +48,116 @@ class HeadRecipe:
 
 @dataclass(frozen=True)
 class NetworkRecipe:
-    """Which network; see `model.network.ARCHITECTURES`."""
+    """Which network; see `model.network.ARCHITECTURES` and `STRIDES`.
+
+    dropout: share of the pooled features that a training step leaves out. weights: path
+    of a local safetensors file of torchvision's weights to start from; "" for none.
+    """
 
     architecture: str = "slim"
     feature_stride: int = 16
+    dropout: float = 0.0
+    weights: str = ""
 
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """sources: `images` (labels.csv layout), `phantom`. side: cache, in pixels."""
+    """sources: `images` (labels.csv layout), `phantom`, or a manifest (`*.csv`) that
+    `python -m model prepare` wrote, relative to the data folder. only: values of a
+    row's source that are kept; none named keeps all. most: rows read of each source,
+    evenly spread; 0 for all. side: cache, in pixels. uncertain, blank: label, or
+    `default`, -> what such a label becomes, see `model.data.policy`. turned, inverted,
+    mirrored: shares of the training images that are changed in this way.
+    """
 
     sources: tuple[str, ...] = ("images", "phantom")
+    only: tuple[str, ...] = ()
+    most: int = 0
     n_phantoms: int = 300
     n_phantoms_val: int = 60
     side: int = 160
+    uncertain: dict[str, str] = field(default_factory=dict)
+    blank: dict[str, str] = field(default_factory=dict)
     turned: float = 0.55
     inverted: float = 0.3
+    mirrored: float = 0.0
+
+    def policy(self) -> LabelPolicy:
+        """What uncertain and blank labels become."""
+        return parse_policy(self.uncertain, self.blank)
 
 
 @dataclass(frozen=True)
 class Optimiser:
-    """AdamW with linear warm-up and cosine decay to zero; EMA of the weights."""
+    """How the weights move.
 
+    name: adamw | adam | sgd (momentum and nesterov are of sgd). schedule: cosine to
+    zero | constant, both after warmup_steps of linear warm-up. ema: decay of the
+    running average of the weights, which is what is kept. mixup: Beta parameter, 0 for
+    none.
+    small_steps, small_size: the first steps use smaller images (in pixels), which is
+    faster and loses nothing when enough steps of full size follow. chunks: parts of a
+    batch that are drawn on their own, so that as many processes need not each draw all
+    of it. precision: float32 | bfloat16 (autocast of the forward pass).
+    """
+
+    name: str = "adamw"
     steps: int = 2400
     batch: int = 48
     learning_rate: float = 2e-3
+    momentum: float = 0.9
+    nesterov: bool = False
     weight_decay: float = 0.02
+    schedule: str = "cosine"
     warmup_steps: int = 120
+    small_steps: int = 0
+    small_size: int = 96
     ema: float = 0.997
     label_smoothing: float = 0.03
+    mixup: float = 0.0
     clip_norm: float = 1.0
+    chunks: int = 1
+    precision: str = "float32"
+    compile: bool = False
     checkpoint_steps: int = 200
     log_steps: int = 20
+
+    def __post_init__(self) -> None:
+        _one_of("name", self.name, ("adamw", "adam", "sgd"))
+        _one_of("schedule", self.schedule, ("cosine", "constant"))
+        _one_of("precision", self.precision, ("float32", "bfloat16"))
+        if self.batch % self.chunks:
+            raise ValueError("batch must be a multiple of chunks: correct the recipe")
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Validation while training, and early stopping.
+
+    every_steps: steps between two validations, 0 for none. The mean AUROC of all
+    classes is averaged over the last `smooth` validations; training stops when that has
+    not risen by min_delta for `patience` validations (0: never), and the weights of the
+    best validation are kept.
+    """
+
+    every_steps: int = 0
+    patience: int = 0
+    min_delta: float = 0.001
+    smooth: int = 3
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the weights, but the images themselves."""
+    """Everything that decides the weights, but the images themselves.
+
+    balance: stratum -> share of each batch; a stratum is a source (`phantom`) or a
+    source and a label (`nih_cxr14/view-AP`); none named: every image equally often.
+    threads: of the CPU.
+    """
 
     name: str
     heads: tuple[HeadRecipe, ...]
-    balance: dict[str, float]
+    balance: dict[str, float] = field(default_factory=dict)
     seed: int = 1
     threads: int = 2
     data: DataRecipe = field(default_factory=DataRecipe)
@@ -85,6 +165,7 @@ class Recipe:
     train_preset: TrainPreset = field(default_factory=TrainPreset)
     eval_preset: EvalPreset = field(default_factory=EvalPreset)
     optimiser: Optimiser = field(default_factory=Optimiser)
+    validation: Validation = field(default_factory=Validation)
 
     def to_dict(self) -> dict[str, Any]:
         """Resolved: every default written out."""
@@ -105,11 +186,12 @@ def load_recipe(path: Path) -> Recipe:
 def parse_recipe(table: dict[str, Any]) -> Recipe:
     """A recipe from a parsed table, also from a stored `recipe.json`."""
     recipe: Recipe = _build(Recipe, table, "")
-    sizes = {recipe.train_preset.size, recipe.eval_preset.size}
-    if len(sizes) > 1:
-        raise RecipeError(
-            f"train_preset.size and eval_preset.size differ ({sizes}): make them equal"
-        )
+    for key in ("size", "normalise"):
+        both = {getattr(recipe.train_preset, key), getattr(recipe.eval_preset, key)}
+        if len(both) > 1:
+            raise RecipeError(
+                f"train_preset.{key} and eval_preset.{key} differ: make them equal"
+            )
     return recipe
 
 
@@ -143,6 +225,11 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return tuple(value)
     if hint is float and type(value) is int:
         return float(value)
-    if hint in (int, float, str) and type(value) is not hint:
+    if hint in (bool, int, float, str) and type(value) is not hint:
         raise RecipeError(f"{where.rstrip('.')} must be {hint.__name__}: correct it")
     return value
+
+
+def _one_of(key: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{key} {value!r} is unknown: use one of {known}")

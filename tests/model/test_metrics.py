@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from model import calibration, metrics
-from model.evaluate.figures import roc
 
 
 @given(seed=st.integers(0, 10_000), n=st.integers(4, 80), ties=st.integers(1, 30))
@@ -29,7 +28,7 @@ def test_roc_points_equal_scikit_learn():
     random = np.random.default_rng(3)
     scores, positive = random.integers(0, 9, 60).astype(float), random.random(60) < 0.5
     false, true, _ = roc_curve(positive, scores, drop_intermediate=False)
-    assert np.allclose(roc(scores, positive), np.stack([false, true], 1))
+    assert np.allclose(metrics.roc(scores, positive), np.stack([false, true], 1))
 
 
 def test_one_class_has_no_auroc():

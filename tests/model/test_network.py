@@ -8,14 +8,14 @@ import torchvision
 from safetensors.torch import save_file
 
 from model.explain import class_activation, direction
-from model.network import ARCHITECTURES, Head, build, n_parameters
+from model.network import ARCHITECTURES, STRIDES, Head, build, n_parameters
 
 HEADS = (Head("view", ("pa", "ap")), Head("inverted", ("inverted",), "sigmoid"))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_shapes_at_both_strides(architecture):
-    for stride in (16, 32):
+def test_shapes_at_every_stride(architecture):
+    for stride in STRIDES[architecture]:
         network = build(architecture, HEADS, feature_stride=stride).eval()
         with torch.inference_mode():
             output = network(torch.randn(2, 1, 64, 64))
@@ -54,16 +54,58 @@ def test_nothing_speaks_for_the_class_gives_an_empty_map():
     assert not class_activation(torch.ones(3, 2, 2), -torch.ones(3)).any()
 
 
-def test_local_colour_weights_are_summed_into_one_channel(tmp_path):
-    reference = torchvision.models.resnet18(weights=None).eval()
-    path = tmp_path / "resnet18.safetensors"
+def _theirs(architecture, net, colour):
+    """The feature map of torchvision's own network, before pooling."""
+    if architecture.startswith("resnet"):
+        return torch.nn.Sequential(*list(net.children())[:-2])(colour)
+    if architecture == "densenet121":
+        return torch.relu(net.features(colour))
+    if architecture == "swin_v2_t":
+        return net.norm(net.features(colour)).permute(0, 3, 1, 2)
+    if architecture == "vit_b_16":
+        return _tokens(net, colour)
+    features = net.features(colour)
+    return net.classifier[0](features) if "convnext" in architecture else features
+
+
+def _tokens(net, colour):
+    seen = []
+    hook = net.encoder.register_forward_hook(lambda *parts: seen.append(parts[2]))
+    net(colour)
+    hook.remove()
+    side = colour.shape[-1] // 16
+    return seen[0][:, 1:].transpose(1, 2).reshape(len(colour), -1, side, side)
+
+
+@pytest.mark.parametrize("architecture", [a for a in ARCHITECTURES if a != "slim"])
+def test_local_colour_weights_are_summed_into_one_channel(architecture, tmp_path):
+    """A grey image gives the features that torchvision gives it as three channels."""
+    torch.manual_seed(1)
+    reference = torchvision.models.get_model(architecture, weights=None).eval()
+    path = tmp_path / "local.safetensors"
     save_file(reference.state_dict(), path)
-    network = build("resnet18", HEADS, feature_stride=32, weights=path).eval()
-    grey = torch.randn(1, 1, 64, 64)
-    layers = list(reference.children())[:-2]
+    stride = STRIDES[architecture][-1]
+    network = build(architecture, HEADS, feature_stride=stride, weights=path).eval()
+    side = 224 if architecture == "vit_b_16" else 64  # one size is all theirs takes
+    grey = torch.randn(1, 1, side, side)
     with torch.inference_mode():
-        expected = torch.nn.Sequential(*layers)(grey.expand(1, 3, 64, 64))
-        assert torch.allclose(network(grey).features, expected, atol=1e-4)
+        expected = _theirs(architecture, reference, grey.expand(1, 3, side, side))
+        assert torch.allclose(network(grey).features, expected, atol=2e-4)
+
+
+def test_positions_of_patches_are_resampled_to_any_size():
+    trunk = build("vit_b_16", HEADS).trunk
+    side = torch.linspace(-1, 1, 14)
+    slope = side[None, :].expand(14, 14).reshape(1, -1, 1).expand(-1, -1, 768)
+    stored = trunk.net.encoder.pos_embedding
+    with torch.no_grad():
+        stored.copy_(torch.cat([torch.full((1, 1, 768), 7.0), slope], 1))
+        small = trunk._positions(4, 6)
+    assert small.shape == (1, 25, 768)
+    assert torch.equal(small[:, 0], torch.full((1, 768), 7.0))
+    rows = small[0, 1:, 0].reshape(4, 6)
+    assert torch.allclose(rows[0], rows[3], atol=1e-5)
+    assert (rows[0].diff() > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -71,6 +113,8 @@ def test_local_colour_weights_are_summed_into_one_channel(tmp_path):
     [
         ({"architecture": "vgg"}, "use one of slim"),
         ({"architecture": "slim", "feature_stride": 8}, "use 16 or 32"),
+        ({"architecture": "vit_b_16", "feature_stride": 32}, "use feature_stride 16"),
+        ({"architecture": "swin_v2_t", "feature_stride": 16}, "use feature_stride 32"),
     ],
 )
 def test_refuses_unknown_parts(arguments, hint):

@@ -13,8 +13,10 @@ from model.data.dataset import Images
 from model.network import Head
 from model.train import RecipeError, load_recipe
 from model.train.config import parse_recipe
-from model.train.loop import Trainer, learning_rate, prepare
 from model.train.losses import masked_loss
+from model.train.optimisers import learning_rate
+from model.train.prepare import prepare
+from model.train.trainer import Trainer
 from tests.model.conftest import RECIPES, small_recipe
 
 HEAD = Head("view", ("pa", "ap"))
@@ -62,9 +64,12 @@ def test_a_run_leaves_its_recipe_and_metrics(trained):
     assert not list(trained.glob("*.part"))
 
 
-def test_shipped_recipe_is_valid():
+def test_shipped_recipes_are_valid():
     recipe = load_recipe(RECIPES / "cxr-qc.toml")
-    assert [head.name for head in recipe.heads] == ["view", "rotation", "inversion"]
+    names = [head.name for head in recipe.heads]
+    assert names == ["view", "rotation", "inversion", "mirror"]
+    recipe = load_recipe(RECIPES / "cxr-pneumonia-paediatric.toml")
+    assert recipe.data.only == ("kermany_paed",)
 
 
 @pytest.mark.parametrize(
@@ -119,3 +124,22 @@ def test_learning_rate_warms_up_and_ends_at_zero():
     assert max(rates) == 1
     assert rates[100] == pytest.approx(0, abs=1e-12)
     assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_every_key_of_a_recipe_is_documented():
+    from dataclasses import fields
+
+    from model.train import config
+    from model.transforms import EvalPreset, TrainPreset
+
+    page = (RECIPES.parents[1] / "docs" / "models.md").read_text("utf-8")
+    section = page[page.index("### Every key") : page.index("## Pack")]
+    tables = [config.HeadRecipe, config.DataRecipe, config.NetworkRecipe]
+    tables += [TrainPreset, EvalPreset, config.Optimiser, config.Validation]
+    names = {f.name for table in tables for f in fields(table)}
+    names |= {"name", "seed", "threads", "heads", "balance"}
+    assert [name for name in sorted(names) if f"`{name}`" not in section] == []
+    from model.network import ARCHITECTURES
+    from model.train.losses import LOSSES
+
+    assert [name for name in (*ARCHITECTURES, *LOSSES) if name not in section] == []

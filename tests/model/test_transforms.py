@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.transforms import EvalPreset, TrainPreset, letterbox_box
+from model.transforms import (
+    NORMALISATIONS,
+    EvalPreset,
+    TrainPreset,
+    letterbox_box,
+    normalised,
+)
+from model.transforms.normalise import clahe, equalise
+
+STILL = dict.fromkeys(
+    (
+        "degrees",
+        "scale",
+        "shift",
+        "aspect",
+        "gamma",
+        "window",
+        "equalise",
+        "markers",
+        "collimation",
+        "noise",
+        "jpeg",
+        "resolution",
+        "blank",
+    ),
+    0.0,
+)
 
 
 @given(rows=st.integers(1, 5000), columns=st.integers(1, 5000))
@@ -72,22 +100,7 @@ def test_training_draws_are_the_generators_alone():
 
 
 def test_quarter_turns_are_clockwise_in_training_as_in_the_labels():
-    still = TrainPreset(
-        size=40,
-        degrees=0,
-        scale=0,
-        shift=0,
-        aspect=0,
-        gamma=0,
-        window=0,
-        equalise=0,
-        markers=0,
-        collimation=0,
-        noise=0,
-        jpeg=0,
-        resolution=0,
-        blank=0,
-    )
+    still = TrainPreset(size=40, **STILL)
     image = torch.zeros(1, 40, 40, dtype=torch.uint8)
     image[0, 2:8, 10:30] = 255  # bright bar at the top
     random = torch.Generator().manual_seed(1)
@@ -104,3 +117,88 @@ def test_preset_survives_storing_and_refuses_strangers():
         EvalPreset.from_dict({"size": 96})
     with pytest.raises(ValueError, match="newer program"):
         EvalPreset(version=99)
+
+
+def pictures():
+    """Noise, a narrow range, a ramp, two values, one value; of several shapes."""
+    random = np.random.default_rng(4)
+    for shape in ((160, 160), (64, 96), (75, 113), (40, 41)):
+        yield random.integers(0, 256, shape).astype(np.uint8)
+        yield random.normal(110, 6, shape).clip(0, 255).astype(np.uint8)
+        ramp = np.add.outer(np.arange(shape[0]), np.arange(shape[1])) % 256
+        yield ramp.astype(np.uint8)
+        yield (random.integers(0, 2, shape) * 255).astype(np.uint8)
+        yield np.full(shape, 90, np.uint8)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="extra opencv")
+def test_equalisations_are_those_of_opencv_to_the_bit():
+    import cv2
+
+    for image in pictures():
+        assert np.array_equal(equalise(image), cv2.equalizeHist(image))
+        theirs = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(image)
+        assert np.array_equal(clahe(image), theirs)
+
+
+def test_equalisation_by_hand():
+    image = np.array([[10, 10, 20], [20, 20, 30]], np.uint8)
+    # the darkest value is 0; 20 has 3 of the 4 others at or below it, 30 all 4
+    assert equalise(image).tolist() == [[0, 0, 191], [191, 191, 255]]
+    flat = np.full((4, 4), 9, np.uint8)
+    assert np.array_equal(equalise(flat), flat)
+
+
+def test_clahe_raises_local_contrast_but_not_that_of_nothing():
+    random = np.random.default_rng(1)
+    left = random.normal(60, 4, (128, 64))
+    right = random.normal(190, 4, (128, 64))
+    image = np.hstack([left, right]).clip(0, 255).astype(np.uint8)
+    done = clahe(image).astype(float)
+    assert done[:, :48].std() > 1.5 * image[:, :48].std()
+    assert done[:, 80:].std() > 1.5 * image[:, 80:].std()
+    assert done[:, 80:].mean() > done[:, :48].mean()
+    assert clahe(np.full((64, 64), 77, np.uint8)).std() == 0
+
+
+@pytest.mark.parametrize("name", NORMALISATIONS)
+def test_training_and_service_see_the_same_pixels(name):
+    """The bit test of the presets: training without variation is service."""
+    random = np.random.default_rng(2)
+    eight_bit = random.integers(0, 256, (40, 40)).astype(np.uint8)
+    served = EvalPreset(40, normalise=name)(eight_bit / np.float32(255))
+    still = TrainPreset(size=40, normalise=name, **STILL)
+    images = torch.from_numpy(eight_bit[None])
+    no = torch.zeros(1, dtype=torch.int64)
+    trained = still(images, no, no.bool(), torch.Generator().manual_seed(1))[0]
+    assert torch.allclose(trained, served, atol=1e-5)
+
+
+def test_the_normalisation_is_stored_unless_it_is_the_usual_one():
+    assert EvalPreset(96, 0.09).to_dict() == {"size": 96, "border": 0.09, "version": 1}
+    preset = EvalPreset(96, 0.09, normalise="clahe")
+    assert preset.to_dict()["normalise"] == "clahe"
+    assert EvalPreset.from_dict(preset.to_dict()) == preset
+    with pytest.raises(ValueError, match="use one of standardise, equalise, clahe"):
+        EvalPreset(96, normalise="stretch")
+    image = np.random.default_rng(1).random((20, 20), np.float32)
+    assert normalised(image, "standardise") is image
+    assert not np.array_equal(normalised(image, "equalise"), image)
+
+
+def test_letters_and_blanked_corners_touch_the_edge_only():
+    grey = torch.full((64, 64, 64), 128, dtype=torch.uint8)
+    grey[:, 20:44, 20:44] = torch.randint(0, 255, (64, 24, 24)).byte()
+    no = torch.zeros(64, dtype=torch.int64)
+
+    def run(**more):
+        preset = TrainPreset(size=64, **(STILL | more))
+        return preset(grey, no, no.bool(), torch.Generator().manual_seed(3))
+
+    lettered = run(letters=1.0) != run()
+    changed = lettered.flatten(1).any(1)
+    assert changed.float().mean() > 0.9
+    blanked = run(corners=1.0, corners_most=0.3) == 0
+    assert blanked[:, 0, :5, :5].any()
+    assert not blanked[:, 0, 20:44, :].all(0).any()
+    assert not blanked[:, 0, 24:40, 24:40].flatten(1).all(1).any()

@@ -1,7 +1,7 @@
 """Temperature: one number per head that makes its probabilities mean what they say.
 
 With fewer than about 300 validation images anything richer does harm (a bias beside
-the temperature raised the calibration error on 109 images), so this is all there is.
+the temperature raised the calibration error on 109 images), so it is what bundles have.
 """
 
 from __future__ import annotations

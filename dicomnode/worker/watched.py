@@ -1,0 +1,32 @@
+"""A predictor whose answers a drift monitor watches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from dicomnode.domain.findings import BundleFacts, ImageFindings, NotAnalysed
+from dicomnode.domain.instance import Instance
+from dicomnode.ports import DriftMonitor, Predictor
+
+
+class WatchedPredictor:
+    """The Predictor port over another predictor: it answers, then the monitor looks."""
+
+    def __init__(self, predictor: Predictor, monitor: DriftMonitor) -> None:
+        self._predictor = predictor
+        self._monitor = monitor
+
+    def describe(self) -> BundleFacts:
+        """What a report must say about the bundle."""
+        return self._predictor.describe()
+
+    def predict(
+        self, images: Sequence[tuple[Instance, BinaryIO]]
+    ) -> Sequence[ImageFindings | NotAnalysed]:
+        """One answer for each image, in order; raises PredictionFailed."""
+        answers = self._predictor.predict(images)
+        seen = [one.observation for one in answers if one.observation is not None]
+        if seen:
+            self._monitor.observe(seen)
+        return answers

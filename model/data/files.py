@@ -1,0 +1,152 @@
+"""Where an image is and what is in it: a file, or a member of an npz archive."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from model import pixels
+from model.data.manifest import ManifestError, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+_RASTER = frozenset({".png", ".jpg", ".jpeg"})
+_IN_ARCHIVE = ".npz#"
+_BLOCK_BYTES = 1 << 20
+_TAIL_BYTES = 64
+_ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}
+_LFS = b"version https://git-lfs"
+
+
+class Member(NamedTuple):
+    """`train_images[place]` of an archive, written `archive.npz#train_images/place`."""
+
+    archive: Path
+    name: str
+    place: int
+
+
+class Fingerprint(NamedTuple):
+    """sha256 of the content. fault: "" or why the file cannot be whole."""
+
+    sha256: str
+    fault: str
+
+
+def read_image(path: Path) -> NDArray[np.float32]:
+    """Display pixels (rows, columns) in [0, 1] of a PNG, JPEG, DICOM or npz member.
+
+    A DICOM file goes through `model.pixels`, the path that service uses too. A 16-bit
+    PNG carries no window, so its own range is shown, as for a DICOM image without one.
+    Raises ManifestError when a PNG or JPEG is broken, UnsupportedPixels for DICOM.
+    """
+    member = member_of(path)
+    if member:
+        return _grey(Image.fromarray(_pixels_of(member)))
+    if path.suffix.lower() not in _RASTER:
+        return pixels.display_pixels(pixels.read(path))
+    try:
+        with Image.open(path) as image:
+            return _grey(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ManifestError(
+            f"{path.name} cannot be decoded ({error}): fetch it again or leave it out"
+        ) from error
+
+
+def locate(row: Row, roots: Sequence[Path]) -> Path:
+    """The file of a row, in the first root that has it; else ManifestError."""
+    for root in roots:
+        path = root / row.path
+        member = member_of(path)
+        if (member.archive if member else path).is_file():
+            return path
+    raise ManifestError(
+        f"{row.path} is in none of {len(roots)} data folders: give the right one"
+    )
+
+
+def member_of(path: Path) -> Member | None:
+    """The parts of a path into an archive, or None for a plain file."""
+    archive, mark, rest = str(path).rpartition(_IN_ARCHIVE)
+    name, _, place = rest.partition("/")
+    if not mark or not place.isdecimal():
+        return None
+    return Member(Path(f"{archive}.npz"), name, int(place))
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file's bytes, or of a member's pixels."""
+    return fingerprint(path).sha256
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """Hash a file in one pass and see whether it ends as its format ends."""
+    member = member_of(path)
+    if member:
+        return Fingerprint(hashlib.sha256(_pixels_of(member).tobytes()).hexdigest(), "")
+    hashed, tail, head = hashlib.sha256(), b"", b""
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            hashed.update(block)
+            head = head or block[: len(_LFS)]
+            tail = (tail + block)[-_TAIL_BYTES:]
+    return Fingerprint(hashed.hexdigest(), _fault(path, head, tail))
+
+
+def size_bytes(path: Path) -> int:
+    """Size of a file, or of a member's pixels."""
+    member = member_of(path)
+    return _pixels_of(member).nbytes if member else path.stat().st_size
+
+
+@lru_cache(maxsize=2)
+def array_of(archive: Path, name: str) -> NDArray[Any]:
+    """One member of an npz archive, read whole and without pickles.
+
+    Raises ManifestError when the file is no archive or has no such member.
+    """
+    try:
+        with np.load(archive, allow_pickle=False) as opened:
+            array: NDArray[Any] = opened[name]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ManifestError(
+            f"{archive.name} has no readable member {name} ({error}): fetch it again"
+        ) from error
+    return array
+
+
+def _pixels_of(member: Member) -> NDArray[np.uint8]:
+    images = array_of(member.archive, member.name)
+    if member.place >= len(images) or images.dtype != np.uint8:
+        raise ManifestError(
+            f"{member.archive.name} has no 8-bit image {member.place} in {member.name}:"
+            " rebuild the manifest"
+        )
+    return np.ascontiguousarray(images[member.place])
+
+
+def _grey(image: Image.Image) -> NDArray[np.float32]:
+    """(rows, columns) in [0, 1]; `convert("L")` would clip 16 bits at 255."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image, np.float32)
+        low, span = values.min(), max(float(np.ptp(values)), 1.0)
+        return np.asarray((values - low) / np.float32(span), np.float32)
+    return np.asarray(image.convert("L"), np.float32) / np.float32(255)
+
+
+def _fault(path: Path, head: bytes, tail: bytes) -> str:
+    if head == _LFS:
+        return "a Git LFS pointer, not the file"
+    end = _ENDS.get(path.suffix.lower(), b"")
+    return "" if tail and end in tail else "truncated or empty"

@@ -1,0 +1,70 @@
+"""Heads, and the classifier that puts them on a trunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Activation = Literal["softmax", "sigmoid"]
+
+
+@dataclass(frozen=True)
+class Head:
+    """One question. softmax: exactly one class is true; sigmoid: each on its own."""
+
+    name: str
+    classes: tuple[str, ...]
+    activation: Activation = "softmax"
+
+    def __post_init__(self) -> None:
+        if self.activation not in ("softmax", "sigmoid"):
+            raise ValueError(
+                f"head {self.name}: activation {self.activation!r} is unknown:"
+                " use 'softmax' or 'sigmoid'"
+            )
+        least = 2 if self.activation == "softmax" else 1
+        if len(self.classes) < least:
+            raise ValueError(
+                f"head {self.name} needs at least {least} classes: add them"
+            )
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(batch, classes) -> (batch, classes), each row by this head's activation."""
+        return logits.softmax(1) if self.activation == "softmax" else logits.sigmoid()
+
+
+class Output(NamedTuple):
+    """logits: head name -> (batch, classes). features: (batch, C, n, n)."""
+
+    logits: dict[str, Tensor]
+    features: Tensor
+    pooled: Tensor
+
+
+class Classifier(nn.Module):
+    """Trunk, global average pooling, dropout (in training) and linear heads."""
+
+    def __init__(
+        self, trunk: nn.Module, width: int, heads: Sequence[Head], dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.width = width
+        self.layout = tuple(heads)
+        self.dropout = nn.Dropout(dropout)
+        self.heads = nn.ModuleDict(
+            {head.name: nn.Linear(width, len(head.classes)) for head in heads}
+        )
+
+    def forward(self, images: Tensor) -> Output:
+        """(batch, 1, N, N) -> logits per head, feature map and pooled features."""
+        features = self.trunk(images)  # (batch, width, n, n)
+        pooled = features.mean((2, 3))  # (batch, width)
+        kept = self.dropout(pooled)
+        logits = {name: linear(kept) for name, linear in self.heads.items()}
+        return Output(logits, features, pooled)

@@ -1,0 +1,136 @@
+"""What service and evaluation do to an image, and the way back for its maps."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from model.transforms.normalise import check, normalised, standardise
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+PRESET_VERSION = 1
+
+
+class Box(NamedTuple):
+    """Where the image lies on the canvas, in canvas pixels."""
+
+    top: int
+    left: int
+    rows: int
+    columns: int
+
+
+def letterbox_box(rows: int, columns: int, size: int) -> Box:
+    """The centred box an image of (rows, columns) fills on a square of size pixels."""
+    scale = size / max(rows, columns)
+    box_rows = max(1, min(size, round(rows * scale)))
+    box_columns = max(1, min(size, round(columns * scale)))
+    return Box((size - box_rows) // 2, (size - box_columns) // 2, box_rows, box_columns)
+
+
+@dataclass(frozen=True)
+class EvalPreset:
+    """What service and evaluation do; stored in the bundle.
+
+    size: side of the canvas in pixels. border: fraction of each side that is blanked,
+    because the view is often written there. normalise: what is done to the grey values
+    first, see `model.transforms.normalise`.
+    """
+
+    size: int = 128
+    border: float = 0.0
+    version: int = PRESET_VERSION
+    normalise: str = "standardise"
+
+    def __post_init__(self) -> None:
+        if self.version != PRESET_VERSION:
+            raise ValueError(
+                f"preset version {self.version} is unknown: use version"
+                f" {PRESET_VERSION} or a newer program"
+            )
+        if self.size < 16 or not 0 <= self.border < 0.5:  # noqa: PLR2004
+            raise ValueError(
+                "a preset needs size >= 16 and 0 <= border < 0.5: correct the recipe"
+            )
+        check(self.normalise)
+
+    def __call__(self, image: NDArray[np.float32]) -> Tensor:
+        """Display pixels (rows, columns) in [0, 1] -> float32 tensor (1, N, N)."""
+        grey = normalised(np.ascontiguousarray(image, np.float32), self.normalise)
+        return self.of(torch.from_numpy(grey))
+
+    def of(self, pixels: Tensor) -> Tensor:
+        """As the call, of a tensor (rows, columns) whose grey values are normalised;
+        gradients pass through it.
+        """
+        box = letterbox_box(pixels.shape[0], pixels.shape[1], self.size)
+        small = interpolate(
+            pixels[None, None],
+            size=(box.rows, box.columns),
+            mode="bilinear",
+            antialias=True,
+            align_corners=False,
+        )
+        canvas = torch.zeros(1, 1, self.size, self.size)
+        mask = torch.zeros(1, 1, self.size, self.size)
+        rows = slice(box.top, box.top + box.rows)
+        columns = slice(box.left, box.left + box.columns)
+        canvas[..., rows, columns] = small
+        mask[..., rows, columns] = _border_mask(box, self.border)
+        return standardise(canvas, mask)[0]
+
+    def box(self, image: NDArray[Any]) -> Box:
+        """Where this image lies on the canvas."""
+        return letterbox_box(image.shape[0], image.shape[1], self.size)
+
+    def to_source(self, plane: Tensor, box: Box) -> NDArray[np.float32]:
+        """Inverse geometry: a map over the canvas -> (box rows, box columns).
+
+        plane: (map rows, map columns), covering the whole canvas. The result covers
+        exactly the source image: padding removed, the caller resizes it to any size.
+        """
+        full = interpolate(
+            plane[None, None].float(),
+            size=(self.size, self.size),
+            mode="bilinear",
+            align_corners=False,
+        )[0, 0]
+        rows = slice(box.top, box.top + box.rows)
+        columns = slice(box.left, box.left + box.columns)
+        return np.asarray(full[rows, columns].contiguous().numpy(), np.float32)
+
+    def to_dict(self) -> dict[str, int | float | str]:
+        """As stored in the bundle. The usual normalisation is not written, so that a
+        program of before there was another still reads the bundle.
+        """
+        stored: dict[str, int | float | str] = asdict(self)
+        if self.normalise == "standardise":
+            del stored["normalise"]
+        return stored
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> EvalPreset:
+        """The preset a bundle was made with; ValueError when it is not ours."""
+        full = {"normalise": "standardise"} | stored
+        if set(full) != {"size", "border", "version", "normalise"}:
+            raise ValueError(
+                f"a preset has size, border, version and normalise, not"
+                f" {sorted(stored)}: install a bundle made for this version"
+            )
+        return cls(
+            int(full["size"]), float(full["border"]), full["version"], full["normalise"]
+        )
+
+
+def _border_mask(box: Box, border: float) -> Tensor:
+    mask = torch.zeros(box.rows, box.columns)
+    top, left = round(border * box.rows), round(border * box.columns)
+    mask[top : box.rows - top, left : box.columns - left] = 1
+    return mask
