@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model import robustness
 from model.bundle import BundleError, describe, load
 from model.data import leaks, prepare
 from model.data.manifest import ManifestError
-from model.evaluate.verbs import add_verbs
+from model.evaluate.verbs import add_verbs, rows_of
 from model.train import RecipeError, load_recipe, train
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--out", type=Path, required=True, help="bundle folder")
     one.set_defaults(verb=_pack)
     add_verbs(verbs)
+    one = verbs.add_parser("robustness", help="worse images and attacks")
+    one.add_argument("bundle", type=Path)
+    one.add_argument("--manifest", type=Path, required=True)
+    one.add_argument("--data", type=Path, action="append", required=True)
+    one.add_argument("--split", default="val")
+    one.set_defaults(verb=_robustness)
     one = verbs.add_parser("verify", help="check every file and the test vector")
     one.add_argument("bundle", type=Path)
     one.set_defaults(verb=_verify)
@@ -72,6 +79,16 @@ def _pack(parsed: argparse.Namespace) -> str:
 
     description, _ = pack(parsed.run, parsed.data, parsed.bundle, parsed.out)
     return f"{description.name} {description.version} {description.digest}"
+
+
+def _robustness(parsed: argparse.Namespace) -> str:
+    rows = rows_of(parsed.manifest, parsed.split)
+    found = robustness.robustness(load(parsed.bundle), rows, parsed.data)
+    if not found:
+        raise ManifestError(
+            "no label has 20 images of either class here: give a larger manifest"
+        )
+    return robustness.table(found)
 
 
 def _verify(parsed: argparse.Namespace) -> str:

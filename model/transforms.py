@@ -73,10 +73,13 @@ class EvalPreset:
 
     def __call__(self, image: NDArray[np.float32]) -> Tensor:
         """Display pixels (rows, columns) in [0, 1] -> float32 tensor (1, N, N)."""
-        box = self.box(image)
-        pixels = torch.from_numpy(np.ascontiguousarray(image, np.float32))[None, None]
+        return self.of(torch.from_numpy(np.ascontiguousarray(image, np.float32)))
+
+    def of(self, pixels: Tensor) -> Tensor:
+        """As the call, of a tensor (rows, columns); gradients pass through it."""
+        box = letterbox_box(pixels.shape[0], pixels.shape[1], self.size)
         small = interpolate(
-            pixels,
+            pixels[None, None],
             size=(box.rows, box.columns),
             mode="bilinear",
             antialias=True,
