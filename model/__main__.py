@@ -5,17 +5,17 @@ sign, zip, commission, export.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model import export
+from model import export, robustness
 from model.bundle import BundleError, load
 from model.bundle import verbs as bundle_verbs
 from model.commission import verb as commission_verb
 from model.data import leaks, prepare
-from model.data.manifest import ManifestError, read
+from model.data.manifest import ManifestError
+from model.evaluate.verbs import add_verbs, rows_of
 from model.train import RecipeError, advise, load_recipe, train
 
 if TYPE_CHECKING:
@@ -61,13 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--bundle", type=Path, required=True, help="its .bundle.toml")
     one.add_argument("--out", type=Path, required=True, help="bundle folder")
     one.set_defaults(verb=_pack)
-    one = verbs.add_parser("evaluate", help="figures of a bundle on a manifest")
-    one.add_argument("bundle", type=Path)
-    one.add_argument("--manifest", type=Path, required=True)
-    one.add_argument("--data", type=Path, action="append", required=True)
-    one.add_argument("--split", default="val")
-    one.add_argument("--out", type=Path, required=True, help="folder of the report")
-    one.set_defaults(verb=_evaluate)
+    add_verbs(verbs)
     bundle_verbs.add_verify(
         verbs.add_parser("verify", help="check every file and the test vector")
     )
@@ -79,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     export.add_arguments(
         verbs.add_parser("export", help="the network for another runtime")
     )
+    one = verbs.add_parser("robustness", help="worse images and attacks")
+    one.add_argument("bundle", type=Path)
+    one.add_argument("--manifest", type=Path, required=True)
+    one.add_argument("--data", type=Path, action="append", required=True)
+    one.add_argument("--split", default="val")
+    one.set_defaults(verb=_robustness)
     return parser
 
 
@@ -102,19 +102,14 @@ def _pack(parsed: argparse.Namespace) -> str:
     return f"{description.name} {description.version} {description.digest}"
 
 
-def _evaluate(parsed: argparse.Namespace) -> str:
-    from model.evaluate import evaluate, render  # noqa: PLC0415 - heavy, and only here
-
-    rows = [row for row in read(parsed.manifest) if row.split == parsed.split]
-    if not rows:
-        raise ManifestError(f"no row of split {parsed.split}: choose another --split")
-    evaluation = evaluate(load(parsed.bundle), rows, parsed.data)
-    parsed.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(evaluation.to_dict(), indent=1) + "\n"
-    (parsed.out / "evaluation.json").write_text(text, encoding="utf-8")
-    page = parsed.out / "report.html"
-    page.write_text(render(evaluation), encoding="utf-8")
-    return f"report: {page}"
+def _robustness(parsed: argparse.Namespace) -> str:
+    rows = rows_of(parsed.manifest, parsed.split)
+    found = robustness.robustness(load(parsed.bundle), rows, parsed.data)
+    if not found:
+        raise ManifestError(
+            "no label has 20 images of either class here: give a larger manifest"
+        )
+    return robustness.table(found)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dicomnode.bundles.shelf import DIGEST_LENGTH, MANIFEST, STATE, Shelf, State
 from dicomnode.errors import BundleRefused
 from model import bundle as bundles
+
+if TYPE_CHECKING:
+    from model.commission import Commissioned
 
 HISTORY = "history.jsonl"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -103,9 +106,56 @@ class Desk:
         self._put(name, after)
         return self._noted("rolled back", target)
 
-    def commissioned(self, folder: Path) -> Act:
-        """Note that a site addendum was written for a bundle."""
-        return self._noted("commissioned", folder)
+    def described(self, folder: Path) -> dict[str, Any]:
+        """What a bundle says of itself, with what this site re-set; no torch."""
+        with _translated():
+            said = bundles.describe(folder, self.public_key)
+            addendum = self.shelf.addendum(folder)
+            if addendum is not None:
+                found = bundles.read_addendum(addendum, said, self.public_key)
+                said = found.applied_to(said)
+        return {
+            "name": said.name,
+            "version": said.version,
+            "digest": said.digest,
+            "task": said.task,
+            "intended_use": said.intended_use,
+            "labels": [f"{label.name}: {label.text}" for label in said.labels],
+            "parameters": [f"{key}: {text}" for key, text in said.parameters.items()],
+            "modalities": list(said.input.modalities),
+            "folder": str(folder),
+        }
+
+    def commission(
+        self,
+        folder: Path,
+        labels: Path | None,
+        data: Path | None,
+        *,
+        site: str,
+        key: Path | None,
+    ) -> Commissioned:
+        """Write the site addendum of a bundle; ``labels`` None trusts the headers."""
+        from model import commission as local  # noqa: PLC0415 - brings torch
+
+        root = data or (labels.parent if labels else None)
+        if root is None:
+            raise BundleRefused("--trust-header needs a folder; name it with --data")
+        try:
+            said = bundles.describe(folder, self.public_key)
+            rows = (
+                local.read_labels(labels, said.labels)
+                if labels
+                else local.rows_from_headers(root, said)
+            )
+            out = self.shelf.root / local.addendum_name(said)
+            at = self.now.isoformat(timespec="seconds")
+            stamp = local.Stamp(site, at, key, self.public_key)
+            done = local.commission(folder, rows, [root], out, stamp)
+        except (bundles.BundleError, local.LabelError, OSError) as error:
+            raise BundleRefused(str(error)) from error
+        self._noted("commissioned", folder)
+        return done
 
     def _place(self, said: bundles.Description) -> Path:
         if not _NAME.fullmatch(said.name) or not _VERSION.fullmatch(said.version):

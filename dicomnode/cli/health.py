@@ -31,7 +31,8 @@ class Snapshot:
     """What `status` shows: counts by state, waiting rows, workers, refusals, disk.
 
     ``waiting`` are rows of v1_worklist that are not done, the oldest first; ``failed``
-    the newest failed ones; ``late`` deliveries that were tried and wait;
+    the newest failed ones; ``late`` deliveries that were tried and wait; ``drift``
+    alarms of the pipelines' drift monitors;
     ``lease_seconds`` is how long a silent worker is believed.
     """
 
@@ -42,6 +43,7 @@ class Snapshot:
     workers: Sequence[Row] = ()
     refused: Sequence[Row] = ()
     late: Sequence[Row] = ()
+    drift: Sequence[Row] = ()
     disk: Disk | None = None
     lease_seconds: float = 0.0
 

@@ -13,6 +13,7 @@ import typer
 
 from dicomnode.cli import printing
 from dicomnode.cli.command import AsJson, ExitCode, Given, command
+from dicomnode.cli.drift import REMEDY, drift_alarms, line_of
 from dicomnode.cli.health import Disk, Problem, Snapshot, problems
 from dicomnode.cli.moments import age
 from dicomnode.cli.reading import opened_views
@@ -60,6 +61,7 @@ def _snapshot(views: Views, config: Config) -> Snapshot:
         workers=views.workers(),
         refused=views.associations(limit=_EXAMPLES, refused_only=True),
         late=[row for row in views.deliveries(state="PENDING") if row["attempts"]],
+        drift=drift_alarms(config.node.data_dir),
         disk=_disk(config),
         lease_seconds=config.worker.lease_seconds,
     )
@@ -87,6 +89,7 @@ def _record(snapshot: Snapshot, found: list[Problem]) -> dict[str, Any]:
         "workers": [{**row, "live": snapshot.live(row)} for row in snapshot.workers],
         "late_deliveries": list(snapshot.late),
         "refused_associations": list(snapshot.refused),
+        "drift_alarms": list(snapshot.drift),
         "disk": asdict(snapshot.disk) if snapshot.disk else None,
         "notice": RESEARCH_USE,
     }
@@ -113,6 +116,7 @@ def _print(snapshot: Snapshot, found: list[Problem]) -> None:
     _print_waiting(snapshot)
     _print_late(snapshot)
     _print_workers(snapshot)
+    _print_drift(snapshot)
     _print_disk(snapshot.disk)
     for row in snapshot.refused:
         at = age(row["at"], snapshot.now)
@@ -149,6 +153,13 @@ def _print_workers(snapshot: Snapshot) -> None:
         typer.echo(
             f"{'worker':<10} {row['worker_id']} {row['device']} {state}, {heard}"
         )
+
+
+def _print_drift(snapshot: Snapshot) -> None:
+    for row in snapshot.drift:
+        typer.echo(f"{'drift':<10} {printing.text_of(line_of(row))}")
+    if snapshot.drift:
+        typer.echo(f"{'':<10} {REMEDY}")
 
 
 def _print_disk(disk: Disk | None) -> None:

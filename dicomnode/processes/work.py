@@ -94,7 +94,7 @@ def _pipeline(config: Config, one: PipelineConfig, predictor: Predictor) -> Pipe
         predictor,
         wiring.open_store(config),
         wiring.open_results_store(config),
-        _node_facts(config),
+        node_facts(config),
     )
 
 
@@ -110,7 +110,8 @@ def _spec(config: Config, one: PipelineConfig) -> PipelineSpec:
     )
 
 
-def _node_facts(config: Config) -> NodeFacts:
+def node_facts(config: Config) -> NodeFacts:
+    """Who results say made them."""
     return NodeFacts(
         manufacturer=MANUFACTURER,
         model_name=MODEL_NAME,

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from model.commission.labels import read_labels, rows_from_headers
 from model.commission.site import Commissioned, Stamp, addendum_name, commission
+from model.data.manifest import ManifestError as LabelError
 
 __all__ = [
     "Commissioned",
+    "LabelError",
     "Stamp",
     "addendum_name",
     "commission",

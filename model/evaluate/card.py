@@ -20,7 +20,6 @@ def card(template: str, facts: dict[str, Any], evaluation: Evaluation) -> str:
     heads = {head["name"]: head for head in table["heads"]}
     balance = recipe["balance"]
     view = next((e for e in evaluation.entries if e.section == "view"), None)
-    calibrated = heads.get("view", {}).get("calibrated", False)
     return template.format(
         version=table["version"],
         n_parameters=facts["n_parameters"],
@@ -35,8 +34,13 @@ def card(template: str, facts: dict[str, Any], evaluation: Evaluation) -> str:
         manifest_sha256=table["training"]["manifest_sha256"],
         figures=markdown(evaluation),
         n_view=view.figure.n if view else 0,
-        view_calibrated="calibrated" if calibrated else "not called calibrated",
+        view_calibrated=_calibrated(heads.get("view", {})),
+        pneumonia_calibrated=_calibrated(heads.get("pneumonia", {})),
     )
+
+
+def _calibrated(head: dict[str, Any]) -> str:
+    return "calibrated" if head.get("calibrated") else "not called calibrated"
 
 
 def _counts(rows: Sequence[Row]) -> str:

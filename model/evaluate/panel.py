@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model import metrics
-from model.data.dataset import locate, read_image
+from model.data.files import locate, read_image, size_bytes
 from model.evaluate import baselines
 from model.evaluate.evaluation import Entry
 from model.evaluate.scoring import AS_IS, score
@@ -94,7 +94,7 @@ def _see(
         rows,
         np.concatenate([task.positive, target[known][:, index] == 1]),
         np.arange(len(rows)) < len(task.scores.rows),
-        np.array([path.stat().st_size for path in paths], np.float64),
+        np.array([size_bytes(path) for path in paths], np.float64),
         tuple(shape for shape, _, _ in pixels),
         np.array([spread for _, spread, _ in pixels]),
         np.stack([small for _, _, small in pixels]),

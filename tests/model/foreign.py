@@ -1,9 +1,11 @@
-"""A hospital that never was: the same patients through another machine's habits."""
+"""A hospital that never was: its images, and its keys."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from torchvision.transforms.v2 import functional as v2
 
 
@@ -32,3 +34,23 @@ def framed(grey, random, strength):
     return np.pad(
         grey, ((above, below), (round(left * columns), round(right * columns)))
     )
+
+
+def key_pair(folder):
+    """Private and public Ed25519 key files in PEM."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    private, public = folder / "private.pem", folder / "public.pem"
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    public.write_bytes(
+        key.public_key().public_bytes(
+            serialization.Encoding.PEM,
+            serialization.PublicFormat.SubjectPublicKeyInfo,
+        )
+    )
+    return private, public

@@ -39,6 +39,7 @@ _SECTIONS = {
     "findings": "section_findings",
     "report": "report",
 }
+_NEEDED = ("path_to_image", "frontal_lateral", "ap_pa", "split")
 _PARTS = {"train": "train", "valid": "val"}
 _FOLDERS = ("", "PNG/", "DICOM/")
 _SUFFIXES = (".png", ".jpg", ".dcm")
@@ -51,8 +52,11 @@ def read(root: Path, options: Options, tally: Tally) -> Iterator[Row]:
         raise ManifestError(
             f"--labels {section} is unknown: use {', '.join(_SECTIONS)}"
         )
-    path = table(root, _TABLE)
-    images = list(lines(path, ("path_to_image", "frontal_lateral", "ap_pa", "split")))
+    columns = (*_NEEDED, "age", "sex", _SECTIONS[section])
+    images = [
+        {name: cells[name] for name in columns if name in cells}
+        for cells in lines(table(root, _TABLE), _NEEDED)
+    ]
     by_image = _labels(root, section)
     by_study = _one_per_study(images, by_image, section, tally)
     rows = (_row(root, cells, by_study) for cells in images)

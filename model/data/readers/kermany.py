@@ -3,7 +3,8 @@
 The patient is in the file name: `person123_bacteria_456`, `IM-0115-0001`,
 `NORMAL2-IM-0376-0001`. Bacterial and viral films of one number, and the two normal
 series, are taken for one person: too few patients rather than too many. The official
-parts are not patient-clean and validation has 16 images, so the split is ours.
+parts are not patient-clean and validation has 16 images, so the split is ours. The
+labels have names of their own: children's pneumonia never shares a head with adults'.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 SOURCE = "kermany_paed"
 _CLASSES = ("normal", "pneumonia")
-_PNEUMONIA = re.compile(r"person(\d+)_(bacteria|virus)_\d+", re.IGNORECASE)
+_PNEUMONIA = re.compile(r"person(\d+)_(bacteria|virus)_\d+(?:_\d+)?", re.IGNORECASE)
 _NORMAL = re.compile(r"(?:NORMAL2-)?IM-(\d+)-\d+(?:-\d+)?", re.IGNORECASE)
 
 
@@ -31,11 +32,11 @@ def read(root: Path, options: Options, tally: Tally) -> Iterator[Row]:
     del options
     found = 0
     for path in image_files(root):
-        *folders, class_, _ = path.parts
-        if class_.lower() not in _CLASSES:
+        class_, above = path.parent.name.lower(), path.parent.parent.name
+        if class_ not in _CLASSES:
             continue
         found += 1
-        row = _row(path, class_.lower(), part_of(folders[-1]) if folders else "")
+        row = _row(path, class_, part_of(above))
         if row is None:
             tally.left_out["no patient number in the file name"] += 1
         else:
@@ -60,9 +61,10 @@ def _row(path: Path, class_: str, part: str) -> Row | None:
         study=path.stem,
         view="AP",
         labels={
-            "Pneumonia": float(bool(ill)),
-            "Pneumonia bacterial": float(kind == "bacteria"),
-            "Pneumonia viral": float(kind == "virus"),
+            "pneumonia": float(bool(ill)),
+            "normal": float(not ill),
+            "bacterial": float(kind == "bacteria"),
+            "viral": float(kind == "virus"),
             "view-PA": 0.0,
             "view-AP": 1.0,
         },
@@ -70,5 +72,5 @@ def _row(path: Path, class_: str, part: str) -> Row | None:
         source=SOURCE,
         sha256="",
         # All are AP: learning the view here would be learning the data set
-        mask=frozenset({"view"}),
+        mask=frozenset({"view", "view-PA", "view-AP"}),
     )

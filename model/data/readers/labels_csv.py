@@ -35,7 +35,7 @@ def _more(row: Row, cells: dict[str, str]) -> Row:
         for name, value in cells.items()
         if name.startswith(_TASK) and name != f"{_TASK}view"
     }
-    known = findings(tasks, tasks)
+    known = findings(tasks, tasks, str)
     return replace(
         row,
         labels={**row.labels, **known.labels},

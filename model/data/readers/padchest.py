@@ -8,11 +8,19 @@ no use and always left out, and so are truncated files, of which there are some.
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from model.data.manifest import ManifestError, Row
 from model.data.readers.reading import admitted
-from model.data.readers.tables import age_of, label_name, lines, sex_of, view_of
+from model.data.readers.tables import (
+    KNOWN_FINDINGS,
+    age_of,
+    label_name,
+    lines,
+    sex_of,
+    view_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,23 +35,44 @@ _EXCLUDED = "EXCLUDE"
 _NOT_FINDINGS = frozenset({"", "exclude", "suboptimal study", "unchanged"})
 _PATTERN = "PADCHEST_chest_x_ray_images_labels_160K*.csv"
 _YEAR = 4
+_LEAST_SHARE = 0.01
 
 
 def read(root: Path, options: Options, tally: Tally) -> Iterator[Row]:
     """Rows of the table; options.labels is all (default) or physician.
 
-    Every name that occurs anywhere is a label, negative on a labelled image that does
-    not list it.
+    A label is a finding that other data sets have too, or that at least 1 % of the
+    table lists; it is negative on a labelled image that does not list it.
     """
-    images = list(lines(options.table or _table(root), _NEEDED))
-    said = [_names(cells["Labels"]) for cells in images]
-    asked = sorted({name for names in said if names for name in names})
-    rows = (
-        _row(root, cells, names or [], asked)
-        for cells, names in zip(images, said, strict=True)
-        if _is_wanted(cells, names, options, tally)
+    path = options.table or _table(root)
+    asked = _asked(path, tally)
+    yield from admitted(_rows(root, path, asked, options, tally), options, tally)
+
+
+def _asked(path: Path, tally: Tally) -> list[str]:
+    counts: Counter[str] = Counter()
+    n = 0
+    for cells in lines(path, _NEEDED):
+        n += 1
+        counts.update(set(_names(cells["Labels"]) or ()))
+    asked = [
+        name
+        for name, count in sorted(counts.items())
+        if name in KNOWN_FINDINGS or count >= _LEAST_SHARE * n
+    ]
+    tally.notes.append(
+        f"{len(asked)} of {len(counts)} findings are labels; the others are rare"
     )
-    yield from admitted(rows, options, tally)
+    return asked
+
+
+def _rows(
+    root: Path, path: Path, asked: list[str], options: Options, tally: Tally
+) -> Iterator[Row]:
+    for cells in lines(path, _NEEDED):
+        names = _names(cells["Labels"])
+        if _is_wanted(cells, names, options, tally):
+            yield _row(root, cells, names or [], asked)
 
 
 def _table(root: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from model.data.manifest import ManifestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
 NO_FINDING = "No Finding"
@@ -54,6 +54,7 @@ _ONE_SPELLING = {
         "Pleural Thickening",
     )
 }
+KNOWN_FINDINGS = frozenset({*_ONE_SPELLING.values(), *_SAME_FINDING.values()})
 _LATERAL = {"L", "LL", "RL", "LATERAL", "LARGE LATERAL", "XTABLE LATERAL"}
 _AP = {"AP", "AP_HORIZONTAL"}
 _SEX = {"MALE": "M", "M": "M", "FEMALE": "F", "F": "F", "O": "O", "OTHER": "O"}
@@ -122,15 +123,20 @@ def _opened(path: Path) -> io.BufferedReader | gzip.GzipFile:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
-def findings(cells: Mapping[str, str], columns: Iterable[str]) -> Findings:
+def findings(
+    cells: Mapping[str, str],
+    columns: Iterable[str],
+    named: Callable[[str], str] | None = None,
+) -> Findings:
     """1, 0, -1 and blank of one row. A row that is all blank says nothing at all.
 
-    Raises ManifestError for another value.
+    named: column -> label, `label_name` by default. Raises ManifestError for another
+    value.
     """
     known: dict[str, float] = {}
     uncertain, blank = set(), set()
     for column in columns:
-        name, value = label_name(column), label_value(cells[column], column)
+        name, value = (named or label_name)(column), label_value(cells[column], column)
         if value is None:
             blank.add(name)
         elif value < 0:

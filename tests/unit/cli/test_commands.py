@@ -39,6 +39,14 @@ COMMANDS = [
     ["echo"],
     ["send"],
     ["demo"],
+    ["model", "list"],
+    ["model", "show"],
+    ["model", "verify"],
+    ["model", "try"],
+    ["model", "install"],
+    ["model", "promote"],
+    ["model", "rollback"],
+    ["model", "commission"],
 ]
 
 
