@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model import export
-from model.bundle import BundleError
+from model import export, robustness
+from model.bundle import BundleError, load
 from model.bundle import verbs as bundle_verbs
 from model.commission import verb as commission_verb
 from model.data import leaks, prepare
 from model.data.manifest import ManifestError
-from model.evaluate.verbs import add_verbs
+from model.evaluate.verbs import add_verbs, rows_of
 from model.train import RecipeError, advise, load_recipe, train
 
 if TYPE_CHECKING:
@@ -73,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     export.add_arguments(
         verbs.add_parser("export", help="the network for another runtime")
     )
+    one = verbs.add_parser("robustness", help="worse images and attacks")
+    one.add_argument("bundle", type=Path)
+    one.add_argument("--manifest", type=Path, required=True)
+    one.add_argument("--data", type=Path, action="append", required=True)
+    one.add_argument("--split", default="val")
+    one.set_defaults(verb=_robustness)
     return parser
 
 
@@ -94,6 +100,16 @@ def _pack(parsed: argparse.Namespace) -> str:
 
     description, _ = pack(parsed.run, parsed.data, parsed.bundle, parsed.out)
     return f"{description.name} {description.version} {description.digest}"
+
+
+def _robustness(parsed: argparse.Namespace) -> str:
+    rows = rows_of(parsed.manifest, parsed.split)
+    found = robustness.robustness(load(parsed.bundle), rows, parsed.data)
+    if not found:
+        raise ManifestError(
+            "no label has 20 images of either class here: give a larger manifest"
+        )
+    return robustness.table(found)
 
 
 if __name__ == "__main__":

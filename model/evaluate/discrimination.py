@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model import calibration, metrics
+from model.data import phantoms
 from model.evaluate.evaluation import Entry, OperatingPoint, Plot, Series
 
 if TYPE_CHECKING:
@@ -139,7 +140,11 @@ def _fitted(judge: Judge, task: Task) -> NDArray[np.float64]:
 
 
 def plots(judge: Judge, task: Task) -> list[Plot]:
-    """ROC, precision and recall, reliability and decision curve."""
+    """ROC, precision and recall, reliability and decision curve; none of phantoms,
+    which are evidence of nothing.
+    """
+    if task.on == phantoms.SOURCE:
+        return []
     p, positive, name = task.probabilities, task.positive, task.label.name
     prevalence = float(positive.mean())
     level = [(0.0, prevalence), (1.0, prevalence)]
@@ -171,7 +176,7 @@ def _reliability(task: Task, fitted: NDArray[np.float64]) -> Plot:
         "points",
     )
     ideal = Series("as promised", [(0.0, 0.0), (1.0, 1.0)], style="dashed")
-    words = ("Reliability, 10 bins of equal mass", "probability", "share true")
+    words = ("Reliability", "probability", "share true")
     return _plot(task, words, points, ideal)
 
 
@@ -202,9 +207,9 @@ def _above(x: list[float], y: list[float], floor: float) -> list[tuple[float, fl
 
 def operating_points(judge: Judge, task: Task) -> list[OperatingPoint]:
     """What each rule would take; empty unless all images are of the validation split,
-    because thresholds are chosen nowhere else.
+    because thresholds are chosen nowhere else, and of patients.
     """
-    if {row.split for row in task.scores.rows} != {"val"}:
+    if task.on == phantoms.SOURCE or {row.split for row in task.scores.rows} != {"val"}:
         return []
     return [_chosen(judge, task, rule) for rule in _RULES]
 

@@ -119,11 +119,15 @@ def _legend(series: tuple[Series, ...]) -> Iterable[str]:
     y = _TOP + _HEIGHT + 52
     for index, one in enumerate(series):
         x = _LEFT + index * _LEGEND_WIDTH
+        colour = _colour(index, one)
         dashes = ' stroke-dasharray="4 4"' if one.style == "dashed" else ""
-        yield (
-            f'<line x1="{x}" y1="{y}" x2="{x + 18}" y2="{y}"'
-            f' stroke="{_colour(index, one)}" stroke-width="2"{dashes}/>'
-        )
+        if one.style == "points":
+            yield f'<circle cx="{x + 9}" cy="{y}" r="3.5" fill="{colour}"/>'
+        else:
+            yield (
+                f'<line x1="{x}" y1="{y}" x2="{x + 18}" y2="{y}" stroke="{colour}"'
+                f' stroke-width="2"{dashes}/>'
+            )
         yield _text(x + 23, y + 4, one.name, "start")
 
 

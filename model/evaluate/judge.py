@@ -10,6 +10,8 @@ import torch
 from model import calibration, metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from model.bundle.serve import Bundle
     from model.evaluate.scoring import Scores
     from model.metrics import Figure
@@ -34,9 +36,13 @@ class Judge:
 
     def probabilities(self, scores: Scores, name: str) -> Vector:
         """(n, classes) as the bundle gives them, but for its abstaining."""
+        return self.of_logits(scores.logits, name)
+
+    def of_logits(self, logits: Mapping[str, Vector], name: str) -> Vector:
+        """(n, classes) by the bundle's temperature, from logits of each head."""
         temperature = self._bundle.parts.temperatures[name]
         activation = self.head(name).activation
-        return calibration.probabilities(scores.logits[name], activation, temperature)
+        return calibration.probabilities(logits[name], activation, temperature)
 
     def distances(self, scores: Scores) -> Vector:
         """(n,) from the training images, as the domain gate measures it."""

@@ -33,10 +33,10 @@ td.number, th.number { text-align: right; white-space: nowrap; }
 small { color: #566170; }
 .notice { background: #fff3cd; padding: .6rem 1rem; border-radius: .3rem; }
 .refused { background: #f8d7da; padding: .6rem 1rem; border-radius: .3rem; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr));
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr));
   gap: 1rem; margin-top: 1rem; }
 figure { margin: 0; } figcaption { font-weight: 600; }
-svg { width: 100%; max-width: 26rem; } svg text { font-size: 11px; fill: #1c2430; }
+svg { width: 100%; max-width: 30rem; } svg text { font-size: 11px; fill: #1c2430; }
 @media print { .plots { break-inside: avoid; } }
 """
 _TITLES = {"shortcuts": "Shortcuts: what needs no anatomy", "domain": "Domain gate"}

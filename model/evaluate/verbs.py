@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model.bundle import load
-from model.data.dataset import locate, read_image
+from model.data.files import locate, read_image
 from model.data.manifest import ManifestError, read
-from model.evaluate import strangers
+from model.evaluate import maps, strangers, tables
 from model.evaluate.compare import compare
 from model.evaluate.figures import evaluate
 from model.evaluate.report import render
+from model.pixels import UnsupportedPixels
 
 if TYPE_CHECKING:
     import argparse
@@ -28,6 +29,32 @@ if TYPE_CHECKING:
 def add_verbs(verbs: Any) -> None:
     """Add the verbs to the subparsers of the command line."""
     _add_evaluate(verbs)
+    _add_shortcuts(verbs)
+    _add_explain(verbs)
+
+
+def _add_shortcuts(verbs: Any) -> None:
+    one = verbs.add_parser("shortcuts", help="what a label table says without pixels")
+    one.add_argument("table", type=Path, help="CSV, one line per image")
+    one.add_argument("--label", required=True, help="column of 0 and 1")
+    one.add_argument("--patient", default="patient_id", help="column of the patient")
+    one.add_argument("--columns", required=True, help="metadata columns, with commas")
+    one.add_argument("--where", help="COLUMN=VALUE: only these lines")
+    one.add_argument("--data", type=Path, help="folder of the images, column `file`")
+    one.add_argument("--draws", type=int, default=2000, help="of each bootstrap")
+    one.set_defaults(verb=_shortcuts)
+
+
+def _add_explain(verbs: Any) -> None:
+    one = verbs.add_parser("explain", help="maps of one image, as PNG")
+    one.add_argument("bundle", type=Path)
+    one.add_argument("image", type=Path, help="DICOM, PNG or JPEG")
+    one.add_argument("--out", type=Path, required=True, help="folder of the maps")
+    one.add_argument("--label", action="append", default=[], help="default: all")
+    one.add_argument(
+        "--method", action="append", default=[], help=f"of {', '.join(maps.METHODS)}"
+    )
+    one.set_defaults(verb=_explain)
 
 
 def _add_evaluate(verbs: Any) -> None:
@@ -45,12 +72,17 @@ def _add_evaluate(verbs: Any) -> None:
     one.set_defaults(verb=_evaluate)
 
 
-def _evaluate(parsed: argparse.Namespace) -> str:
-    listed = read(parsed.manifest)
-    rows = [row for row in listed if row.split == parsed.split]
+def rows_of(manifest: Path, split: str) -> list[Row]:
+    """Rows of one split; ManifestError when there is none."""
+    rows = [row for row in read(manifest) if row.split == split]
     if not rows:
-        raise ManifestError(f"no row of split {parsed.split}: choose another --split")
-    training = [row for row in listed if row.split == "train"]
+        raise ManifestError(f"no row of split {split}: choose another --split")
+    return rows
+
+
+def _evaluate(parsed: argparse.Namespace) -> str:
+    rows = rows_of(parsed.manifest, parsed.split)
+    training = [row for row in read(parsed.manifest) if row.split == "train"]
     bundle = load(parsed.bundle)
     evaluation = evaluate(
         bundle, rows, parsed.data, draws=parsed.draws, training=training
@@ -91,3 +123,33 @@ def _write(evaluation: Evaluation, out: Path) -> str:
     page.write_text(render(evaluation), encoding="utf-8")
     lines = [f"refused by the shortcut gate: {said}" for said in evaluation.refusals]
     return "\n".join([*lines, f"report: {page}"])
+
+
+def _shortcuts(parsed: argparse.Namespace) -> str:
+    question = tables.Question(
+        label=parsed.label,
+        patient=parsed.patient,
+        columns=tuple(parsed.columns.split(",")),
+        where=parsed.where or "",
+    )
+    found = tables.without_pixels(
+        parsed.table, question, parsed.data, draws=parsed.draws
+    )
+    return tables.said(found)
+
+
+def _explain(parsed: argparse.Namespace) -> str:
+    if not parsed.image.is_file():
+        raise ManifestError(f"there is no file {parsed.image}: give an image")
+    try:
+        image = read_image(parsed.image)
+    except UnsupportedPixels as error:
+        raise ManifestError(f"{parsed.image.name}: {error}") from error
+    written = maps.write(
+        load(parsed.bundle),
+        image,
+        parsed.out,
+        labels=parsed.label,
+        methods=parsed.method,
+    )
+    return f"{maps.NOTICE}\n{len(written)} files in {parsed.out}"

@@ -98,9 +98,9 @@ def choose(scores: Vector, positive: Truth, rule: Rule, amount: float = 0.0) -> 
 
     youden: greatest sensitivity + specificity - 1. sensitivity, specificity: the
     other rate greatest while this one is at least `amount`. max-f1: greatest F1. cost:
-    least cost where a missed positive costs `amount` times a false alarm. The
-    candidates are the scores seen. NaN with one class only. Raises ValueError for an
-    unknown rule and an amount that makes no sense.
+    least cost where a missed positive costs `amount` times a false alarm. It lies
+    halfway between two scores seen, so that it favours neither. NaN with one class
+    only. Raises ValueError for an unknown rule and an amount that makes no sense.
     """
     _check(rule, amount)
     if positive.all() or not positive.any():
@@ -111,7 +111,8 @@ def choose(scores: Vector, positive: Truth, rule: Rule, amount: float = 0.0) -> 
     alarms = len(order[1]) - np.searchsorted(order[1], candidates)
     true, false = hits / len(order[0]), alarms / len(order[1])
     worth = _worth(rule, amount, (true, false), (hits, alarms))
-    return float(candidates[int(np.argmax(worth))])
+    best = int(np.argmax(worth))
+    return float(candidates[best : best + 2].mean())
 
 
 def _worth(

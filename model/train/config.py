@@ -92,9 +92,9 @@ class Optimiser:
     """How the weights move.
 
     name: adamw | adam | sgd (momentum and nesterov are of sgd). schedule: cosine to
-    zero | constant, both after warmup_steps of linear warm-up. ema: decay of the
-    running average of the weights, which is what is kept. mixup: Beta parameter, 0 for
-    none.
+    zero | constant, both after warmup_steps of linear warm-up; a cosine may end at
+    restart_step (0: never) and start again from restart_rate. ema: decay of the running
+    average of the weights, which is what is kept. mixup: Beta parameter, 0 for none.
     small_steps, small_size: the first steps use smaller images (in pixels), which is
     faster and loses nothing when enough steps of full size follow. chunks: parts of a
     batch that are drawn on their own, so that as many processes need not each draw all
@@ -110,6 +110,8 @@ class Optimiser:
     weight_decay: float = 0.02
     schedule: str = "cosine"
     warmup_steps: int = 120
+    restart_step: int = 0
+    restart_rate: float = 0.0
     small_steps: int = 0
     small_size: int = 96
     ema: float = 0.997

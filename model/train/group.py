@@ -81,6 +81,15 @@ class Group:
         return model
 
 
+def own_device(name: str) -> torch.device:
+    """The device of this process: with torchrun, each has an accelerator of its own."""
+    device = torch.device(name)
+    if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    return device
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[Group]:
     """The group that torchrun started this process in; alone without torchrun."""

@@ -11,7 +11,7 @@ from model.data import manifest
 from model.data.dataset import Images, cache_folder
 from model.train.checkpoint import write_atomically
 from model.train.config import RecipeError
-from model.train.group import Group, joined
+from model.train.group import Group, joined, own_device
 from model.train.prepare import prepare, smoke_recipe
 from model.train.trainer import Trainer
 
@@ -41,7 +41,8 @@ def train(
     """
     recipe = smoke_recipe(recipe) if smoke else recipe
     torch.set_num_threads(recipe.threads)
-    with joined(torch.device(device)) as group:
+    place = own_device(device)
+    with joined(place) as group:
         if recipe.optimiser.batch % group.world:
             raise RecipeError(
                 f"optimiser.batch {recipe.optimiser.batch} cannot be shared by"
@@ -54,7 +55,7 @@ def train(
             run,
             held_out=stores.get("val"),
             group=group,
-            device=torch.device(device),
+            device=place,
         )
         trainer.resume()
         trainer.go_on()

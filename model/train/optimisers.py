@@ -30,13 +30,17 @@ def optimiser(model: nn.Module, settings: Optimiser) -> torch.optim.Optimizer:
 
 
 def learning_rate(step: int, peak: float, settings: Optimiser) -> float:
-    """Linear warm-up, then constant or a cosine to zero at the last step."""
+    """Linear warm-up, then constant or a cosine to zero at the last step; with a
+    restart, a cosine to zero at its step and another from its own, lower rate.
+    """
     if step < settings.warmup_steps:
         return peak * (step + 1) / float(settings.warmup_steps)
     if settings.schedule == "constant":
         return peak
-    rest = max(1, settings.steps - settings.warmup_steps)
-    done = (step - settings.warmup_steps) / rest
+    first, last = settings.warmup_steps, settings.restart_step or settings.steps
+    if settings.restart_step and step >= settings.restart_step:
+        first, last, peak = settings.restart_step, settings.steps, settings.restart_rate
+    done = (step - first) / max(1, last - first)
     return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -14,6 +14,7 @@ from model import calibration, metrics
 
 
 @given(seed=st.integers(0, 10_000), n=st.integers(4, 80), ties=st.integers(1, 30))
+@settings(max_examples=40, deadline=None)
 def test_auroc_equals_scikit_learn_with_ties(seed, n, ties):
     random = np.random.default_rng(seed)
     scores = random.integers(0, ties, n).astype(float)

@@ -23,7 +23,7 @@ from model.network import Classifier, Head
 from model.train import RecipeError, train
 from model.train.config import Validation, parse_recipe
 from model.train.draw import Draw
-from model.train.group import Group, SyncedNorm
+from model.train.group import Group, SyncedNorm, own_device
 from model.train.prepare import prepare
 from model.train.trainer import Trainer
 from model.train.validation import Validator, best, is_over, smoothed
@@ -338,3 +338,14 @@ def test_local_weights_are_where_training_starts(images, tmp_path):
 def test_tensorboard_holds_what_metrics_jsonl_holds(images, tmp_path):
     finished(trainer(recipe(steps=2), images, tmp_path))
     assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_each_process_has_its_own_device(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    assert own_device("cpu") == torch.device("cpu")
+    assert own_device("cuda:1") == torch.device("cuda:1")
+    assert not chosen
+    assert own_device("cuda") == torch.device("cuda:3")
+    assert chosen == [torch.device("cuda:3")]

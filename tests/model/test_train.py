@@ -126,6 +126,18 @@ def test_learning_rate_warms_up_and_ends_at_zero():
     assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
+def test_a_cosine_may_start_again_from_a_lower_rate():
+    plain = small_recipe(steps=60, warmup_steps=10).optimiser
+    settings = small_recipe(
+        steps=100, warmup_steps=10, restart_step=60, restart_rate=0.25
+    ).optimiser
+    rates = [learning_rate(step, 1.0, settings) for step in range(101)]
+    assert rates[:60] == [learning_rate(step, 1.0, plain) for step in range(60)]
+    assert rates[60] == 0.25
+    assert rates[80] == pytest.approx(0.125)
+    assert rates[100] == pytest.approx(0, abs=1e-12)
+
+
 def test_every_key_of_a_recipe_is_documented():
     from dataclasses import fields
 
