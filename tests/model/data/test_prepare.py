@@ -6,6 +6,7 @@ import pytest
 
 from model.__main__ import main
 from model.data import manifest
+from model.data.progress import progress
 from model.data.readers import READERS
 from tests.model.data.lookalikes import picture, table
 from tests.model.data.test_chexpert import COLUMNS, FRONT, SIDE, line
@@ -65,3 +66,17 @@ def test_every_reader_names_the_remedy_in_an_empty_folder(name, tmp_path, capsys
     arguments = ["--root", str(tmp_path), "--out", str(tmp_path / "m.csv")]
     assert main(["prepare", name, *arguments]) == 1
     assert "give" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_is_drawn_on_a_terminal_and_items_pass_through(
+    terminal, monkeypatch, capsys
+):
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    assert list(progress((n for n in range(3)), "hashing", total=3)) == [0, 1, 2]
+    shown = capsys.readouterr()
+    assert ("hashing" in shown.err) == terminal
+    assert not shown.out
