@@ -51,6 +51,17 @@ def test_errors_end_with_the_remedy(tmp_path, capsys):
     assert not (tmp_path / "m.csv").exists()
 
 
+def test_paths_may_be_relative_to_a_folder_above(tmp_path, capsys):
+    picture(tmp_path / "pets" / "cat" / "1.png")
+    out = tmp_path / "m.csv"
+    arguments = ["--root", str(tmp_path / "pets"), "--out", str(out), "--no-groups"]
+    assert main(["prepare", "folders", *arguments, "--base", str(tmp_path)]) == 0
+    assert [row.path for row in manifest.read(out)] == ["pets/cat/1.png"]
+    base = ["--base", str(tmp_path / "pets" / "cat")]
+    assert main(["prepare", "folders", *arguments, *base]) == 1
+    assert "give a --base that holds the data set" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_every_reader_has_help_with_its_own_options(name, capsys):
     with pytest.raises(SystemExit) as stop:
