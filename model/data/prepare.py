@@ -90,6 +90,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one = names.add_parser(name, help=reader.about, description=reader.about)
         one.add_argument("--root", type=Path, required=True, help="the data set")
         one.add_argument("--out", type=Path, required=True, help="manifest (CSV)")
+        one.add_argument(
+            "--base", type=Path, help="paths are relative to this folder, not to --root"
+        )
         for option in reader.takes:
             _OPTIONS[option](one)
         _add_split(one, reader)
@@ -113,9 +116,24 @@ def run(parsed: argparse.Namespace) -> str:
         rule,
         decode=parsed.decode,
     )
+    rows = below(prepared.rows, parsed.root, parsed.base or parsed.root)
     parsed.out.parent.mkdir(parents=True, exist_ok=True)
-    manifest.write(parsed.out, prepared.rows)
-    return f"{prepared}\nmanifest: {parsed.out} {manifest.digest(prepared.rows)}"
+    manifest.write(parsed.out, rows)
+    return f"{prepared}\nmanifest: {parsed.out} {manifest.digest(rows)}"
+
+
+def below(rows: Iterable[Row], root: Path, base: Path) -> list[Row]:
+    """The rows with paths relative to base, a folder above root.
+
+    So several data sets can be trained on together.
+    """
+    try:
+        prefix = root.resolve().relative_to(base.resolve())
+    except ValueError:
+        raise ManifestError(
+            f"{root} is not below {base}: give a --base that holds the data set"
+        ) from None
+    return [replace(row, path=str(prefix / row.path)) for row in rows]
 
 
 def _add_split(one: argparse.ArgumentParser, reader: Reader) -> None:

@@ -67,6 +67,11 @@ def assign(rows: Sequence[Row], rule: SplitRule, left_out: Counter[str]) -> list
     unknown, and when an official part shares patients with another.
     """
     official = {row.split for row in rows if row.split}
+    strange = official - set(_KEPT_FIRST)
+    if strange:
+        raise ManifestError(
+            f"there is a part called {min(strange)!r}: call it train, val or test"
+        )
     if rule.kind == "hash" or not official:
         split = [_ours(row, rule) for row in rows]
     else:

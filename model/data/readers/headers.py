@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -33,13 +34,25 @@ _TAGS = [
     "Rows",
 ]
 _DATE = 8
+# What pydicom raises for files that are cut or are not DICOM
+_UNREADABLE = (
+    InvalidDicomError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    NotImplementedError,
+    struct.error,
+)
 
 
 def header(path: Path) -> Dataset | None:
     """The listed attributes, or None when the file is not DICOM or has no image."""
     try:
         ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-    except (InvalidDicomError, OSError, ValueError, EOFError):
+    except _UNREADABLE:
         return None
     return ds if "Rows" in ds else None
 

@@ -6,6 +6,7 @@ import pytest
 
 from model.__main__ import main
 from model.data import manifest
+from model.data.progress import progress
 from model.data.readers import READERS
 from tests.model.data.lookalikes import picture, table
 from tests.model.data.test_chexpert import COLUMNS, FRONT, SIDE, line
@@ -50,6 +51,17 @@ def test_errors_end_with_the_remedy(tmp_path, capsys):
     assert not (tmp_path / "m.csv").exists()
 
 
+def test_paths_may_be_relative_to_a_folder_above(tmp_path, capsys):
+    picture(tmp_path / "pets" / "cat" / "1.png")
+    out = tmp_path / "m.csv"
+    arguments = ["--root", str(tmp_path / "pets"), "--out", str(out), "--no-groups"]
+    assert main(["prepare", "folders", *arguments, "--base", str(tmp_path)]) == 0
+    assert [row.path for row in manifest.read(out)] == ["pets/cat/1.png"]
+    base = ["--base", str(tmp_path / "pets" / "cat")]
+    assert main(["prepare", "folders", *arguments, *base]) == 1
+    assert "give a --base that holds the data set" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_every_reader_has_help_with_its_own_options(name, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -65,3 +77,17 @@ def test_every_reader_names_the_remedy_in_an_empty_folder(name, tmp_path, capsys
     arguments = ["--root", str(tmp_path), "--out", str(tmp_path / "m.csv")]
     assert main(["prepare", name, *arguments]) == 1
     assert "give" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_is_drawn_on_a_terminal_and_items_pass_through(
+    terminal, monkeypatch, capsys
+):
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    assert list(progress((n for n in range(3)), "hashing", total=3)) == [0, 1, 2]
+    shown = capsys.readouterr()
+    assert ("hashing" in shown.err) == terminal
+    assert not shown.out

@@ -83,6 +83,11 @@ def test_shares_must_leave_something_to_train():
             SplitRule("hash", val, test)
 
 
+def test_a_part_of_another_name_is_refused():
+    with pytest.raises(ManifestError, match="call it train, val or test"):
+        assign([row(1, split="dev")], SplitRule(), Counter())
+
+
 def test_only_the_worse_copy_is_left_out():
     a, b, c = row(1, split="train"), row(2, split="val"), row(3, split="train")
     left_out = Counter()
