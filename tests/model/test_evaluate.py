@@ -8,6 +8,7 @@ import math
 import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,16 +17,18 @@ from pydicom.dataset import Dataset
 
 from model import bundle
 from model.__main__ import main
+from model.data import images as labels_csv
 from model.data import manifest
+from model.data.files import read_image
 from model.data.manifest import ManifestError
-from model.evaluate import baselines, figures, tables
+from model.evaluate import baselines, figures, strangers, tables
 from model.evaluate.drawing import Frame, draw
 from model.evaluate.evaluation import Evaluation, Plot, Series
 from model.evaluate.report import render
 from model.evaluate.shortcuts import shortcut_gate
 from model.evaluate.strangers import is_foreign
 from model.evaluate.subgroups import age_band
-from model.metrics import Figure, auroc_figure
+from model.metrics import Figure, auroc, auroc_figure, wilson
 from tests.model.datasets import image as dicom_image
 
 COPIES = 3
@@ -311,3 +314,30 @@ def test_worked_example_adult_pneumonia_is_refused(shared_data):
     assert metadata.value == pytest.approx(0.787, abs=0.01)
     thumbnail = Figure(0.845, 0.814, 0.875, 796, 533)  # the same table with --data
     assert shortcut_gate(thumbnail, {"metadata": metadata}) != []
+
+
+REGIONS = ("ct_chest_tcga", "mr_head_t1_series", "us", "nm", "mr_misc")
+
+
+def test_shipped_bundle_knows_strangers_and_its_own(shared_data):
+    """Shared aim: AUROC at least 0.99, at most 1 % refused at home (with its error)."""
+    shipped = bundle.load(Path(bundle.__file__).parents[1] / "bundles" / "cxr-qc")
+    images = [
+        shared_data / "images" / row.path
+        for row in labels_csv.rows(shared_data / "images")
+        if row.split == "val"
+    ][::8]
+    home = strangers.distances(shipped, [read_image(path) for path in images])
+    far = [
+        one.image
+        for region in REGIONS
+        for one in strangers.strangers(
+            shared_data / "dicom" / region, shipped.description.input
+        )
+    ]
+    away = strangers.distances(shipped, far)
+    assert len(far) >= 40
+    area = auroc(np.r_[home, away], np.arange(len(home) + len(away)) >= len(home))
+    assert area >= 0.99
+    n_refused = int((home > shipped.parts.domain.limit).sum())
+    assert wilson(n_refused, len(home))[0] <= 0.01
