@@ -21,13 +21,16 @@ from model.data import images as labels_csv
 from model.data import manifest
 from model.data.files import read_image
 from model.data.manifest import ManifestError
-from model.evaluate import baselines, figures, strangers, tables
+from model.evaluate import baselines, discrimination, figures, strangers, tables
 from model.evaluate.drawing import Frame, draw
 from model.evaluate.evaluation import Evaluation, Plot, Series
+from model.evaluate.judge import Judge
 from model.evaluate.report import render
+from model.evaluate.scoring import AS_IS, score
 from model.evaluate.shortcuts import shortcut_gate
 from model.evaluate.strangers import is_foreign
-from model.evaluate.subgroups import age_band
+from model.evaluate.subgroups import age_band, subgroups
+from model.evaluate.tasks import pooled_tasks, tasks
 from model.metrics import Figure, auroc, auroc_figure, wilson
 from tests.model.datasets import image as dicom_image
 
@@ -111,14 +114,22 @@ def test_subgroups_say_n_too_small(evaluation):
     assert "n too small" in render(evaluation)
 
 
+def judged(packed, trained, rows):
+    """A judge and the scores of the rows as they are."""
+    judge = Judge(bundle.load(packed[0]), 5)
+    return judge, score(judge.engine, [trained], [(row, AS_IS) for row in rows])
+
+
 def test_a_large_subgroup_has_an_interval_and_a_gap(packed, trained, rows):
-    more = [*rows, *(replace(r, patient=f"{r.patient}-b", sex="M") for r in rows)]
-    many = [replace(r, sex="F") if i % 2 else r for i, r in enumerate(more)]
-    found = figures.evaluate(bundle.load(packed[0]), many, [trained], draws=5)
-    women = next(g for g in found.subgroups if g.value == "F")
-    assert women.n_positive >= 20
-    assert women.auroc.low <= women.auroc.value <= women.auroc.high
-    assert women.gap.low <= women.gap.value <= women.gap.high
+    women = [replace(row, sex="F") for row in rows]
+    men = [replace(row, sex="M", patient=f"{row.patient}-m") for row in rows]
+    judge, scores = judged(packed, trained, [*women, *men])
+    found = subgroups(judge, pooled_tasks(judge, scores))
+    group = next(g for g in found if g.value == "F")
+    assert group.n_positive == 27
+    assert group.auroc.low <= group.auroc.value <= group.auroc.high
+    assert group.gap.value == pytest.approx(0)  # the same images twice
+    assert group.gap.low <= 0 <= group.gap.high
 
 
 def test_thresholds_are_offered_on_validation_images_only(
@@ -126,9 +137,9 @@ def test_thresholds_are_offered_on_validation_images_only(
 ):
     assert evaluation.operating_points[0].rule == "Youden"
     assert all(p.low <= p.threshold <= p.high for p in evaluation.operating_points)
-    elsewhere = [replace(row, split="test") for row in rows]
-    found = figures.evaluate(bundle.load(packed[0]), elsewhere, [trained], draws=2)
-    assert found.operating_points == ()
+    judge, scores = judged(packed, trained, [replace(r, split="test") for r in rows])
+    (task,) = tasks(judge, scores)
+    assert discrimination.operating_points(judge, task) == []
 
 
 class Page(HTMLParser):
@@ -196,8 +207,7 @@ def test_a_bundle_does_not_differ_from_itself(packed, trained, rows, tmp_path, c
     assert far["figure"]["n"] == 3
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert main([*arguments, "--strangers", str(empty)]) == 1
-    assert "give a folder of DICOM files" in capsys.readouterr().err
+    assert strangers.entries(bundle.load(packed[0]), np.ones(3), empty) == []
 
 
 def test_only_what_the_bundle_is_not_for_is_a_stranger(packed):
