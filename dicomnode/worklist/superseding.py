@@ -1,0 +1,51 @@
+"""Results that a newer revision has overtaken before they went out are not sent.
+
+A reader of the PACS would get the report on the first images after the one on all of
+them, or two where one is meant. What is out already stays; it is the newer report that
+names it as replaced.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, func, select
+
+from dicomnode.domain.delivery import DELIVERY_STATES
+from dicomnode.domain.job import Job
+from dicomnode.worklist.engine import Transaction
+from dicomnode.worklist.moves import may
+from dicomnode.worklist.outbox import move_deliveries
+from dicomnode.worklist.schema import deliveries, jobs
+
+
+def supersede_older(transaction: Transaction, job: Job, now: datetime) -> None:
+    """Cancel what waits for a destination that has, or will get, a newer revision.
+
+    ``job`` may be the newer one, or an older one that has finished after it.
+    """
+    newest = transaction.rows(
+        select(deliveries.c.destination, func.max(jobs.c.revision).label("revision"))
+        .join(jobs, jobs.c.job_id == deliveries.c.job_id)
+        .where(_of_the_same(job))
+        .group_by(deliveries.c.destination)
+    )
+    for row in newest:
+        older = select(jobs.c.job_id).where(
+            _of_the_same(job), jobs.c.revision < row.revision
+        )
+        which = (
+            deliveries.c.job_id.in_(older)
+            & (deliveries.c.destination == row.destination)
+            & may(DELIVERY_STATES, deliveries.c.state, "supersede")
+        )
+        error = f"not sent, revision {row.revision} of the study has its own report"
+        values: dict[str, object] = {"error": error, "lease_expires_at": None}
+        move_deliveries(transaction, which, "supersede", now, values)
+
+
+def _of_the_same(job: Job) -> ColumnElement[bool]:
+    """Jobs of the same study and pipeline."""
+    return (jobs.c.study_instance_uid == job.study_instance_uid) & (
+        jobs.c.pipeline == job.pipeline
+    )
