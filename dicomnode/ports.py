@@ -6,7 +6,7 @@ behind it. All instants are aware UTC.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Protocol
@@ -105,6 +105,22 @@ class Intake(Protocol):
 
     def record_refusal(self, refusal: Refusal) -> None:
         """Note a C-STORE that was not answered with Success (an event `refused`)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeptInstance:
+    """What the worklist knows of an instance whose file is still kept."""
+
+    sop_class_uid: str
+    location: str
+
+
+class Kept(Protocol):
+    """Who answers for received instances when a modality asks (PS3.4 J)."""
+
+    def kept(self, sop_instance_uids: Collection[str]) -> Mapping[str, KeptInstance]:
+        """Those of the instances that are recorded, and not forgotten since."""
         ...
 
 

@@ -20,10 +20,16 @@ Lookup = Callable[[str], Iterable[str]]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who may talk to us; ``hosts`` are addresses, CIDR networks and host names."""
+    """Who may talk to us; ``hosts`` are addresses, CIDR networks and host names.
+
+    ``port``: where it takes answers to storage commitment, 0 for nowhere.
+    ``reports_only``: a destination that is no peer; it may only answer us.
+    """
 
     ae_title: str
     hosts: tuple[str, ...]
+    port: int = 0
+    reports_only: bool = False
 
 
 def addresses(host: str) -> tuple[str, ...]:
@@ -57,6 +63,7 @@ class Peers:
                 peer.ae_title,
                 peer.hosts,
                 tuple(network for host in peer.hosts for network in self._of(host)),
+                peer.reports_only,
             )
             for peer in self._peers
         )
