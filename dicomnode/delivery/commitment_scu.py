@@ -7,21 +7,20 @@ the request has gone out, or on an association of its own to our receiver.
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
-from time import monotonic
-from typing import Any, cast
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom import build_context, evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import N_ACTION, N_EVENT_REPORT
+from pynetdicom.dimse_messages import N_EVENT_REPORT_RSP
+from pynetdicom.dimse_primitives import N_ACTION
 from pynetdicom.dsutils import encode
 from pynetdicom.events import Event
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.service_class_n import StorageCommitmentServiceClass
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
 )
@@ -64,9 +63,21 @@ class CommitmentScu:
     def opened(self) -> Iterator[Dialogue]:
         """An association to ask on. Raises Unreachable, NothingAccepted."""
         contexts = [build_context(PUSH_MODEL), build_context(_FIND)]
-        handlers = [(evt.EVT_N_EVENT_REPORT, self._on_report)]
+        answered = threading.Event()
+
+        def on_sent(event: Event) -> None:
+            if isinstance(event.message, N_EVENT_REPORT_RSP):
+                answered.set()
+
+        # The library takes reports in a thread of its own.
+        handlers = [
+            (evt.EVT_N_EVENT_REPORT, self._on_report),
+            (evt.EVT_DIMSE_SENT, on_sent),
+        ]
         with associated(self.peer, contexts, handlers) as association:
-            yield Dialogue(association, self._linger_seconds, self.peer.timeout_seconds)
+            yield Dialogue(
+                association, answered, self._linger_seconds, self.peer.timeout_seconds
+            )
 
     def _on_report(self, event: Event) -> tuple[int, None]:
         try:
@@ -80,9 +91,14 @@ class Dialogue:
     """One association with a destination, to ask and to look."""
 
     def __init__(
-        self, association: Association, linger_seconds: float, timeout_seconds: float
+        self,
+        association: Association,
+        answered: threading.Event,
+        linger_seconds: float,
+        timeout_seconds: float,
     ) -> None:
         self._association = association
+        self._answered = answered
         self._linger_seconds = linger_seconds
         self._timeout_seconds = timeout_seconds
 
@@ -106,9 +122,9 @@ class Dialogue:
             return None
         message = _n_action(request, context)
         self._association.dimse.send_msg(message, _id_of(context))
-        status = self._take(N_ACTION, self._timeout_seconds)
+        status = self._status()
         if status == _SUCCESS:
-            self._take(N_EVENT_REPORT, self._linger_seconds)
+            self._answered.wait(self._linger_seconds)
         return status
 
     def has(self, one: Unconfirmed) -> bool | None:
@@ -124,34 +140,13 @@ class Dialogue:
                 return found if code == _SUCCESS else None
         return None
 
-    def _take(self, wanted: type[Any], seconds: float) -> int | None:
-        """Serve what comes until ``wanted`` has come; the status of a response."""
-        ends_at, done = monotonic() + seconds, False
-        status: int | None = None
-        while not done and (left := ends_at - monotonic()) > 0:
-            context_id, message = self._next(left)
-            if message is None:
-                break
-            done = isinstance(message, wanted)
-            if isinstance(message, N_EVENT_REPORT):
-                self._serve(message, context_id)
-            else:
-                status = cast("int | None", message.Status)
-        return status
-
-    def _next(self, seconds: float) -> tuple[int | None, Any]:
-        try:
-            return self._association.dimse.msg_queue.get(timeout=seconds)
-        except queue.Empty:
-            return None, None
-
-    def _serve(self, message: N_EVENT_REPORT, context_id: int | None) -> None:
-        context = next(
-            one
-            for one in self._association.accepted_contexts
-            if one.context_id == context_id
-        )
-        StorageCommitmentServiceClass(self._association).SCP(message, context)
+    def _status(self) -> int | None:
+        with suppress(queue.Empty):
+            _, message = self._association.dimse.msg_queue.get(
+                timeout=self._timeout_seconds
+            )
+            return getattr(message, "Status", None)
+        return None
 
     def _context(self, sop_class_uid: str) -> PresentationContext | None:
         accepted = self._association.accepted_contexts

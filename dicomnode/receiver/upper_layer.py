@@ -19,7 +19,7 @@ from pynetdicom import evt
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE, N_EVENT_REPORT
+from pynetdicom.dimse_primitives import C_STORE, N_ACTION, N_EVENT_REPORT
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.service_class import StorageServiceClass
 
@@ -204,7 +204,8 @@ class AcceptedAssociation(Association):
                 self._serve_c_store(msg, context_id)
             else:
                 super()._serve_request(msg, context_id)
-                self._send_reports()
+                if isinstance(msg, N_ACTION):
+                    self._send_reports()
         finally:
             self._is_serving = False
 
