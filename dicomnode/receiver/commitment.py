@@ -147,8 +147,9 @@ class CommitmentSession:
             yield message, one.context.context_id
 
     def answered(self, message: N_EVENT_REPORT) -> None:
-        """The peer has taken a report, or refused it."""
-        self._on_its_way.pop(int(message.MessageIDBeingRespondedTo or 0), None)
+        """The response to a report; one that is refused goes another way."""
+        if message.Status == Status.SUCCESS:
+            self._on_its_way.pop(int(message.MessageIDBeingRespondedTo or 0), None)
 
     def ended(self, by: Request) -> None:
         """The association is over: what it did not take goes on one of its own."""
