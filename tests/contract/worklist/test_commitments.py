@@ -13,15 +13,18 @@ from dicomnode.domain.commitment import (
     Failed,
     Unconfirmed,
 )
+from dicomnode.ports import KeptInstance
 from dicomnode.worklist import Worklist
 from tests.contract.worklist.making import (
     COMPREHENSIVE_SR,
+    CT,
     NOON,
     STUDY,
     after,
     finished,
     kinds,
     new_result,
+    received,
     some_uid,
 )
 
@@ -218,3 +221,20 @@ def test_files_stay_while_a_promise_is_awaited(worklist: Worklist, waits: bool) 
     if not waits:
         worklist.commitments.recheck(one, None, "", after(2))
     assert bool(worklist.upkeep.expired(after(99_999), 10)) is not waits
+
+
+def test_what_is_kept_of_what_a_modality_names(worklist: Worklist) -> None:
+    for number in (1, 2):
+        worklist.intake.record(received(number))
+    worklist.intake.record(received(1, content="other"))
+    first, second = (received(number).key.sop_instance_uid for number in (1, 2))
+    many = [f"1.2.3.{number}" for number in range(2500)]
+    kept = worklist.intake.kept([first, second, *many])
+    assert kept == {
+        uid: KeptInstance(CT, received(number).stored.location)
+        for number, uid in ((1, first), (2, second))
+    }
+    worklist.upkeep.forget_files(STUDY, after(9))
+    assert worklist.intake.kept([first]) == {}
+    worklist.intake.record(received(1))
+    assert list(worklist.intake.kept([first])) == [first], "it came again"
