@@ -19,7 +19,7 @@ from dicomnode.worklist.moves import job_event, may, state_after
 from dicomnode.worklist.outbox import add_result
 from dicomnode.worklist.rows import instances_of
 from dicomnode.worklist.schema import deliveries, jobs, workers
-from dicomnode.worklist.superseding import supersede_older
+from dicomnode.worklist.superseding import supersede_attempts, supersede_older
 
 _ORDER = (jobs.c.priority.desc(), jobs.c.scheduled_at, jobs.c.job_id)
 
@@ -73,11 +73,12 @@ class Jobs:
         values = {"outcome": outcome.value, "reason": reason, "error": ""}
         with self._database.write() as transaction:
             if _end(transaction, job, "finish", {**values, "finished_at": now}):
+                supersede_attempts(transaction, job, results, now)
                 _note(transaction, job, "finish", now, f"{outcome.value}: {reason}")
             elif not _finished_already(transaction, job):
                 raise _lost(job)
             for result in results:
-                _add_deliveries(transaction, job, result, now)
+                _add_result(transaction, job, result, now)
             supersede_older(transaction, job, now)
 
     def fail(
@@ -210,7 +211,7 @@ def _note(
     transaction.note(job_event(owner, event, state, now, detail))
 
 
-def _add_deliveries(
+def _add_result(
     transaction: Transaction, job: Job, result: NewResult, now: datetime
 ) -> None:
     result_id = add_result(transaction, job.job_id, result, now)

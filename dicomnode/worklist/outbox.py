@@ -133,18 +133,24 @@ class Outbox:
                 _accept_arrived(transaction, delivery, event)
 
     def fall_back(self, delivery: Delivery, result: NewResult, now: datetime) -> None:
-        """PENDING -> PENDING with another object, which is kept, in its place."""
+        """PENDING -> PENDING with another object, which is kept, in its place.
+
+        -> CANCELED if that object goes there already, after an earlier attempt.
+        """
+        profile = profile_of(result.sop_class_uid)
         with self._database.write() as transaction:
             result_id = add_result(transaction, delivery.job_id, result, now)
-            changed = _moved(delivery, "fall back").values(
-                result_id=result_id, attempts=0, next_attempt_at=now
-            )
-            if transaction.execute(changed).rowcount == 1:
-                profile = profile_of(result.sop_class_uid)
-                detail = f"{_describe(delivery)} falls back to {profile}"
-                _note(transaction, delivery, "fall back", now, detail)
+            if _goes_out(transaction, result_id, delivery.destination):
+                event, values = "replace", _carried(profile, result.sop_instance_uid)
             else:
-                _accept_arrived(transaction, delivery, "fall back")
+                event = "fall back"
+                values = {"result_id": result_id, "attempts": 0, "next_attempt_at": now}
+            changed = _moved(delivery, event).values(values)
+            if transaction.execute(changed).rowcount == 1:
+                detail = f"{_describe(delivery)} falls back to {profile}"
+                _note(transaction, delivery, event, now, detail)
+            else:
+                _accept_arrived(transaction, delivery, event)
 
     def replace(self, delivery: Delivery, error: str, now: datetime) -> bool:
         """PENDING -> CANCELED if another result of the job carries the report there.
@@ -156,13 +162,8 @@ class Outbox:
             if carrier is None:
                 return False
             profile, uid = profile_of(carrier.sop_class_uid), carrier.sop_instance_uid
-            words = f"{error}; {profile} {uid} carries the report"
-            changed = _moved(delivery, "replace").values(
-                attempts=deliveries.c.attempts + 1,
-                status=NOT_SUPPORTED,
-                error=words,
-                profile_used=profile,
-            )
+            values = _carried(profile, uid, error)
+            changed = _moved(delivery, "replace").values(values)
             if transaction.execute(changed).rowcount == 1:
                 detail = f"{_describe(delivery)} carried by {profile} {uid}"
                 _note(transaction, delivery, "replace", now, detail)
@@ -237,6 +238,25 @@ def add_result(
         .where(results.c.sop_instance_uid == result.sop_instance_uid)
     )
     return int(found[0].result_id)
+
+
+def _goes_out(transaction: Transaction, result_id: int, destination: str) -> bool:
+    """Whether this very object is on its way to the destination, or there."""
+    there = (deliveries.c.result_id == result_id) & (
+        deliveries.c.destination == destination
+    )
+    return bool(transaction.rows(select(deliveries.c.delivery_id).where(there)))
+
+
+def _carried(profile: str, uid: str, error: str = "") -> dict[str, object]:
+    """The values of a delivery whose report goes out as another object."""
+    words = f"{profile} {uid} carries the report"
+    return {
+        "attempts": deliveries.c.attempts + 1,
+        "status": NOT_SUPPORTED,
+        "error": f"{error}; {words}" if error else words,
+        "profile_used": profile,
+    }
 
 
 def _carrier(transaction: Transaction, delivery: Delivery) -> Row[Any] | None:

@@ -7,16 +7,17 @@ names it as replaced.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, func, select
 
-from dicomnode.domain.delivery import DELIVERY_STATES
+from dicomnode.domain.delivery import DELIVERY_STATES, NewResult
 from dicomnode.domain.job import Job
 from dicomnode.worklist.engine import Transaction
 from dicomnode.worklist.moves import may
 from dicomnode.worklist.outbox import move_deliveries
-from dicomnode.worklist.schema import deliveries, jobs
+from dicomnode.worklist.schema import deliveries, jobs, results
 
 
 def supersede_older(transaction: Transaction, job: Job, now: datetime) -> None:
@@ -42,6 +43,27 @@ def supersede_older(transaction: Transaction, job: Job, now: datetime) -> None:
         error = f"not sent, revision {row.revision} of the study has its own report"
         values: dict[str, object] = {"error": error, "lease_expires_at": None}
         move_deliveries(transaction, which, "supersede", now, values)
+
+
+def supersede_attempts(
+    transaction: Transaction, job: Job, kept: Sequence[NewResult], now: datetime
+) -> None:
+    """Cancel what waits of earlier attempts of this very job: ``kept`` stands now.
+
+    An attempt that failed for good has told so in a report of its own.
+    """
+    same = select(results.c.result_id).where(
+        results.c.job_id == job.job_id,
+        results.c.sop_instance_uid.in_([one.sop_instance_uid for one in kept]),
+    )
+    which = (
+        (deliveries.c.job_id == job.job_id)
+        & deliveries.c.result_id.not_in(same)
+        & may(DELIVERY_STATES, deliveries.c.state, "supersede")
+    )
+    error = "not sent, a later attempt of the job has its own report"
+    values: dict[str, object] = {"error": error, "lease_expires_at": None}
+    move_deliveries(transaction, which, "supersede", now, values)
 
 
 def _of_the_same(job: Job) -> ColumnElement[bool]:

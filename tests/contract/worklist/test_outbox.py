@@ -10,6 +10,8 @@ from dicomnode.domain.delivery import Delivery, NewResult
 from dicomnode.domain.job import Outcome
 from dicomnode.errors import IllegalTransition, UnknownStudy
 from dicomnode.worklist import Worklist
+from dicomnode.worklist.outbox import add_result
+from dicomnode.worklist.schema import deliveries
 from tests.contract.worklist.making import (
     COMPREHENSIVE_SR,
     NOON,
@@ -168,6 +170,42 @@ def test_a_fall_back_is_an_object_of_its_own_under_the_same_job(
     worklist.outbox.sent(instead, 0x0000, after(3))
     assert only(worklist)["profile_used"] == "enhanced"
     assert kinds(worklist).count("delivery fall back") == 1
+
+
+def test_a_fall_back_to_what_goes_out_already_is_no_second_one(
+    worklist: Worklist,
+) -> None:
+    job = claimed(worklist)
+    first, other = new_result(1, "PACS"), new_result(2)
+    worklist.jobs.finish(job, Outcome.ANALYSED, "", [first], NOON)
+    (delivery,) = worklist.outbox.due("PACS", NOON, 60, 10)
+    worklist.outbox.fall_back(delivery, other, after(1))
+    # The worker did not hear that it had finished, and finishes once more.
+    worklist.jobs.finish(job, Outcome.ANALYSED, "", [first], after(2))
+    due = worklist.outbox.due("PACS", after(2), 60, 10)
+    assert len(due) == 2
+    (again,) = (one for one in due if one.sop_instance_uid == first.sop_instance_uid)
+    worklist.outbox.fall_back(again, other, after(3))
+    states = {d["sop_instance_uid"]: d for d in worklist.views.deliveries()}
+    assert states[other.sop_instance_uid]["state"] == "PENDING"
+    canceled = states[first.sop_instance_uid]
+    assert canceled["state"] == "CANCELED"
+    assert other.sop_instance_uid in str(canceled["error"])
+
+
+def test_an_earlier_attempt_of_the_job_is_not_sent_beside_the_last(
+    worklist: Worklist,
+) -> None:
+    job = claimed(worklist)
+    with worklist._database.write() as transaction:
+        number = add_result(transaction, job.job_id, new_result(1), NOON)
+        values = {"result_id": number, "job_id": job.job_id, "destination": "PACS"}
+        values |= {"state": "PENDING", "next_attempt_at": NOON}
+        transaction.insert_missing(deliveries, values)
+    worklist.jobs.finish(job, Outcome.ANALYSED, "", [new_result(2, "PACS")], after(1))
+    (due,) = worklist.outbox.due("PACS", after(2), 60, 10)
+    assert due.sop_instance_uid == new_result(2).sop_instance_uid
+    assert kinds(worklist).count("delivery supersede") == 1
 
 
 def job_of_three(worklist: Worklist, *kinds_: str) -> dict[str, Delivery]:
