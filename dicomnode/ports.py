@@ -285,6 +285,10 @@ class Commitments(CommitmentAnswers, Protocol):
         """Nothing was found out, and that is no failure: ``then`` at ``at``."""
         ...
 
+    def put_off(self, about: Sequence[Unconfirmed], error: str, at: datetime) -> None:
+        """The destination cannot be reached: the same checks at ``at``."""
+        ...
+
     def unanswered(
         self, one: Unconfirmed, error: str, check_at: datetime, now: datetime
     ) -> None:

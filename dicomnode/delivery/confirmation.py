@@ -114,7 +114,7 @@ class Confirmer:
         self._policy = policy
 
     def run_once(self) -> int:
-        """Check what is due; how many deliveries were checked."""
+        """Check what is due; how many were checked, 0 when nobody answers."""
         due = self._commitments.unconfirmed(
             self.destination,
             self._clock.now(),
@@ -127,11 +127,12 @@ class Confirmer:
                 open_ones.append(one)
             else:
                 self._lost(one, statuses.explain_failure(one.failure_reason))
-        if open_ones:
-            self._check(open_ones)
+        if open_ones and not self._check(open_ones):
+            return 0
         return len(due)
 
-    def _check(self, due: Sequence[Unconfirmed]) -> None:
+    def _check(self, due: Sequence[Unconfirmed]) -> bool:
+        """Whether the destination was there."""
         try:
             with self._talk() as talk:
                 for one in due:
@@ -141,8 +142,9 @@ class Confirmer:
         except Unreachable as error:
             # A destination that is down says nothing about what it keeps.
             at = self._clock.now() + timedelta(seconds=self._policy.again_seconds)
-            for one in due:
-                self._commitments.recheck(one, one.check, str(error), at)
+            self._commitments.put_off(due, str(error), at)
+            return False
+        return True
 
     @contextmanager
     def _talk(self) -> Iterator[Talk]:

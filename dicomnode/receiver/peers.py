@@ -56,8 +56,12 @@ class Peers:
         self._monotonic = monotonic
         self._kept: dict[str, tuple[float, tuple[Network, ...]]] = {}
 
-    def known(self) -> tuple[KnownPeer, ...]:
-        """All peers, ready for ``acceptance.decide``."""
+    def known(self, reports: bool = True) -> tuple[KnownPeer, ...]:
+        """All peers, ready for ``acceptance.decide``.
+
+        ``reports`` False: without those that may only report, whose names need then
+        not be looked up.
+        """
         return tuple(
             KnownPeer(
                 peer.ae_title,
@@ -66,6 +70,7 @@ class Peers:
                 peer.reports_only,
             )
             for peer in self._peers
+            if reports or not peer.reports_only
         )
 
     def _of(self, host: str) -> tuple[Network, ...]:

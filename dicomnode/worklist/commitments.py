@@ -94,6 +94,12 @@ class Commitments:
         """Nothing was found out, and that is no failure: ``then`` at ``at``."""
         self._change(one, {**_next(then, at), "error": error})
 
+    def put_off(self, about: Sequence[Unconfirmed], error: str, at: datetime) -> None:
+        """The destination cannot be reached: the same checks at ``at``."""
+        values = {"check_at": at, "error": error, "lease_expires_at": None}
+        with self._database.write() as transaction:
+            transaction.execute(_sent_among(about).values(values))
+
     def unanswered(
         self, one: Unconfirmed, error: str, check_at: datetime, now: datetime
     ) -> None:
