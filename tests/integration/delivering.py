@@ -22,7 +22,7 @@ from dicomnode.results import BuiltResult, build, encode_data_set
 from dicomnode.store import LocalStore
 from dicomnode.worklist import Worklist, open_worklist, upgrade
 from tests.contract.worklist.making import claimed
-from tests.integration.fake_pacs import AE_TITLE, FakePacs
+from tests.integration.fake_pacs import AE_TITLE, HANG_SECONDS, FakePacs
 from tests.integration.receiving import MODALITY, settings
 from tests.unit.results import cases
 
@@ -76,7 +76,7 @@ class Desk:
         return job
 
     def courier(
-        self, pacs: FakePacs, name: str = "PACS", timeout_seconds: float = 10.0
+        self, pacs: FakePacs, name: str = "PACS", timeout_seconds: float = HANG_SECONDS
     ) -> Courier:
         return Courier(
             name,

@@ -60,7 +60,7 @@ class FakePacs:
     taken: list[int] = field(default_factory=list)
     port: int = 0
 
-    def peer(self, timeout_seconds: float = 10.0) -> Peer:
+    def peer(self, timeout_seconds: float = HANG_SECONDS) -> Peer:
         return Peer(AE_TITLE, "127.0.0.1", self.port, "DICOMNODE", timeout_seconds)
 
     def answer_to(self, request: CommitmentRequest) -> CommitmentAnswer:

@@ -56,7 +56,7 @@ def receiver(desk: Desk, tmp_path: Path) -> Iterator[StorageSCP]:
 
 
 def as_peer(receiver: StorageSCP, calling: str = "MODALITY") -> Called:
-    return Called("DICOMNODE", "127.0.0.1", receiver.port, calling, 10)
+    return Called("DICOMNODE", "127.0.0.1", receiver.port, calling, HANG_SECONDS)
 
 
 def stored(receiver: StorageSCP) -> Reference:
