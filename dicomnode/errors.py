@@ -22,6 +22,7 @@
      +-- DeliveryError
           +-- Refused                 the destination answered with a failure status
           +-- Unreachable             no association with the destination
+               +-- NothingAccepted    it accepts none of the SOP classes
 
 ``retryable`` decides retries; nothing else does.
 """
@@ -136,3 +137,7 @@ class Refused(DeliveryError):
 
 class Unreachable(DeliveryError):
     """The destination could not be reached, or refused or aborted the association."""
+
+
+class NothingAccepted(Unreachable):
+    """The destination answered and accepts none of the presentation contexts."""

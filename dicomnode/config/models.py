@@ -101,14 +101,19 @@ class Receiver(Section):
     unknown_peers: Literal["refuse", "accept"] = "refuse"
     max_pdu_bytes: Annotated[int, Field(ge=4096, le=4 * 1024**2)] = 262144
     network_timeout_seconds: Seconds = 60
+    storage_commitment: bool = True
     tls: Tls = Tls()
 
 
 class Peer(Section):
-    """``[[peer]]``: who may talk to us, and from which addresses."""
+    """``[[peer]]``: who may talk to us, and from which addresses.
+
+    ``port`` 0: it takes no associations from us.
+    """
 
     ae_title: AETitle
     hosts: Annotated[tuple[PeerHost, ...], Field(min_length=1)]
+    port: Port = 0
 
 
 class Study(Section):
@@ -164,6 +169,7 @@ class Destination(Section):
         "comprehensive"
     )
     storage_commitment: Literal["auto", "required", "off"] = "auto"
+    commitment_timeout_seconds: Seconds = 600
     timeout_seconds: OptionalSeconds = None
 
 

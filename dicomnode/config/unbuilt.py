@@ -23,8 +23,3 @@ def of_unbuilt(config: Config) -> Iterator[Problem]:
     if config.receiver.processes > 1:
         message = "must be 1 in this version; start `dicomnode receive` on another port"
         yield Problem(("receiver", "processes"), message)
-    for index, one in enumerate(config.destination):
-        if one.storage_commitment == "required":
-            path = ("destination", index, "storage_commitment")
-            message = '\'required\' is not in this version; write "auto" or "off"'
-            yield Problem(path, message)

@@ -3,7 +3,8 @@
 The library pauses its reactor thread for each call, but its flag is set before the
 thread really waits: on a busy machine the reactor takes the answer, and the call waits
 for its time-out. A requestor needs no reactor between association and release, so it is
-held for that whole time.
+held for that whole time. What a peer asks of us meanwhile (N-EVENT-REPORT) the library
+serves in a thread of its own, after which it takes the reactor for running.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from pynetdicom.association import Association
 from pynetdicom.events import Event
+
+if TYPE_CHECKING:
+    from pynetdicom.dimse_primitives import DimseServiceType
 
 _LOOK_SECONDS = 0.05
 
@@ -47,6 +52,15 @@ def reactor_held(association: Association) -> Iterator[None]:
     """Hold the reactor of an established requestor for the body."""
     usual, held = association._reactor_checkpoint, _Held()  # noqa: SLF001  # see above
     association._reactor_checkpoint = held  # type: ignore[assignment]  # noqa: SLF001
+    serve = association._serve_request  # noqa: SLF001  # see above
+
+    def serve_and_stay(msg: DimseServiceType, context_id: int) -> None:
+        try:
+            serve(msg, context_id)
+        finally:
+            association._is_paused = True  # noqa: SLF001  # it still is
+
+    association._serve_request = serve_and_stay  # type: ignore[method-assign]  # noqa: SLF001
     try:
         while association.is_alive() and not held.reached.wait(_LOOK_SECONDS):
             pass

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 import structlog
 
-from dicomnode.delivery import outgoing, statuses
-from dicomnode.domain.delivery import Delivery, Outgoing, Sent
+from dicomnode.delivery import fallback, outgoing, statuses
+from dicomnode.domain.delivery import NOT_SUPPORTED, Delivery, Outgoing, Sent
 from dicomnode.domain.retry import next_attempt_at
 from dicomnode.errors import DeliveryError
 from dicomnode.ports import Clock, InstanceStore, Outbox, Sender
@@ -21,11 +21,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Delays after each failed attempt, and how long a claim protects a delivery."""
+    """Delays after each failed attempt, and how long a claim protects a delivery.
+
+    ``confirm``: whether to find out, once it is sent, that the destination keeps it.
+    """
 
     retry_seconds: Sequence[float]
     lease_seconds: float = 300.0
     batch: int = 32
+    confirm: bool = False
 
 
 class Courier:
@@ -92,12 +96,28 @@ class Courier:
             for delivery, _ in ready:
                 self._wait(delivery, str(error))
             return
-        for (delivery, _), answer in zip(ready, answers, strict=True):
-            self._note(delivery, answer)
+        for (delivery, file), answer in zip(ready, answers, strict=True):
+            if answer.status != NOT_SUPPORTED or not self._fell_back(
+                delivery, file, answer.error
+            ):
+                self._note(delivery, answer)
+
+    def _fell_back(self, delivery: Delivery, file: Outgoing, error: str) -> bool:
+        """Whether the report goes out another way than by this refused SOP class."""
+        now = self._clock.now()
+        instead = fallback.lesser(delivery, file.path, self._results)
+        if instead is not None:
+            self._outbox.fall_back(delivery, instead, now)
+        elif not self._outbox.replace(delivery, error, now):
+            return False
+        self._say(delivery, "fell_back" if instead else "replaced", NOT_SUPPORTED)
+        return True
 
     def _note(self, delivery: Delivery, answer: Sent) -> None:
         if answer.accepted and answer.status is not None:
-            self._outbox.sent(delivery, answer.status, self._clock.now())
+            now = self._clock.now()
+            check_at = now if self._policy.confirm else None
+            self._outbox.sent(delivery, answer.status, now, check_at)
             self._say(delivery, "sent", answer.status)
             return
         permanent = not statuses.is_retryable(answer.status)

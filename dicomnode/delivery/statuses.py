@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dicomnode.domain.commitment import FailureReason
+
+SUCCESS = 0x0000
 OUT_OF_RESOURCES = range(0xA700, 0xA800)
 DOES_NOT_MATCH = range(0xA900, 0xAA00)
 CANNOT_UNDERSTAND = range(0xC000, 0xD000)
@@ -20,6 +23,15 @@ _TEMPORARY = {
     0x0110: "processing failure",
     0x0124: "not authorised",
     0x0213: "resource limitation",
+}
+
+_REASONS = {
+    FailureReason.PROCESSING_FAILURE: "it failed to process the request",
+    FailureReason.NO_SUCH_INSTANCE: "it does not have the result",
+    FailureReason.CLASS_INSTANCE_CONFLICT: "it has it under another SOP class",
+    FailureReason.SOP_CLASS_NOT_SUPPORTED: "it makes no promise for this SOP class",
+    FailureReason.DUPLICATE_TRANSACTION: "it takes our request for another one",
+    FailureReason.RESOURCE_LIMITATION: "it has no room",
 }
 
 
@@ -49,3 +61,12 @@ def explain(status: int) -> str:
         return f"0x{status:04X} cannot understand; read the destination's log"
     words = _PERMANENT.get(status) or _TEMPORARY.get(status) or "failure"
     return f"0x{status:04X} {words}; read the destination's log, then `dicomnode retry`"
+
+
+def explain_failure(reason: int) -> str:
+    """Why storage commitment failed (PS3.3 C.14.1.1), ending with what to do."""
+    words = _REASONS.get(reason, "for a reason of its own")  # type: ignore[call-overload]  # any int may come
+    return (
+        f"0x{reason:04X} the destination does not commit to keep it: {words}; "
+        "read its log, then `dicomnode retry`"
+    )

@@ -2,52 +2,26 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from time import perf_counter
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pynetdicom import AE, _config, evt
+from pynetdicom import _config, build_context
 from pynetdicom.association import Association
-from pynetdicom.events import Event
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from dicomnode.delivery import contexts, statuses
-from dicomnode.delivery.held import reactor_held, wake_the_waiting
-from dicomnode.domain.delivery import Outgoing, Sent
-from dicomnode.errors import Refused, Unreachable
+from dicomnode.delivery.associating import Peer, associated, is_alive
+from dicomnode.domain.delivery import NOT_SUPPORTED, Outgoing, Sent
+from dicomnode.errors import NothingAccepted, Refused, Unreachable
 from dicomnode.ports import Clock
-from dicomnode.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+__all__ = ["Peer", "StorageScu"]
 
 # pynetdicom's documented switch: send a file's data set byte for byte, in chunks,
 # instead of decoding and encoding it again.
 _config.STORE_SEND_CHUNKED_DATASET = True
-
-_REJECTIONS = {
-    (1, 3): "our calling AE title is unknown there; add {calling} to its AE list",
-    (1, 7): "it knows no called AE title {called}; correct destination.ae_title",
-    (2, 1): "it is congested; nothing to do, we try again",
-    (3, 1): "it is congested; nothing to do, we try again",
-    (3, 2): "its limit of associations is reached; raise it there, we try again",
-}
-"""(source, diagnostic) of an A-ASSOCIATE-RJ (PS3.8 Table 9-21) -> words and remedy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Whom to associate with, as whom, and for how long to wait (seconds)."""
-
-    ae_title: str
-    host: str
-    port: int
-    calling_ae_title: str
-    timeout_seconds: float = 30.0
-
-    def __str__(self) -> str:
-        return f"{self.ae_title}@{self.host}:{self.port}"
 
 
 class StorageScu:
@@ -80,9 +54,7 @@ class StorageScu:
 
         Raises Unreachable, or Refused for a status other than Success.
         """
-        ae = self._application_entity()
-        ae.add_requested_context(Verification)
-        with self._associated(ae) as association:
+        with associated(self.peer, [build_context(Verification)]) as association:
             start = perf_counter()
             status = _status_of(association.send_c_echo())
             elapsed = perf_counter() - start
@@ -94,19 +66,22 @@ class StorageScu:
 
     def _send_group(self, group: Sequence[Outgoing]) -> Iterator[Sent]:
         keys = dict.fromkeys(key for one in group for key in contexts.keys_of(one))
-        ae = self._application_entity()
-        ae.requested_contexts = contexts.build(list(keys))
-        with self._associated(ae) as association:
+        try:
+            with associated(self.peer, contexts.build(list(keys))) as association:
+                for instance in group:
+                    yield self._send_one(association, instance)
+        except NothingAccepted:
+            # It is there and has answered: for each SOP class of its own.
             for instance in group:
-                yield self._send_one(association, instance)
+                yield self._answer(instance, NOT_SUPPORTED, _no_context(instance))
 
     def _send_one(self, association: Association, instance: Outgoing) -> Sent:
-        if not _is_alive(association):
+        if not is_alive(association):
             return self._answer(instance, None, _NO_ANSWER)
         try:
             status = _status_of(_store(association, instance))
         except ValueError:
-            return self._answer(instance, 0x0122, _no_context(instance))
+            return self._answer(instance, NOT_SUPPORTED, _no_context(instance))
         except AttributeError:
             return self._answer(instance, 0xC000, _UNREADABLE)
         except RuntimeError:
@@ -120,47 +95,6 @@ class StorageScu:
 
     def _answer(self, instance: Outgoing, status: int | None, error: str) -> Sent:
         return Sent(instance.sop_instance_uid, status, error, self._clock.now())
-
-    def _application_entity(self) -> AE:
-        ae = AE(ae_title=self.peer.calling_ae_title)
-        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        ae.connection_timeout = self.peer.timeout_seconds
-        ae.acse_timeout = self.peer.timeout_seconds
-        ae.dimse_timeout = self.peer.timeout_seconds
-        ae.network_timeout = self.peer.timeout_seconds
-        return ae
-
-    @contextmanager
-    def _associated(self, ae: AE) -> Iterator[Association]:
-        association = ae.associate(
-            self.peer.host,
-            self.peer.port,
-            ae_title=self.peer.ae_title,
-            evt_handlers=[
-                (evt.EVT_CONN_OPEN, _without_nagle),
-                (evt.EVT_CONN_CLOSE, wake_the_waiting),
-            ],
-        )
-        if not association.is_established:
-            raise Unreachable(f"{self.peer}: {self._why_not(association)}")
-        with reactor_held(association):
-            try:
-                yield association
-            finally:
-                _end(association)
-
-    def _why_not(self, association: Association) -> str:
-        answer = association.acceptor.primitive
-        if association.rejected_contexts:
-            return "it accepts none of our SOP classes; enable them there"
-        if not association.is_rejected or answer is None:
-            return "no association; check host, port, firewall and that it runs"
-        cause = (answer.result_source, answer.diagnostic)
-        words = _REJECTIONS.get(cause, f"association rejected, cause {cause}")  # type: ignore[arg-type]
-        return words.format(
-            calling=self.peer.calling_ae_title, called=self.peer.ae_title
-        )
 
 
 _UNREADABLE = "the data set lacks its SOP UIDs; correct the file at its source"
@@ -185,25 +119,5 @@ def _store(association: Association, instance: Outgoing) -> Dataset:
     return association.send_c_store(dcmread(instance.path))
 
 
-def _end(association: Association) -> None:
-    """Release; no thread stays behind even when Ctrl-C comes in the middle of it."""
-    try:
-        if _is_alive(association):
-            association.release()
-    finally:
-        association.dul.kill_dul()
-
-
-def _is_alive(association: Association) -> bool:
-    return bool(association.is_established and not association.acse.is_aborted())
-
-
 def _status_of(response: Dataset) -> int | None:
     return int(response.Status) if "Status" in response else None
-
-
-def _without_nagle(event: Event) -> None:
-    """Small PDUs must not wait for the peer's delayed acknowledgement."""
-    connection = event.assoc.dul.socket
-    if connection is not None and connection.socket is not None:
-        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -19,7 +19,7 @@ _STYLES = {
     "FAILED": "red",
     "IN_PROGRESS": "cyan",
 }
-_SETTLED_DELIVERIES = frozenset({"SENT", "COMMITTED", "REJECTED", "FAILED"})
+_SETTLED_DELIVERIES = frozenset({"SENT", "COMMITTED", "REJECTED", "FAILED", "CANCELED"})
 
 
 class Progress:

@@ -129,6 +129,37 @@ class Orthanc:
                 f"see {self._log} and the associations of the node"
             )
 
+    def ask_for_commitment(
+        self,
+        modality: str,
+        instance_ids: Sequence[str],
+        instances: Sequence[Mapping[str, str]] = (),
+    ) -> dict[str, Any]:
+        """Let it ask a modality for storage commitment; its report of the answer.
+
+        ``instances`` names further ones by SOPClassUID and SOPInstanceUID. Raises
+        DemoFailed when no answer comes.
+        """
+        order = {"Resources": list(instance_ids), "DicomInstances": list(instances)}
+        path = f"/modalities/{modality}/storage-commitment"
+        transaction = str(self._post_json(path, _encoded(order))["ID"])
+        report: dict[str, Any] = {}
+
+        def answered() -> bool:
+            report.update(self._get_json(f"/storage-commitment/{transaction}"))
+            return str(report["Status"]) != "Pending"
+
+        if not wait_until(answered, lambda: None, _ANSWER_SECONDS):
+            raise DemoFailed(
+                f"{modality} does not answer Orthanc's request for storage commitment; "
+                f"see {self._log} and the log of the node"
+            )
+        return report
+
+    def delete(self, instance_id: str) -> None:
+        """Let it lose an instance."""
+        self._request(f"/instances/{instance_id}", method="DELETE")
+
     @property
     def _log(self) -> Path:
         return self.folder / "orthanc.log"
@@ -187,9 +218,11 @@ class Orthanc:
     def _post_json(self, path: str, body: bytes) -> Any:
         return json.loads(self._request(path, body))
 
-    def _request(self, path: str, body: bytes | None = None) -> bytes:
+    def _request(
+        self, path: str, body: bytes | None = None, method: str | None = None
+    ) -> bytes:
         url = f"http://{self.host}:{self.http_port}{path}"
-        request = urllib.request.Request(url, body)
+        request = urllib.request.Request(url, body, method=method)
         try:
             with self._opener.open(request, timeout=_ANSWER_SECONDS) as answer:
                 return bytes(answer.read())

@@ -11,32 +11,73 @@ from dicomnode.domain.machine import Arrow, StateMachine
 
 
 class DeliveryState(StrEnum):
-    """States of a delivery; FAILED is the dead letter that `retry` revives."""
+    """States of a delivery; FAILED is the dead letter that `retry` revives.
+
+    CANCELED was not sent, because another result says the same or says it better.
+    """
 
     PENDING = "PENDING"
     SENT = "SENT"
     COMMITTED = "COMMITTED"
     REJECTED = "REJECTED"
     FAILED = "FAILED"
+    CANCELED = "CANCELED"
 
 
 _P, _S = DeliveryState.PENDING, DeliveryState.SENT
 _C, _R, _F = DeliveryState.COMMITTED, DeliveryState.REJECTED, DeliveryState.FAILED
+_X = DeliveryState.CANCELED
 
 DELIVERY_STATES = StateMachine(
     "delivery",
     (
         Arrow(_P, "send", _S, "delivery"),
+        Arrow(_X, "send", _S, "delivery, when the answer came after the cancellation"),
         Arrow(_P, "postpone", _P, "delivery"),
         Arrow(_P, "give up", _F, "delivery"),
+        Arrow(_P, "fall back", _P, "delivery, with the next profile"),
+        Arrow(_P, "replace", _X, "delivery, another result carries the report"),
+        Arrow(_P, "supersede", _X, "worker, with a newer revision"),
+        Arrow(_F, "supersede", _X, "worker, with a newer revision"),
+        Arrow(_R, "supersede", _X, "worker, with a newer revision"),
         Arrow(_S, "commit", _C, "destination"),
+        Arrow(_R, "commit", _C, "destination, late"),
+        Arrow(_S, "lose", _P, "destination"),
         Arrow(_S, "reject", _R, "destination"),
         Arrow(_F, "retry", _P, "admin"),
         Arrow(_R, "retry", _P, "admin"),
         Arrow(_S, "resend", _P, "admin"),
         Arrow(_C, "resend", _P, "admin"),
+        Arrow(_X, "resend", _P, "admin"),
     ),
 )
+
+PROFILES = {
+    "1.2.840.10008.5.1.4.1.1.88.34": "comprehensive-3d",
+    "1.2.840.10008.5.1.4.1.1.88.33": "comprehensive",
+    "1.2.840.10008.5.1.4.1.1.88.22": "enhanced",
+    "1.2.840.10008.5.1.4.1.1.88.11": "basic-text",
+    "1.2.840.10008.5.1.4.1.1.7": "secondary-capture",
+}
+"""SOP class of a result (PS3.4 B.5) -> by which profile a destination has it."""
+
+LESS = {"comprehensive-3d": "comprehensive", "comprehensive": "enhanced"}
+"""The next profile for a destination that accepts no context for the first.
+
+The content tree is the same in all three. After them the companions of the same job
+carry the report, see CARRIERS.
+"""
+
+CARRIERS = {"sr": ("sr-text", "sc"), "sr-text": ("sc",)}
+"""Kind of a result that cannot be sent -> kinds that say the same, the best first."""
+
+NOT_SUPPORTED = 0x0122
+"""SOP class not supported (PS3.7 C.5.13): answered, or no context was accepted."""
+
+
+def profile_of(sop_class_uid: str) -> str:
+    """By which profile an object of this SOP class goes out; itself if unknown."""
+    return PROFILES.get(sop_class_uid, sop_class_uid)
 
 
 @dataclass(frozen=True, slots=True)

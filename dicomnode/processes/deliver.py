@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from threading import Event, Thread
+from typing import Protocol
 
 import structlog
 
 from dicomnode.config import Config, Destination
+from dicomnode.delivery.commitment_scu import CommitmentScu
+from dicomnode.delivery.confirmation import Confirmer, ConfirmPolicy
 from dicomnode.delivery.outbox import Courier, RetryPolicy
+from dicomnode.domain.commitment import CommitmentAnswer
 from dicomnode.errors import WorklistError
 from dicomnode.processes import wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
-from dicomnode.processes.senders import open_sender, timeout_seconds
+from dicomnode.processes.senders import open_sender, peer_of, timeout_seconds
 from dicomnode.worklist import Worklist
 
 _log = structlog.get_logger(__name__)
@@ -25,7 +30,7 @@ def main(config: Config) -> int:
     """
     with role("deliver", config) as stop, wiring.opened_worklist(config) as worklist:
         threads = [
-            _start(_courier(config, one, worklist), config.delivery.poll_seconds, stop)
+            _start(_rounds(config, one, worklist), config.delivery.poll_seconds, stop)
             for one in config.destination
         ]
         well = asked_to_stop(stop, lambda: all(one.is_alive() for one in threads))
@@ -33,6 +38,25 @@ def main(config: Config) -> int:
         for thread in threads:
             thread.join()
     return 0 if well else 1
+
+
+class _Round(Protocol):
+    """Courier or Confirmer: work through what is due for one destination."""
+
+    destination: str
+
+    def run_once(self) -> int:
+        """How much there was to do."""
+        ...
+
+
+def _rounds(
+    config: Config, destination: Destination, worklist: Worklist
+) -> tuple[_Round, ...]:
+    courier = _courier(config, destination, worklist)
+    if destination.storage_commitment == "off":
+        return (courier,)
+    return courier, _confirmer(config, destination, worklist)
 
 
 def _courier(config: Config, destination: Destination, worklist: Worklist) -> Courier:
@@ -44,30 +68,57 @@ def _courier(config: Config, destination: Destination, worklist: Worklist) -> Co
         SystemClock(),
         RetryPolicy(
             retry_seconds=config.delivery.retry_seconds,
-            # Too short a claim only sends an object twice, under the same UID; too
-            # long a one delays what a killed deliverer left.
-            lease_seconds=2 * timeout_seconds(destination, config),
+            lease_seconds=_lease_seconds(config, destination),
+            confirm=destination.storage_commitment != "off",
         ),
     )
 
 
-def _start(courier: Courier, poll_seconds: float, stop: Event) -> Thread:
-    thread = Thread(target=_run, args=(courier, poll_seconds, stop))
+def _confirmer(
+    config: Config, destination: Destination, worklist: Worklist
+) -> Confirmer:
+    clock = SystemClock()
+
+    def note(answer: CommitmentAnswer) -> bool:
+        return worklist.commitments.answer(answer, clock.now())
+
+    return Confirmer(
+        destination.name,
+        worklist.commitments,
+        CommitmentScu(peer_of(destination, config), note),
+        clock,
+        ConfirmPolicy(
+            retry_seconds=config.delivery.retry_seconds,
+            required=destination.storage_commitment == "required",
+            timeout_seconds=destination.commitment_timeout_seconds,
+            lease_seconds=_lease_seconds(config, destination),
+        ),
+    )
+
+
+def _lease_seconds(config: Config, destination: Destination) -> float:
+    # Too short a claim only sends an object twice, under the same UID; too long a one
+    # delays what a killed deliverer left.
+    return 2 * timeout_seconds(destination, config)
+
+
+def _start(rounds: Sequence[_Round], poll_seconds: float, stop: Event) -> Thread:
+    thread = Thread(target=_run, args=(rounds, poll_seconds, stop))
     thread.start()
     return thread
 
 
-def _run(courier: Courier, poll_seconds: float, stop: Event) -> None:
+def _run(rounds: Sequence[_Round], poll_seconds: float, stop: Event) -> None:
     while not stop.is_set():
-        if not _tried(courier):
+        if not sum(_tried(one) for one in rounds):
             stop.wait(poll_seconds)
 
 
-def _tried(courier: Courier) -> int:
+def _tried(one: _Round) -> int:
     try:
-        return courier.run_once()
+        return one.run_once()
     except WorklistError as error:
         _log.error(
-            "delivery.no_worklist", destination=courier.destination, error=str(error)
+            "delivery.no_worklist", destination=one.destination, error=str(error)
         )
         return 0

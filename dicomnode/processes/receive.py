@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import structlog
 
 from dicomnode.config import Config
@@ -11,7 +13,7 @@ from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.receiver.acceptance import Policy
 from dicomnode.receiver.peers import Peer
-from dicomnode.receiver.scp import ScpSettings, StorageSCP
+from dicomnode.receiver.scp import Commitment, ScpSettings, StorageSCP
 from dicomnode.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _log = structlog.get_logger(__name__)
@@ -32,6 +34,7 @@ def main(config: Config) -> int:
             worklist.intake,
             SystemClock(),
             extra_keywords(config),
+            Commitment(worklist.intake, worklist.commitments),
         )
         scp.start()
         _log.info("receiver.ready", host=config.receiver.host, port=scp.port)
@@ -52,12 +55,25 @@ def settings(config: Config) -> ScpSettings:
         ),
         implementation_class_uid=IMPLEMENTATION_CLASS_UID,
         implementation_version_name=IMPLEMENTATION_VERSION_NAME,
-        peers=tuple(Peer(peer.ae_title, peer.hosts) for peer in config.peer),
+        peers=(*_peers(config), *_reporting(config)),
+        offers_commitment=receiver.storage_commitment,
         host=receiver.host,
         port=receiver.port,
         max_pdu_bytes=receiver.max_pdu_bytes,
         network_timeout_seconds=receiver.network_timeout_seconds,
     )
+
+
+def _peers(config: Config) -> Iterator[Peer]:
+    for one in config.peer:
+        yield Peer(one.ae_title, one.hosts, one.port)
+
+
+def _reporting(config: Config) -> Iterator[Peer]:
+    """Destinations answer our requests for storage commitment without being peers."""
+    for one in config.destination:
+        if one.storage_commitment != "off":
+            yield Peer(one.ae_title, (one.host,), reports_only=True)
 
 
 def extra_keywords(config: Config) -> tuple[str, ...]:

@@ -9,14 +9,18 @@ from dicomnode.processes.clock import SystemClock
 
 def open_sender(destination: Destination, config: Config) -> StorageScu:
     """The C-STORE SCU for a configured destination."""
-    peer = Peer(
+    return StorageScu(peer_of(destination, config), SystemClock())
+
+
+def peer_of(destination: Destination, config: Config) -> Peer:
+    """Whom to associate with for a configured destination."""
+    return Peer(
         ae_title=destination.ae_title,
         host=destination.host,
         port=destination.port,
         calling_ae_title=config.node.ae_title,
         timeout_seconds=timeout_seconds(destination, config),
     )
-    return StorageScu(peer, SystemClock())
 
 
 def timeout_seconds(destination: Destination, config: Config) -> float:

@@ -13,6 +13,8 @@ from ipaddress import (
     ip_address,
 )
 
+from dicomnode.domain.commitment import PUSH_MODEL
+
 Network = IPv4Network | IPv6Network
 
 # PS3.7 A.2.1: the one application context of DICOM.
@@ -24,11 +26,16 @@ _SERVICE_USER, _PRESENTATION = 1, 3
 
 @dataclass(frozen=True, slots=True)
 class KnownPeer:
-    """A configured peer: ``hosts`` as written, ``networks`` as they resolve now."""
+    """A configured peer: ``hosts`` as written, ``networks`` as they resolve now.
+
+    ``reports_only``: a destination, which may answer our requests for storage
+    commitment and nothing else.
+    """
 
     ae_title: str
     hosts: tuple[str, ...]
     networks: tuple[Network, ...]
+    reports_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +56,17 @@ class Request:
     calling_ae_title: str
     address: str
     application_context: str = DICOM_APPLICATION_CONTEXT
+    abstract_syntaxes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The association may be negotiated."""
+    """The association may be negotiated.
+
+    ``may_store`` False: only to report on storage commitment (PS3.4 J).
+    """
+
+    may_store: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +95,7 @@ def decide(
         or _wrong_called(request, policy)
         or _wrong_calling(request, policy, peers)
         or _too_many(policy, n_associations)
-        or Accept()
+        or Accept(_may_store(request, policy, peers))
     )
 
 
@@ -111,11 +124,15 @@ def _wrong_calling(
 ) -> Refuse | None:
     if policy.accept_unknown_peers:
         return None
-    calling = request.calling_ae_title.strip(" ")
-    namesakes = [peer for peer in peers if peer.ae_title.strip(" ") == calling]
-    address = _address(request.address)
-    if any(address in network for peer in namesakes for network in peer.networks):
+    reports = PUSH_MODEL in request.abstract_syntaxes
+    if _known(request, [peer for peer in peers if reports or not peer.reports_only]):
         return None
+    calling, address = request.calling_ae_title.strip(" "), _address(request.address)
+    namesakes = [
+        peer
+        for peer in peers
+        if peer.ae_title.strip(" ") == calling and not peer.reports_only
+    ]
     hosts = dict.fromkeys(host for peer in namesakes for host in peer.hosts)
     reason = (
         f"{address} is no address of peer {calling!r}"
@@ -124,6 +141,22 @@ def _wrong_calling(
     )
     remedy = _peer_lines(calling, [*hosts, str(address)])
     return Refuse(_PERMANENT, _SERVICE_USER, 3, reason, remedy)
+
+
+def _may_store(request: Request, policy: Policy, peers: Sequence[KnownPeer]) -> bool:
+    return policy.accept_unknown_peers or _known(
+        request, [peer for peer in peers if not peer.reports_only]
+    )
+
+
+def _known(request: Request, peers: Sequence[KnownPeer]) -> bool:
+    calling, address = request.calling_ae_title.strip(" "), _address(request.address)
+    return any(
+        address in network
+        for peer in peers
+        if peer.ae_title.strip(" ") == calling
+        for network in peer.networks
+    )
 
 
 def _too_many(policy: Policy, n_associations: int) -> Refuse | None:

@@ -8,6 +8,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
 
+from dicomnode.domain.commitment import PUSH_MODEL
+
 # A sender that offers several transfer syntaxes in one context can encode in each, so
 # the choice is ours. Explicit VR keeps the VR of private elements, every reader decodes
 # it, and a sender need not compress for us. One that wants to send compressed as it is
@@ -35,18 +37,32 @@ def is_storage(abstract_syntax: str) -> bool:
     )
 
 
-def supported(proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
+def supported(
+    proposed: Iterable[PresentationContext],
+    storage: bool = True,
+    commitment: bool = False,
+) -> list[PresentationContext]:
     """The contexts to support on the association that proposed these (PS3.8 9.3.2.2).
 
     One for each abstract syntax, with all its proposed transfer syntaxes by preference.
+    ``storage`` and ``commitment`` say which of these services the peer may use.
     """
     offers: dict[str, dict[UID, None]] = {}
     for context in proposed:
         abstract_syntax = str(context.abstract_syntax or "")
-        if abstract_syntax == Verification or is_storage(abstract_syntax):
+        if abstract_syntax == Verification or (storage and is_storage(abstract_syntax)):
             offer = offers.setdefault(abstract_syntax, {})
             offer.update(dict.fromkeys(context.transfer_syntax))
-    return [build_context(uid, _by_preference(list(offers[uid]))) for uid in offers]
+    contexts = [build_context(uid, _by_preference(list(offers[uid]))) for uid in offers]
+    return [*contexts, _commitment()] if commitment else contexts
+
+
+def _commitment() -> PresentationContext:
+    # Never deflated: its data sets are decoded here, and could be bombs. Either side
+    # may have either role: modalities ask, destinations report (PS3.7 D.3.3.4).
+    context = build_context(PUSH_MODEL, [*_PREFERRED])
+    context.scu_role = context.scp_role = True
+    return context
 
 
 def _by_preference(transfer_syntaxes: Sequence[UID]) -> list[str | UID]:

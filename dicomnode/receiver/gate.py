@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from dicomnode.domain.association import Association
+from dicomnode.domain.commitment import PUSH_MODEL
 from dicomnode.errors import WorklistError
 from dicomnode.ports import Clock, Intake
 from dicomnode.receiver.acceptance import (
@@ -37,7 +38,7 @@ class Gate:
 
     def enter(self, request: Request) -> Decision:
         """Decide, and count an accepted association; a refused one is recorded."""
-        known = self.peers.known()
+        known = self.peers.known(reports=PUSH_MODEL in request.abstract_syntaxes)
         with self._lock:
             decision = decide(request, self.policy, known, self._n_inside)
             self._n_inside += isinstance(decision, Accept)

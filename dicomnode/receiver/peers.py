@@ -20,10 +20,16 @@ Lookup = Callable[[str], Iterable[str]]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who may talk to us; ``hosts`` are addresses, CIDR networks and host names."""
+    """Who may talk to us; ``hosts`` are addresses, CIDR networks and host names.
+
+    ``port``: where it takes answers to storage commitment, 0 for nowhere.
+    ``reports_only``: a destination that is no peer; it may only answer us.
+    """
 
     ae_title: str
     hosts: tuple[str, ...]
+    port: int = 0
+    reports_only: bool = False
 
 
 def addresses(host: str) -> tuple[str, ...]:
@@ -50,15 +56,21 @@ class Peers:
         self._monotonic = monotonic
         self._kept: dict[str, tuple[float, tuple[Network, ...]]] = {}
 
-    def known(self) -> tuple[KnownPeer, ...]:
-        """All peers, ready for ``acceptance.decide``."""
+    def known(self, reports: bool = True) -> tuple[KnownPeer, ...]:
+        """All peers, ready for ``acceptance.decide``.
+
+        ``reports`` False: without those that may only report, whose names need then
+        not be looked up.
+        """
         return tuple(
             KnownPeer(
                 peer.ae_title,
                 peer.hosts,
                 tuple(network for host in peer.hosts for network in self._of(host)),
+                peer.reports_only,
             )
             for peer in self._peers
+            if reports or not peer.reports_only
         )
 
     def _of(self, host: str) -> tuple[Network, ...]:

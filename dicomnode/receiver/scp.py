@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pynetdicom.ae import ApplicationEntity
 
 from dicomnode.errors import ConfigError
-from dicomnode.ports import Clock, InstanceStore, Intake
+from dicomnode.ports import Clock, CommitmentAnswers, InstanceStore, Intake, Kept
 from dicomnode.receiver.acceptance import Policy
+from dicomnode.receiver.commitment import CommitmentScp
 from dicomnode.receiver.gate import Gate
 from dicomnode.receiver.handlers import StoreHandler
 from dicomnode.receiver.peers import Peer, Peers
+from dicomnode.receiver.reporting import Reporter, ReporterSettings
 from dicomnode.receiver.server import StorageServer
 from dicomnode.receiver.upper_layer import AcceptedAssociation, Services
 
@@ -43,12 +45,22 @@ class ScpSettings:
     acse_timeout_seconds: float = 30
     dimse_timeout_seconds: float = 30
     network_timeout_seconds: float = 60
+    offers_commitment: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """What storage commitment needs of the worklist."""
+
+    kept: Kept
+    answers: CommitmentAnswers
 
 
 class StorageSCP:
     """Accepts C-ECHO, and C-STORE of every storage SOP Class in every transfer syntax.
 
-    Raises ConfigError when the port cannot be opened.
+    With ``commitment`` storage commitment too: requests of peers and answers of
+    destinations. Raises ConfigError when the port cannot be opened.
     """
 
     def __init__(
@@ -58,14 +70,26 @@ class StorageSCP:
         intake: Intake,
         clock: Clock,
         extra_keywords: Sequence[str] = (),
+        commitment: Commitment | None = None,
     ) -> None:
         gate = Gate(settings.policy, Peers(settings.peers), intake, clock)
         handler = StoreHandler(store, intake, clock, extra_keywords)
+        self._reporter = Reporter(_reporter_settings(settings))
+        commitment_scp = None
+        if commitment is not None:
+            kept, answers = commitment.kept, commitment.answers
+            commitment_scp = CommitmentScp(store, kept, answers, clock, self._reporter)
         try:
             self._server = StorageServer(
                 _entity(settings),
                 (settings.host, settings.port),
-                Services(gate, handler, settings.network_timeout_seconds),
+                Services(
+                    gate,
+                    handler,
+                    settings.network_timeout_seconds,
+                    commitment_scp,
+                    settings.offers_commitment,
+                ),
             )
         except OSError as error:
             message = (
@@ -114,6 +138,7 @@ class StorageSCP:
                 waiting.wait(_STOP_POLL_SECONDS)
             for association in self._server.living():
                 association.cut()
+        self._reporter.stop()
 
 
 def _entity(settings: ScpSettings) -> ApplicationEntity:
@@ -126,3 +151,13 @@ def _entity(settings: ScpSettings) -> ApplicationEntity:
     entity.implementation_class_uid = settings.implementation_class_uid
     entity.implementation_version_name = settings.implementation_version_name
     return entity
+
+
+def _reporter_settings(settings: ScpSettings) -> ReporterSettings:
+    return ReporterSettings(
+        ae_title=settings.policy.ae_title,
+        implementation_class_uid=settings.implementation_class_uid,
+        implementation_version_name=settings.implementation_version_name,
+        ports={one.ae_title: one.port for one in settings.peers if one.port},
+        timeout_seconds=settings.acse_timeout_seconds,
+    )

@@ -1,4 +1,4 @@
-"""The DIMSE statuses that this SCP answers a C-STORE with."""
+"""The DIMSE statuses that this SCP answers with."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ class Status(IntEnum):
 
     PROCESSING_FAILURE = 0x0110
     """PS3.7 C.5.12: the worklist or the program failed; the sender may try again."""
+
+    NO_SUCH_INSTANCE = 0x0112
+    """PS3.7 C.5.7: an N-ACTION for another instance than the well-known one."""
+
+    INVALID_ARGUMENT = 0x0115
+    """PS3.7 C.5.4: storage commitment that cannot be read, or of nothing we asked."""
+
+    NO_SUCH_ACTION = 0x0123
+    """PS3.7 C.5.13."""
 
     NOT_AUTHORISED = 0x0124
     """PS3.7 C.5.14."""

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 from pynetdicom import evt
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dimse_primitives import C_STORE, N_ACTION, N_EVENT_REPORT
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.service_class import StorageServiceClass
 
+from dicomnode.domain.commitment import PUSH_MODEL
 from dicomnode.receiver.acceptance import Refuse, Request
+from dicomnode.receiver.commitment import CommitmentScp, CommitmentSession
 from dicomnode.receiver.contexts import supported
 from dicomnode.receiver.gate import Gate
 from dicomnode.receiver.handlers import Answer, StoreRequest
@@ -48,21 +51,27 @@ class Services:
     """What every association of a server shares.
 
     ``deadline_seconds``: for each PDU of a peer, from its first byte to its last.
+    ``commitment``: answers storage commitment; ``offers_commitment``: to everyone who
+    may store, else only to destinations that report to us.
     """
 
     gate: Gate
     store: Callable[[StoreRequest], Answer]
     deadline_seconds: float
+    commitment: CommitmentScp | None = None
+    offers_commitment: bool = False
 
 
 class _GatedACSE(ACSE):
     """Asks the gate before it negotiates, and supports what storage is proposed."""
 
-    def __init__(self, association: Association, gate: Gate) -> None:
+    def __init__(self, association: Association, services: Services) -> None:
         super().__init__(association)
-        self._gate = gate
+        self._gate = services.gate
+        self._services = services
         self.request: Request | None = None
         self.entered = False
+        self.may_store = False
 
     def negotiate_association(self) -> None:
         """Answer the A-ASSOCIATE-RQ (PS3.8 7.1.1)."""
@@ -75,14 +84,24 @@ class _GatedACSE(ACSE):
             evt.trigger(self.assoc, evt.EVT_REJECTED, {})
             self.assoc.kill()
             return
-        self.entered = True
-        proposed = primitive.presentation_context_definition_list
-        self.acceptor.supported_contexts = supported(proposed)
+        self.entered, self.may_store = True, decision.may_store
+        self.acceptor.supported_contexts = supported(
+            primitive.presentation_context_definition_list,
+            storage=self.may_store,
+            commitment=self._takes_commitment(),
+        )
         super().negotiate_association()
         # After the answer, so that the sender does not wait for the worklist.
         contexts = self.assoc.accepted_contexts
         reason = "" if contexts else "no proposed presentation context was acceptable"
         self._gate.record(request, reason=reason)
+
+    def _takes_commitment(self) -> bool:
+        if self._services.commitment is None:
+            return False
+        role = self.requestor.role_selection.get(UID(PUSH_MODEL))
+        reports = not self.may_store or (role is not None and bool(role.scp_role))
+        return self._services.offers_commitment or reports
 
 
 class AcceptedAssociation(Association):
@@ -102,7 +121,11 @@ class AcceptedAssociation(Association):
         self.name = f"AcceptorThread@{remote.address}:{remote.port}"
         self._gate = services.gate
         self._store = services.store
-        self._gated = _GatedACSE(self, services.gate)
+        self._session = (
+            CommitmentSession(services.commitment) if services.commitment else None
+        )
+        self._offers_commitment = services.offers_commitment
+        self._gated = _GatedACSE(self, services)
         self.acse = self._gated
         self._socket = GuardedSocket(
             self, connection, server.ae.maximum_pdu_size, services.deadline_seconds
@@ -135,6 +158,8 @@ class AcceptedAssociation(Association):
             for bound in list(cast("list[Any]", self.get_handlers(event))):
                 self.unbind(event, bound[0])
         self.bind(evt.EVT_C_STORE, self._on_c_store)
+        self.bind(evt.EVT_N_ACTION, self._on_n_action)
+        self.bind(evt.EVT_N_EVENT_REPORT, self._on_n_event_report)
         self.bind(evt.EVT_CONN_CLOSE, self._on_close)
 
     @property
@@ -164,17 +189,23 @@ class AcceptedAssociation(Association):
             if self._gated.entered:
                 self._gate.leave()
                 self._log(time.perf_counter() - began)
+                if self._session:
+                    self._session.ended(self._requested)
 
     def _serve_request(self, msg: DimseServiceType, context_id: int) -> None:
         self._is_serving = True
         try:
-            if not msg.is_valid_request:
+            if isinstance(msg, N_EVENT_REPORT) and not msg.is_valid_request:
+                self._note_response(msg)
+            elif not msg.is_valid_request:
                 # The library would not answer, and the peer would wait.
                 self.abort()
             elif isinstance(msg, C_STORE):
                 self._serve_c_store(msg, context_id)
             else:
                 super()._serve_request(msg, context_id)
+                if isinstance(msg, N_ACTION):
+                    self._send_reports()
         finally:
             self._is_serving = False
 
@@ -187,6 +218,38 @@ class AcceptedAssociation(Association):
         self._is_paused = True
         StorageServiceClass(self).SCP(msg, context)
         self._is_paused = False
+
+    def _note_response(self, msg: N_EVENT_REPORT) -> None:
+        if self._session is None:
+            self.abort()
+        else:
+            self._session.answered(msg)
+
+    def _send_reports(self) -> None:
+        """What an N-ACTION asked for, right behind its response (PS3.4 J.3.3)."""
+        if self._session is None or not self.is_established:
+            return
+        for message, context_id in self._session.reports():
+            # Its response comes back through _serve_request, should it ever come.
+            self.dimse.send_msg(message, context_id)
+
+    def _on_n_action(self, event: evt.Event) -> tuple[int, None]:
+        session = self._session_for(event)
+        if session is None:
+            return Status.NOT_AUTHORISED, None
+        may_ask = self._gated.may_store and self._offers_commitment
+        return session.asked(event, self._requested, may_ask)
+
+    def _on_n_event_report(self, event: evt.Event) -> tuple[int, None]:
+        session = self._session_for(event)
+        if session is None:
+            return Status.NOT_AUTHORISED, None
+        return session.told(event, self._requested)
+
+    def _session_for(self, event: evt.Event) -> CommitmentSession | None:
+        # The context decides, not what the command claims: another may be deflated.
+        is_commitment = event.context.abstract_syntax == PUSH_MODEL
+        return self._session if is_commitment else None
 
     def _on_c_store(self, event: evt.Event) -> Dataset:
         request = cast("C_STORE", event.request)
@@ -238,6 +301,10 @@ def _request(primitive: A_ASSOCIATE, address: str) -> Request:
         calling_ae_title=primitive.calling_ae_title.strip(),
         address=address,
         application_context=str(primitive.application_context_name),
+        abstract_syntaxes=frozenset(
+            str(context.abstract_syntax)
+            for context in primitive.presentation_context_definition_list
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from dicomnode.errors import IllegalTransition, UnknownStudy
 from dicomnode.worklist.engine import Database, Event, Transaction
 from dicomnode.worklist.growing import current_revision
 from dicomnode.worklist.moves import job_event, may
-from dicomnode.worklist.outbox import move_deliveries
+from dicomnode.worklist.outbox import UNSENT, move_deliveries
 from dicomnode.worklist.schema import deliveries, jobs, revisions
 
 
@@ -48,7 +48,7 @@ class Desk:
         return self._revive(job_id, "retry", now)
 
     def resend_deliveries(self, job_id: str, now: datetime) -> int:
-        """SENT or COMMITTED deliveries of a job -> PENDING; how many."""
+        """SENT, COMMITTED or CANCELED deliveries of a job -> PENDING; how many."""
         return self._revive(job_id, "resend", now)
 
     def force_complete(self, study_instance_uid: str, now: datetime) -> None:
@@ -102,12 +102,7 @@ class Desk:
             transaction.note(job_event(owner, event, state, now))
 
     def _revive(self, job_id: str, event: str, now: datetime) -> int:
-        fresh = {
-            "attempts": 0,
-            "next_attempt_at": now,
-            "lease_expires_at": None,
-            "committed_at": None,
-        }
+        fresh: dict[str, object] = {**UNSENT, "next_attempt_at": now, "checks": 0}
         which = (deliveries.c.job_id == job_id) & may(
             DELIVERY_STATES, deliveries.c.state, event
         )

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import Select, insert, select
 
 from dicomnode.domain.association import Association, Refusal
 from dicomnode.domain.instance import Disposition, ReceivedInstance
+from dicomnode.ports import KeptInstance
 from dicomnode.worklist.engine import Database, Event
 from dicomnode.worklist.groups import GroupCommit
 from dicomnode.worklist.growing import clean
 from dicomnode.worklist.recording import record_all
-from dicomnode.worklist.schema import associations
+from dicomnode.worklist.schema import associations, instances
 
 _SHOWN = 80
 """A refused instance may name itself anything; a UID has 64 characters at most."""
+
+_AT_ONCE = 1000
+"""Instances asked for with one statement."""
 
 
 class Intake:
@@ -55,6 +60,34 @@ class Intake:
                 Event(at=refusal.at, kind="instance refuse", state=None, detail=about)
             )
 
+    def kept(self, sop_instance_uids: Collection[str]) -> Mapping[str, KeptInstance]:
+        """Those of the instances that are recorded, and not forgotten since."""
+        found: dict[str, KeptInstance] = {}
+        with self._database.read() as connection:
+            for uids in _groups(sorted(sop_instance_uids)):
+                for row in connection.execute(_kept(uids)):
+                    found[row.sop_instance_uid] = KeptInstance(
+                        row.sop_class_uid, row.location
+                    )
+        return found
+
     def _record_all(self, received: Sequence[ReceivedInstance]) -> list[Disposition]:
         with self._database.write() as transaction:
             return record_all(transaction, received)
+
+
+def _groups(uids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(uids), _AT_ONCE):
+        yield uids[start : start + _AT_ONCE]
+
+
+def _kept(sop_instance_uids: Sequence[str]) -> Select[Any]:
+    return (
+        select(
+            instances.c.sop_instance_uid,
+            instances.c.sop_class_uid,
+            instances.c.location,
+        )
+        .where(instances.c.sop_instance_uid.in_(sop_instance_uids))
+        .where(instances.c.ordinal == 0, instances.c.forgotten_at.is_(None))
+    )

@@ -16,8 +16,10 @@ from dicomnode.domain.job import JOB_STATES, Job, JobState, Outcome, Worker
 from dicomnode.errors import LostLease
 from dicomnode.worklist.engine import Database, Event, Transaction
 from dicomnode.worklist.moves import job_event, may, state_after
+from dicomnode.worklist.outbox import add_result
 from dicomnode.worklist.rows import instances_of
-from dicomnode.worklist.schema import deliveries, jobs, results, workers
+from dicomnode.worklist.schema import deliveries, jobs, workers
+from dicomnode.worklist.superseding import supersede_attempts, supersede_older
 
 _ORDER = (jobs.c.priority.desc(), jobs.c.scheduled_at, jobs.c.job_id)
 
@@ -71,11 +73,13 @@ class Jobs:
         values = {"outcome": outcome.value, "reason": reason, "error": ""}
         with self._database.write() as transaction:
             if _end(transaction, job, "finish", {**values, "finished_at": now}):
+                supersede_attempts(transaction, job, results, now)
                 _note(transaction, job, "finish", now, f"{outcome.value}: {reason}")
             elif not _finished_already(transaction, job):
                 raise _lost(job)
             for result in results:
                 _add_result(transaction, job, result, now)
+            supersede_older(transaction, job, now)
 
     def fail(
         self, job: Job, error: str, retry_at: datetime | None, now: datetime
@@ -210,15 +214,8 @@ def _note(
 def _add_result(
     transaction: Transaction, job: Job, result: NewResult, now: datetime
 ) -> None:
-    values = asdict(result) | {"job_id": job.job_id, "built_at": now}
-    destinations = values.pop("destinations")
-    transaction.insert_missing(results, values)
-    result_id = transaction.rows(
-        select(results.c.result_id)
-        .where(results.c.job_id == job.job_id)
-        .where(results.c.sop_instance_uid == result.sop_instance_uid)
-    )[0].result_id
-    for destination in destinations:
+    result_id = add_result(transaction, job.job_id, result, now)
+    for destination in result.destinations:
         _add_delivery(transaction, job, result_id, destination, now)
 
 

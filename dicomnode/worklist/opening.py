@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
+from dicomnode.worklist.commitments import Commitments
 from dicomnode.worklist.desk import Desk
 from dicomnode.worklist.engine import Database, open_database, open_readonly
 from dicomnode.worklist.intake import Intake
@@ -27,6 +28,7 @@ class Worklist:
         self.studies = Studies(database)
         self.jobs = Jobs(database)
         self.outbox = Outbox(database)
+        self.commitments = Commitments(database)
         self.upkeep = Upkeep(database)
         self.desk = Desk(database)
         self.views = Views(database)

@@ -1,24 +1,54 @@
 """The view of delivery: results wait for their destinations here.
 
-``due``, ``sent`` and ``postpone`` are the port; ``uncommitted``, ``committed`` and
-``rejected`` serve storage commitment (PS3.4 J).
+What becomes of them after they are sent is in ``commitments``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, Update, or_, select, update
 
-from dicomnode.domain.delivery import DELIVERY_STATES, Delivery, DeliveryState
+from dicomnode.domain.commitment import Check
+from dicomnode.domain.delivery import (
+    CARRIERS,
+    DELIVERY_STATES,
+    NOT_SUPPORTED,
+    Delivery,
+    DeliveryState,
+    NewResult,
+    profile_of,
+)
 from dicomnode.errors import IllegalTransition, UnknownStudy
 from dicomnode.worklist.engine import Database, Event, Transaction
 from dicomnode.worklist.moves import may, state_after
 from dicomnode.worklist.schema import deliveries, jobs, results
 
-_ARRIVED = (DeliveryState.SENT.value, DeliveryState.COMMITTED.value)
+_ENDED = (
+    DeliveryState.SENT.value,
+    DeliveryState.COMMITTED.value,
+    DeliveryState.CANCELED.value,
+)
+CHECKED: dict[str, object] = {
+    "check_next": None,
+    "check_at": None,
+    "failure_reason": None,
+    "lease_expires_at": None,
+}
+"""Nothing more is to be found out about a delivery."""
+
+UNSENT: dict[str, object] = {
+    **CHECKED,
+    "attempts": 0,
+    "committed_at": None,
+    "profile_used": None,
+    "transaction_uid": None,
+    "verified_at": None,
+}
+"""What is forgotten of a delivery that goes out again."""
 
 
 class Outbox:
@@ -46,14 +76,27 @@ class Outbox:
             )
             return _load(transaction, deliveries.c.delivery_id.in_(ids))
 
-    def sent(self, delivery: Delivery, status: int, now: datetime) -> None:
+    def sent(
+        self,
+        delivery: Delivery,
+        status: int,
+        now: datetime,
+        check_at: datetime | None = None,
+    ) -> None:
         """PENDING -> SENT with the DIMSE status (0x0000 or a warning).
 
-        A delivery that another process has sent meanwhile stays as it is. Raises
-        UnknownStudy, IllegalTransition.
+        ``check_at``: when to ask for storage commitment; None: never. A delivery that
+        another process has sent meanwhile stays as it is. Raises UnknownStudy,
+        IllegalTransition.
         """
         changed = _moved(delivery, "send").values(
-            attempts=deliveries.c.attempts + 1, status=status, error="", sent_at=now
+            attempts=deliveries.c.attempts + 1,
+            status=status,
+            error="",
+            sent_at=now,
+            profile_used=profile_of(delivery.sop_class_uid),
+            check_next=None if check_at is None else Check.ASK.value,
+            check_at=check_at,
         )
         with self._database.write() as transaction:
             if transaction.execute(changed).rowcount == 1:
@@ -72,8 +115,8 @@ class Outbox:
     ) -> None:
         """Count an attempt: PENDING until ``retry_at``, or FAILED if None.
 
-        A delivery that another process has sent or postponed meanwhile stays as it is.
-        Raises UnknownStudy, IllegalTransition.
+        A delivery that another process has sent, postponed or canceled meanwhile stays
+        as it is. Raises UnknownStudy, IllegalTransition.
         """
         event = "give up" if retry_at is None else "postpone"
         changed = _moved(delivery, event).where(
@@ -89,54 +132,62 @@ class Outbox:
             else:
                 _accept_arrived(transaction, delivery, event)
 
-    def uncommitted(
-        self, destination: str, sent_before: datetime, limit: int
-    ) -> Sequence[Delivery]:
-        """SENT deliveries that storage commitment may be asked for, oldest first."""
-        ids = (
-            select(deliveries.c.delivery_id)
-            .where(deliveries.c.destination == destination)
-            .where(deliveries.c.state == DeliveryState.SENT.value)
-            .where(deliveries.c.sent_at < sent_before)
-            .order_by(deliveries.c.delivery_id)
-            .limit(limit)
-        )
-        with self._database.read() as connection:
-            found = connection.execute(_whole(deliveries.c.delivery_id.in_(ids)))
-            return [_delivery_of(row) for row in found]
+    def fall_back(self, delivery: Delivery, result: NewResult, now: datetime) -> None:
+        """PENDING -> PENDING with another object, which is kept, in its place.
+
+        -> CANCELED if that object goes there already, after an earlier attempt.
+        """
+        profile = profile_of(result.sop_class_uid)
+        with self._database.write() as transaction:
+            result_id = add_result(transaction, delivery.job_id, result, now)
+            if _goes_out(transaction, result_id, delivery.destination):
+                event, values = "replace", _carried(profile, result.sop_instance_uid)
+            else:
+                event = "fall back"
+                values = {"result_id": result_id, "attempts": 0, "next_attempt_at": now}
+            changed = _moved(delivery, event).values(values)
+            if transaction.execute(changed).rowcount == 1:
+                detail = f"{_describe(delivery)} falls back to {profile}"
+                _note(transaction, delivery, event, now, detail)
+            else:
+                _accept_arrived(transaction, delivery, event)
+
+    def replace(self, delivery: Delivery, error: str, now: datetime) -> bool:
+        """PENDING -> CANCELED if another result of the job carries the report there.
+
+        False, and nothing has changed, if none does.
+        """
+        with self._database.write() as transaction:
+            carrier = _carrier(transaction, delivery)
+            if carrier is None:
+                return False
+            profile, uid = profile_of(carrier.sop_class_uid), carrier.sop_instance_uid
+            values = _carried(profile, uid, error)
+            changed = _moved(delivery, "replace").values(values)
+            if transaction.execute(changed).rowcount == 1:
+                detail = f"{_describe(delivery)} carried by {profile} {uid}"
+                _note(transaction, delivery, "replace", now, detail)
+            else:
+                _accept_arrived(transaction, delivery, "replace")
+        return True
 
     def committed(self, destination: str, sop_instance_uid: str, now: datetime) -> int:
-        """SENT -> COMMITTED for what ``destination`` has promised to keep; how many."""
-        return self._answer(
-            "commit", destination, sop_instance_uid, now, {"committed_at": now}
-        )
+        """-> COMMITTED for what ``destination`` has promised to keep; how many."""
+        which = _at(destination, sop_instance_uid, "commit")
+        with self._database.write() as transaction:
+            return move_deliveries(
+                transaction, which, "commit", now, {**CHECKED, "committed_at": now}
+            )
 
     def rejected(
         self, destination: str, sop_instance_uid: str, error: str, now: datetime
     ) -> int:
         """SENT -> REJECTED for what ``destination`` does not have; how many."""
-        return self._answer(
-            "reject", destination, sop_instance_uid, now, {"error": error}
-        )
-
-    def _answer(
-        self,
-        event: str,
-        destination: str,
-        sop_instance_uid: str,
-        now: datetime,
-        values: dict[str, object],
-    ) -> int:
-        named = select(results.c.result_id).where(
-            results.c.sop_instance_uid == sop_instance_uid
-        )
-        which = (
-            deliveries.c.result_id.in_(named)
-            & (deliveries.c.destination == destination)
-            & may(DELIVERY_STATES, deliveries.c.state, event)
-        )
+        which = _at(destination, sop_instance_uid, "reject")
         with self._database.write() as transaction:
-            return move_deliveries(transaction, which, event, now, values)
+            return move_deliveries(
+                transaction, which, "reject", now, {**CHECKED, "error": error}
+            )
 
 
 def due_now(destination: str, now: datetime, limit: int) -> Select[Any]:
@@ -172,6 +223,66 @@ def move_deliveries(
     for delivery in found:
         _note(transaction, delivery, event, now, _describe(delivery))
     return len(ids)
+
+
+def add_result(
+    transaction: Transaction, job_id: str, result: NewResult, now: datetime
+) -> int:
+    """The row of a result of a job, made unless it is there; its number."""
+    values = asdict(result) | {"job_id": job_id, "built_at": now}
+    del values["destinations"]
+    transaction.insert_missing(results, values)
+    found = transaction.rows(
+        select(results.c.result_id)
+        .where(results.c.job_id == job_id)
+        .where(results.c.sop_instance_uid == result.sop_instance_uid)
+    )
+    return int(found[0].result_id)
+
+
+def _goes_out(transaction: Transaction, result_id: int, destination: str) -> bool:
+    """Whether this very object is on its way to the destination, or there."""
+    there = (deliveries.c.result_id == result_id) & (
+        deliveries.c.destination == destination
+    )
+    return bool(transaction.rows(select(deliveries.c.delivery_id).where(there)))
+
+
+def _carried(profile: str, uid: str, error: str = "") -> dict[str, object]:
+    """The values of a delivery whose report goes out as another object."""
+    words = f"{profile} {uid} carries the report"
+    return {
+        "attempts": deliveries.c.attempts + 1,
+        "status": NOT_SUPPORTED,
+        "error": f"{error}; {words}" if error else words,
+        "profile_used": profile,
+    }
+
+
+def _carrier(transaction: Transaction, delivery: Delivery) -> Row[Any] | None:
+    """The best other result of the job that this destination has or will get."""
+    kinds = CARRIERS.get(delivery.result_kind, ())
+    lost = (DeliveryState.FAILED.value, DeliveryState.REJECTED.value)
+    found = transaction.rows(
+        select(results.c.kind, results.c.sop_class_uid, results.c.sop_instance_uid)
+        .join(deliveries, deliveries.c.result_id == results.c.result_id)
+        .where(deliveries.c.job_id == delivery.job_id, results.c.kind.in_(kinds))
+        .where(deliveries.c.destination == delivery.destination)
+        .where(deliveries.c.state.not_in((*lost, DeliveryState.CANCELED.value)))
+        .order_by(deliveries.c.delivery_id)
+    )
+    return min(found, key=lambda row: kinds.index(row.kind), default=None)
+
+
+def _at(destination: str, sop_instance_uid: str, event: str) -> ColumnElement[bool]:
+    named = select(results.c.result_id).where(
+        results.c.sop_instance_uid == sop_instance_uid
+    )
+    return (
+        deliveries.c.result_id.in_(named)
+        & (deliveries.c.destination == destination)
+        & may(DELIVERY_STATES, deliveries.c.state, event)
+    )
 
 
 def _whole(which: ColumnElement[bool]) -> Select[Any]:
@@ -228,7 +339,7 @@ def _accept_arrived(transaction: Transaction, delivery: Delivery, event: str) ->
             f"no delivery {delivery.delivery_id}; list them with `dicomnode list`"
         )
     state = DeliveryState(found[0].state)
-    if state.value not in _ARRIVED and state is not DeliveryState.PENDING:
+    if state.value not in _ENDED and state is not DeliveryState.PENDING:
         message = f"a delivery in state {state} cannot {event}; see `dicomnode show`"
         raise IllegalTransition(message)
 

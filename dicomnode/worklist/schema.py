@@ -29,10 +29,10 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from dicomnode.views import utc_text
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision of the schema that this program reads and writes."""
 
-KNOWN = (HEAD,)
+KNOWN = ("0001", HEAD)
 """Every revision this program can migrate from, the oldest first."""
 
 
@@ -239,11 +239,31 @@ deliveries = Table(
     _text("error"),
     _maybe_at("sent_at"),
     _maybe_at("committed_at"),
+    Column("profile_used", plain_text()),
+    Column("transaction_uid", plain_text()),
+    Column("check_next", plain_text()),
+    _maybe_at("check_at"),
+    _count("checks"),
+    Column("failure_reason", Integer),
+    _maybe_at("verified_at"),
     PrimaryKeyConstraint("delivery_id"),
     UniqueConstraint("result_id", "destination", name="uq_deliveries_destination"),
     Index("ix_deliveries_due", "destination", "state", "delivery_id"),
     Index("ix_deliveries_job", "job_id"),
+    Index("ix_deliveries_check", "destination", "check_at"),
 )
+"""``check_at`` is set as long as a SENT delivery waits for a proof (domain.Check)."""
+
+commitments = Table(
+    "commitments",
+    metadata,
+    _key("transaction_uid"),
+    _key("destination"),
+    _at("requested_at"),
+    _maybe_at("answered_at"),
+    PrimaryKeyConstraint("transaction_uid"),
+)
+"""Every transaction that a destination was asked for; an answer may come late."""
 
 workers = Table(
     "workers",

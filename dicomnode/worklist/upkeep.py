@@ -37,7 +37,11 @@ from dicomnode.worklist.schema import (
 _SCHEDULERS = "schedulers"
 _STUDY_ENDED = (StudyState.ROUTED.value, StudyState.NOT_ROUTED.value)
 _JOB_ENDED_WELL = (JobState.COMPLETED.value, JobState.CANCELED.value)
-_DELIVERY_ENDED_WELL = (DeliveryState.SENT.value, DeliveryState.COMMITTED.value)
+_DELIVERY_ENDED_WELL = (
+    DeliveryState.SENT.value,
+    DeliveryState.COMMITTED.value,
+    DeliveryState.CANCELED.value,
+)
 
 
 class Upkeep:
@@ -155,7 +159,8 @@ def _ended_before(before: datetime) -> Select[Any]:
         jobs.c.study_instance_uid == study,
         deliveries.c.job_id == jobs.c.job_id,
         deliveries.c.state.not_in(_DELIVERY_ENDED_WELL)
-        | (deliveries.c.sent_at >= before),
+        | (deliveries.c.sent_at >= before)
+        | deliveries.c.check_at.is_not(None),
     )
     return (
         select(study)

@@ -173,6 +173,27 @@ def test_orthanc_as_the_sender_gets_its_report_and_no_loop(
     assert revisions(node, study) == [1]
 
 
+def test_delivered_means_kept(pacs_and_node, shared_data, tmp_path):
+    """Orthanc promises to keep the results, on an association of its own to us."""
+    _, node = pacs_and_node
+    path, study = a_new_study(shared_data, tmp_path)
+    assert storescu(node.port, [path]).returncode == 0
+    [row] = node.settle([study])
+
+    def sent():
+        return node.views.deliveries(row["job_id"])
+
+    node.wait(
+        lambda: {one["state"] for one in sent()} == {"COMMITTED"}, "the commitment"
+    )
+    for one in sent():
+        assert one["committed_at"] >= one["sent_at"]
+        assert one["transaction_uid"].startswith("2.25.")
+    used = {one["result_kind"]: one["profile_used"] for one in sent()}
+    assert used["sr"] == "comprehensive"
+    assert used["sr-text"] == "basic-text"
+
+
 def test_malformed_files_are_stored_or_refused_and_the_node_goes_on(
     pacs_and_node, shared_data
 ):

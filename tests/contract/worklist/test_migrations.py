@@ -25,6 +25,7 @@ from dicomnode.worklist import (
 from dicomnode.worklist.migrations import running
 from dicomnode.worklist.schema import HEAD, KNOWN, metadata
 from tests.contract.worklist.conftest import MakeUrl
+from tests.contract.worklist.making import NOON
 
 
 @contextmanager
@@ -87,6 +88,54 @@ def test_down_and_up_again(make_url: MakeUrl) -> None:
         check(url)
     assert upgrade(url) == HEAD
     assert (everything(url), view_names(url)) == (before, views)
+
+
+FIRST = """
+INSERT INTO studies VALUES ('1.2', 1, NULL);
+INSERT INTO revisions VALUES
+  ('1.2', 1, 'ROUTED', '', 'Z', 'Z', NULL, NULL, 1, 1, '', 'CR', 'CT1', FALSE);
+INSERT INTO jobs VALUES ('7f', '1.2', 1, 'cxr', 0, 'COMPLETED', 'ANALYSED', '', '', 1,
+  'w1', 'Z', 'Z', NULL, NULL, NULL);
+INSERT INTO results VALUES
+  (1, '7f', 'sr', '1.2.3', '1.2.9', '1.2.8', 'there', '5a', 'Z');
+INSERT INTO deliveries VALUES
+  (1, 1, '7f', 'PACS', 'SENT', 1, 'Z', NULL, 0, '', 'Z', NULL)
+"""
+"""A sent delivery as the first schema has it."""
+
+
+def test_deliveries_of_the_first_schema_live_on(make_url: MakeUrl) -> None:
+    url = make_url(migrated=False)
+    upgrade(url)
+    downgrade(url, "0001")
+    with pytest.raises(WorklistError, match="needs 0002; run `dicomnode db upgrade`"):
+        check(url)
+    with connected(url) as connection:
+        for statement in FIRST.split(";"):
+            connection.execute(text(statement))
+    upgrade(url)
+    with open_worklist(url) as worklist:
+        (found,) = worklist.views.deliveries()
+        assert (found["state"], found["check_at"]) == ("SENT", None)
+        assert worklist.commitments.unconfirmed("PACS", NOON, 60, 9) == []
+    with connected(url) as connection:
+        connection.execute(text("UPDATE deliveries SET state = 'CANCELED'"))
+    downgrade(url, "0001")
+    with connected(url) as connection:
+        (state,) = connection.execute(text("SELECT state FROM v1_deliveries")).one()
+    assert state == "FAILED"
+
+
+def test_rights_on_a_view_outlive_the_upgrade(make_postgresql: MakeUrl) -> None:
+    url = make_postgresql(migrated=False)
+    upgrade(url)
+    downgrade(url, "0001")
+    granted = "SELECT has_table_privilege('pg_monitor', 'v1_deliveries', 'SELECT')"
+    with connected(url) as connection:
+        connection.execute(text("GRANT SELECT ON v1_deliveries TO pg_monitor"))
+    upgrade(url)
+    with connected(url) as connection:
+        assert connection.execute(text(granted)).scalar()
 
 
 def test_an_interrupted_migration_leaves_nothing(

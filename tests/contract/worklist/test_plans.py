@@ -19,6 +19,10 @@ ACTS: dict[str, tuple[Act, str]] = {
     "completion": (lambda w: w.studies.receiving(), "ix_revisions_state"),
     "routing": (lambda w: w.studies.unrouted(), "ix_revisions_state"),
     "due": (lambda w: w.outbox.due("PACS", NOON, 60, 9), "ix_deliveries_due"),
+    "unconfirmed": (
+        lambda w: w.commitments.unconfirmed("PACS", NOON, 60, 9),
+        "ix_deliveries_check",
+    ),
     "reap": (lambda w: w.upkeep.reap(NOON, 3), "ix_jobs_claim"),
     "instances": (lambda w: w.studies.instances(STUDY), "ix_instances_study"),
     "expired": (
@@ -88,7 +92,7 @@ def test_an_index_serves(worklist: Worklist, url: str, name: str) -> None:
     assert any(index in plan for index in indexes.split("|")), plan
 
 
-@pytest.mark.parametrize("name", ["claim", "due", "newest", "events"])
+@pytest.mark.parametrize("name", ["claim", "due", "unconfirmed", "newest", "events"])
 def test_nothing_is_sorted_before_the_limit(make_sqlite: MakeUrl, name: str) -> None:
     with open_worklist(make_sqlite()) as worklist:
         found = selects(worklist, ACTS[name][0])

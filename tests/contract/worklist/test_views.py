@@ -30,7 +30,8 @@ COLUMNS = {
     "error",
     "v1_events": "seq at study_instance_uid job_id kind state detail",
     "v1_deliveries": "job_id destination result_kind sop_instance_uid state attempts "
-    "next_attempt_at status error sent_at committed_at",
+    "next_attempt_at status error sent_at committed_at "
+    "profile_used transaction_uid check_at verified_at",
     "v1_workers": "worker_id host device bundle state job_id heartbeat_at",
     "v1_associations": "at calling_ae_title called_ae_title address accepted reason "
     "remedy",
@@ -138,6 +139,7 @@ def test_counts(worklist: Worklist) -> None:
         "COMMITTED": 1,
         "REJECTED": 0,
         "FAILED": 0,
+        "CANCELED": 0,
     }
 
 

@@ -55,8 +55,12 @@ def complaint(folder: Path, text: str, environ: dict[str, str] | None = None) ->
         ("[receiver.tls]\nenabled = true\ncertificate = 'c'\nprivate_key = 'k'",
          "c.toml:2: receiver.tls.enabled is not in this version; end TLS in a proxy"),
         ("[receiver]\nprocesses = 2", "c.toml:2: receiver.processes must be 1 in this"),
-        (PIPELINE.replace("4242", "4242\nstorage_commitment = 'required'")
-         + "match = {}", "storage_commitment 'required' is not in this version"),
+        (PIPELINE.replace("4242", "4242\nstorage_commitment = 'always'")
+         + "match = {}", "storage_commitment must be 'auto', 'required' or 'off'"),
+        (PIPELINE.replace("4242", "4242\ncommitment_timeout_seconds = 0")
+         + "match = {}", "commitment_timeout_seconds must be more than 0"),
+        ("[[peer]]\nae_title='A'\nhosts=['h']\nport=70000",
+         "c.toml:4: peer[1].port must be at most 65535"),
         ("[node]\nae_title = 'SEVENTEEN_LETTERS'", "has 17 characters; shorten it"),
         ("[node]\nae_title = '   '", "is empty; write 1 to 16 characters"),
         ("[node]\nae_title = 'A\\B'", "holds a backslash"),

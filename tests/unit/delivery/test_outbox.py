@@ -33,6 +33,8 @@ class OneResult:
 
 
 class Outbox:
+    carried = False
+
     def __init__(self, *deliveries):
         self.waiting, self.notes = list(deliveries), []
 
@@ -40,11 +42,19 @@ class Outbox:
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
         return taken
 
-    def sent(self, delivery, status, now):
-        self.notes.append((delivery.delivery_id, "sent", status, None))
+    def sent(self, delivery, status, now, check_at=None):
+        self.notes.append((delivery.delivery_id, "sent", status, check_at))
 
     def postpone(self, delivery, status, error, retry_at, now):
         self.notes.append((delivery.delivery_id, error, status, retry_at))
+
+    def fall_back(self, delivery, result, now):
+        self.notes.append((delivery.delivery_id, "fall back", result, None))
+
+    def replace(self, delivery, error, now):
+        if self.carried:
+            self.notes.append((delivery.delivery_id, "replace", error, None))
+        return self.carried
 
 
 class Destination:

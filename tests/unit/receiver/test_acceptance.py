@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dicomnode.domain.commitment import PUSH_MODEL
 from dicomnode.receiver.acceptance import (
     Accept,
     KnownPeer,
@@ -120,6 +121,31 @@ def test_the_switches_open_the_door() -> None:
     assert decide(stranger, replace(policy, accept_unknown_peers=True), PEERS, 0) == (
         Accept()
     )
+
+
+PACS = KnownPeer("PACS", ("10.7.7.7",), (ip_network("10.7.7.7"),), reports_only=True)
+REPORT = Request(
+    "DICOMNODE", "PACS", "10.7.7.7", abstract_syntaxes=frozenset({PUSH_MODEL})
+)
+
+
+def test_a_destination_comes_in_to_report_and_not_to_store() -> None:
+    assert decide(REPORT, POLICY, (*PEERS, PACS), 0) == Accept(may_store=False)
+    too = KnownPeer("PACS", ("10.7.0.0/16",), (ip_network("10.7.0.0/16"),))
+    assert decide(REPORT, POLICY, (PACS, too), 0) == Accept(may_store=True)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        replace(REPORT, abstract_syntaxes=frozenset({"1.2.840.10008.5.1.4.1.1.2"})),
+        replace(REPORT, address="10.7.7.8"),
+    ],
+)
+def test_a_destination_that_wants_more_must_be_a_peer(request_: Request) -> None:
+    decision = decide(request_, POLICY, (*PEERS, PACS), 0)
+    assert isinstance(decision, Refuse)
+    assert tomllib.loads(decision.remedy)["peer"][0]["hosts"] == [request_.address]
 
 
 @given(

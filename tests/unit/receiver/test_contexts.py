@@ -12,6 +12,7 @@ from pydicom.uid import (
 )
 from pynetdicom.presentation import AllStoragePresentationContexts, build_context
 
+from dicomnode.domain.commitment import PUSH_MODEL
 from dicomnode.receiver.contexts import is_storage, supported
 
 
@@ -86,3 +87,14 @@ def test_contexts_of_one_class_are_joined_and_others_left_out() -> None:
         CTImageStorage: [ExplicitVRLittleEndian, JPEG2000Lossless],
         "1.2.840.10008.1.1": [ImplicitVRLittleEndian],
     }
+
+
+def test_storage_commitment_is_for_those_who_may_use_it_and_never_deflated() -> None:
+    proposed = [build_context(CTImageStorage), build_context(PUSH_MODEL)]
+    assert [one.abstract_syntax for one in supported(proposed)] == [CTImageStorage]
+    (_, both) = supported(proposed, commitment=True)
+    assert both.abstract_syntax == PUSH_MODEL
+    assert (both.scu_role, both.scp_role) == (True, True)
+    assert both.transfer_syntax == [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
+    (only,) = supported(proposed, storage=False, commitment=True)
+    assert only.abstract_syntax == PUSH_MODEL

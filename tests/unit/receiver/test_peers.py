@@ -44,3 +44,19 @@ def test_the_system_knows_localhost_and_not_an_invalid_name() -> None:
 
 def refuse(host: str) -> list[str]:
     raise AssertionError(f"{host} needs no look-up")
+
+
+def test_who_only_reports_is_not_looked_up_for_the_others() -> None:
+    asked: list[str] = []
+
+    def lookup(host: str) -> tuple[str, ...]:
+        asked.append(host)
+        return ("10.1.1.1",)
+
+    peers = Peers(
+        [Peer("CT1", ("10.2.2.2",)), Peer("PACS", ("pacs",), reports_only=True)], lookup
+    )
+    assert [one.ae_title for one in peers.known(reports=False)] == ["CT1"]
+    assert asked == []
+    assert [one.reports_only for one in peers.known()] == [False, True]
+    assert asked == ["pacs"]

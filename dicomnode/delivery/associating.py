@@ -1,0 +1,122 @@
+"""An association with a destination, or the reason why there is none, with remedy."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.events import Event
+from pynetdicom.presentation import PresentationContext
+
+from dicomnode.delivery.held import reactor_held, wake_the_waiting
+from dicomnode.errors import NothingAccepted, Unreachable
+from dicomnode.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+_REJECTIONS = {
+    (1, 3): "our calling AE title is unknown there; add {calling} to its AE list",
+    (1, 7): "it knows no called AE title {called}; correct destination.ae_title",
+    (2, 1): "it is congested; nothing to do, we try again",
+    (3, 1): "it is congested; nothing to do, we try again",
+    (3, 2): "its limit of associations is reached; raise it there, we try again",
+}
+"""(source, diagnostic) of an A-ASSOCIATE-RJ (PS3.8 Table 9-21) -> words and remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Whom to associate with, as whom, and for how long to wait (seconds)."""
+
+    ae_title: str
+    host: str
+    port: int
+    calling_ae_title: str
+    timeout_seconds: float = 30.0
+
+    def __str__(self) -> str:
+        return f"{self.ae_title}@{self.host}:{self.port}"
+
+
+Handler = tuple[Any, Callable[[Event], Any]]
+"""An event of pynetdicom and what to do on it."""
+
+
+@contextmanager
+def associated(
+    peer: Peer,
+    contexts: Sequence[PresentationContext],
+    handlers: Sequence[Handler] = (),
+) -> Iterator[Association]:
+    """An established association whose messages are all ours to take.
+
+    Released at the end. Raises Unreachable, NothingAccepted.
+    """
+    association = _application_entity(peer, contexts).associate(
+        peer.host,
+        peer.port,
+        ae_title=peer.ae_title,
+        evt_handlers=[
+            (evt.EVT_CONN_OPEN, _without_nagle),
+            (evt.EVT_CONN_CLOSE, wake_the_waiting),
+            *handlers,
+        ],
+    )
+    if not association.is_established:
+        raise _why_not(peer, association)
+    with reactor_held(association):
+        try:
+            yield association
+        finally:
+            _end(association)
+
+
+def is_alive(association: Association) -> bool:
+    """Whether something may still be sent over it."""
+    return bool(association.is_established and not association.acse.is_aborted())
+
+
+def _application_entity(peer: Peer, contexts: Sequence[PresentationContext]) -> AE:
+    ae = AE(ae_title=peer.calling_ae_title)
+    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    ae.connection_timeout = peer.timeout_seconds
+    ae.acse_timeout = peer.timeout_seconds
+    ae.dimse_timeout = peer.timeout_seconds
+    ae.network_timeout = peer.timeout_seconds
+    ae.requested_contexts = list(contexts)
+    return ae
+
+
+def _why_not(peer: Peer, association: Association) -> Unreachable:
+    answer = association.acceptor.primitive
+    if association.rejected_contexts:
+        words = "it accepts none of our SOP classes; enable them there"
+        return NothingAccepted(f"{peer}: {words}")
+    if not association.is_rejected or answer is None:
+        words = "no association; check host, port, firewall and that it runs"
+        return Unreachable(f"{peer}: {words}")
+    cause = (answer.result_source, answer.diagnostic)
+    unknown = f"association rejected, cause {cause}; read its log"
+    words = _REJECTIONS.get(cause, unknown)  # type: ignore[arg-type]  # ints by now
+    filled = words.format(calling=peer.calling_ae_title, called=peer.ae_title)
+    return Unreachable(f"{peer}: {filled}")
+
+
+def _end(association: Association) -> None:
+    """Release; no thread stays behind even when Ctrl-C comes in the middle of it."""
+    try:
+        if is_alive(association):
+            association.release()
+    finally:
+        association.dul.kill_dul()
+
+
+def _without_nagle(event: Event) -> None:
+    """Small PDUs must not wait for the peer's delayed acknowledgement."""
+    connection = event.assoc.dul.socket
+    if connection is not None and connection.socket is not None:
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
