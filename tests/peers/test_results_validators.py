@@ -43,6 +43,18 @@ def chinese() -> Dataset:
     return source
 
 
+def korean() -> Dataset:
+    source = cases.source(SpecificCharacterSet=["", "ISO 2022 IR 149"])
+    source.PatientName = "Hong^Gildong=洪^吉洞=홍^길동"
+    source.ReferringPhysicianName, source.StudyDescription = "김^철수", "흉부"
+    return source
+
+
+def replacing() -> ReportContext:
+    earlier = (cases.kept(1, "sr"), cases.kept(2, "sr-text"), cases.kept(3, "sc"))
+    return cases.context(earlier=earlier, instance_number=2)
+
+
 def ordered() -> Dataset:
     order, procedure = Dataset(), Dataset()
     order.RequestedProcedureID = "RP1"
@@ -72,6 +84,14 @@ CASES: dict[str, tuple[ReportContext, StudyFindings]] = {
     "not-analysed": (cases.context(), cases.not_analysed()),
     "japanese": (cases.context(japanese()), cases.positive()),
     "chinese": (cases.context(chinese()), cases.negative()),
+    "korean": (cases.context(korean()), cases.positive()),
+    "regions": (cases.context(), cases.outlined()),
+    "predecessor": (replacing(), cases.positive()),
+    "not-analysed-again": (replacing(), cases.not_analysed()),
+    "german": (cases.context(language="de"), cases.positive()),
+    "japanese-language": (cases.context(japanese(), language="ja"), cases.outlined()),
+    "chinese-language": (cases.context(language="zh"), cases.not_analysed()),
+    "umls": (cases.context(code_scheme="umls"), cases.positive()),
     "ordered": (cases.context(ordered()), cases.positive()),
     "bare": (cases.context(cases.bare_source()), cases.positive()),
 }
@@ -82,7 +102,7 @@ def files(case: str, folder: Path) -> list[tuple[str, Path]]:
     """Each object of a case as (kind, path)."""
     context, findings = CASES[case]
     made = []
-    for number, one in enumerate(build(context, findings, ["sr", "sc"])):
+    for number, one in enumerate(build(context, findings, ["sr", "sc", "gsps"])):
         path = folder / f"{case}-{number}-{one.kind}.dcm"
         path.write_bytes(encode(one.dataset))
         made.append((one.kind, path))
