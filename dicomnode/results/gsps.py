@@ -7,7 +7,7 @@ viewer that applies a presentation state applies nothing else (PS3.4 N.2).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pydicom.dataset import Dataset
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
@@ -88,6 +88,7 @@ def _referenced_series(source: Dataset) -> Dataset:
 def _add_luts(dataset: Dataset, source: Dataset) -> None:
     if "ModalityLUTSequence" in source:
         copy_elements(source, dataset, ("ModalityLUTSequence",))
+        _settle_numbers(dataset.ModalityLUTSequence, source)
     elif "RescaleSlope" in source and "RescaleIntercept" in source:
         copy_elements(source, dataset, _MODALITY_LUT)
         if "RescaleType" not in dataset:
@@ -95,11 +96,23 @@ def _add_luts(dataset: Dataset, source: Dataset) -> None:
     voi = Dataset()
     if "VOILUTSequence" in source:
         copy_elements(source, voi, ("VOILUTSequence",))
+        _settle_numbers(voi.VOILUTSequence, source)
     elif "WindowCenter" in source and "WindowWidth" in source:
         copy_elements(source, voi, _VOI_LUT)
     if voi:
         dataset.SoftcopyVOILUTSequence = [voi]
     dataset.PresentationLUTShape = _shape(source)
+
+
+def _settle_numbers(tables: Iterable[Dataset], source: Dataset) -> None:
+    # US or SS (PS3.3 C.11.1, C.11.2): only the image says which, and it stays behind.
+    is_signed = source.get("PixelRepresentation") == 1
+    for table in tables:
+        for element in table:
+            if element.VR == "US or SS":
+                element.VR = "SS" if is_signed else "US"
+            elif element.VR == "US or OW":
+                element.VR = "OW" if isinstance(element.value, bytes) else "US"
 
 
 def _shape(source: Dataset) -> str:

@@ -1,4 +1,4 @@
-"""Every shipped code against a table that was checked by hand, and against pydicom's."""
+"""Every shipped code against a table checked by hand, and against pydicom's."""
 
 from __future__ import annotations
 
@@ -71,8 +71,16 @@ def _in_dictionary(scheme: str) -> dict[str, str]:
 @pytest.mark.parametrize("scheme", ["DCM", "SCT"])
 def test_codes_that_dicom_defines_mean_there_what_they_mean_here(scheme: str) -> None:
     known = _in_dictionary(scheme)
-    expected = {value: m for (value, s), m in DEFINED.items() if s == scheme}
-    assert {value: known[value] for value in expected} == expected
+    for (value, one), meaning_here in DEFINED.items():
+        if one == scheme:
+            # SNOMED's long names: "Lung structure (body structure)".
+            assert known[value].startswith(meaning_here), value
+
+
+def _in_dictionary(scheme: str) -> dict[str, str]:
+    entries = getattr(dictionary, scheme)
+    found = (getattr(entries, keyword) for keyword in entries.dir())
+    return {one.value: one.meaning for one in found}
 
 
 def _own_codes() -> list[Code]:
@@ -85,9 +93,12 @@ def _own_codes() -> list[Code]:
 )
 def test_codes_of_the_templates_are_those_of_the_standard(code: Code) -> None:
     if code.scheme not in ("DCM", "SCT"):
-        pytest.skip("not in pydicom's dictionary")
-    known = _in_dictionary(code.scheme)[code.value]
-    assert known.casefold() == code.meaning.casefold()
+        assert code.scheme in ("LN", "UCUM", "UMLS", "RFC5646")
+        return
+    known = _in_dictionary(code.scheme)
+    assert code.value in known
+    if code.scheme == "DCM":
+        assert known[code.value].casefold() == code.meaning.casefold()
 
 
 def test_private_codes_are_valid_and_each_is_one_finding() -> None:
