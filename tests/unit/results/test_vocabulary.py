@@ -150,3 +150,15 @@ def test_what_has_no_equivalent_becomes_private() -> None:
     assert recoded(own, "radlex") == own
     site = Code("X", "99HOSP", "Of the site")
     assert all(recoded(site, scheme) == site for scheme in CODE_SCHEMES)
+
+
+def test_the_document_has_every_line_of_the_table() -> None:
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    for term in (*CHEXPERT, *QUALITY):
+        site = f"{term.site.value} {term.site.meaning}" if term.site else ""
+        code = f'({term.code.value},{term.code.scheme},"{term.code.meaning}")'
+        cells = (term.label, code, term.source, site)
+        cells = (*cells, term.radlex, term.umls, term.private)
+        assert f"| {' | '.join(cells)} |" in text
+    for view in codes.VIEWS.values():
+        assert f'({view.value},{view.scheme},"{view.meaning}")' in text
