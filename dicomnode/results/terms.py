@@ -290,6 +290,18 @@ QUALITY = (
         ),
     ),
     _quality(
+        "QC-MIRROR",
+        "mirrored",
+        "Image mirrored left to right",
+        names_in(
+            "Bild seitenverkehrt",
+            "Image inversée gauche-droite",
+            "Imagen invertida de izquierda a derecha",
+            "图像左右镜像",
+            "画像が左右反転",
+        ),
+    ),
+    _quality(
         "QC-VIEWMISMATCH",
         "view-differs-from-header",
         "View differs from View Position",
