@@ -180,7 +180,8 @@ TEMPLATES: dict[str, tuple[Row, ...]] = {
     ),
     "55110-1": (Row("121077", "TEXT", CONTAINS, 1, _MANY),),
     "59776-5": (
-        Row("121071", "TEXT", CONTAINS, 1, _MANY),
+        Row("121071", "TEXT", CONTAINS, 0, _MANY),
+        Row("121106", "TEXT", CONTAINS, 1, _MANY),
         Row("121112", "IMAGE", CONTAINS, 0, _MANY),
     ),
 }

@@ -37,9 +37,9 @@ def text_report(context: ReportContext, findings: StudyFindings) -> Dataset:
 
 def text_document(context: ReportContext, conclusion: str, lines: list[str]) -> Dataset:
     """A Basic Text SR with a conclusion and lines of findings."""
-    findings: list[ContentItem] = [
-        text_item(codes.FINDING, wrap(one))
-        for one in (*lines, *_algorithm_lines(context))
+    findings: list[ContentItem] = [text_item(codes.FINDING, wrap(one)) for one in lines]
+    findings += [
+        text_item(codes.COMMENT, wrap(one)) for one in _algorithm_lines(context)
     ]
     findings += [
         image_item(codes.SOURCE_OF_MEASUREMENT, reference_to(one))
