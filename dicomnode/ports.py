@@ -28,6 +28,7 @@ from dicomnode.domain.instance import (
     StoredInstance,
 )
 from dicomnode.domain.job import Job, NewJob, Outcome, Worker
+from dicomnode.domain.result import KeptResult
 from dicomnode.domain.study import Study
 
 Buffer = bytes | bytearray | memoryview
@@ -191,13 +192,29 @@ class Jobs(Protocol):
         ...
 
     def fail(
-        self, job: Job, error: str, retry_at: datetime | None, now: datetime
+        self,
+        job: Job,
+        error: str,
+        retry_at: datetime | None,
+        now: datetime,
+        results: Sequence[NewResult] = (),
     ) -> None:
-        """IN_PROGRESS -> SCHEDULED at ``retry_at``; None: FAILED. Raises LostLease."""
+        """IN_PROGRESS -> SCHEDULED at ``retry_at``; None: FAILED. Raises LostLease.
+
+        ``results`` say to the destinations that the study was not analysed.
+        """
         ...
 
     def instances(self, study_instance_uid: str) -> Sequence[Instance]:
         """The current instances of a study."""
+        ...
+
+    def earlier_results(self, job: Job) -> Sequence[KeptResult]:
+        """What destinations have of earlier analyses of this study by this pipeline.
+
+        Of earlier revisions, and of an attempt of this very job that failed with a
+        report; in the order they were kept, empty for the first analysis.
+        """
         ...
 
     def heartbeat(self, worker: Worker) -> None:

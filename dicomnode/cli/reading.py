@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dicomnode.cli import feed, printing
+from dicomnode.cli import feed, printing, rendering
 from dicomnode.cli.command import AsJson, Given, command
 from dicomnode.cli.embedded import EmbeddedViews
 from dicomnode.cli.health import remedy_of
@@ -93,6 +93,13 @@ Ae = Annotated[
 Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on as it grows.")]
 Number = Annotated[int, typer.Option("-n", min=0, help="How many of the last.")]
 Limit = Annotated[int, typer.Option("-n", min=1, help="At most so many.")]
+Report = Annotated[
+    bool, typer.Option("--report", help="Render its report as one HTML page.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Write the page there, not to stdout."),
+]
 JobOrStudy = Annotated[
     str, typer.Argument(metavar="JOB", help="A job id, or a Study Instance UID.")
 ]
@@ -209,18 +216,33 @@ def list_(
     printing.rows("worklist", _LIST_COLUMNS, shown)
 
 
-def show(given: Given, job: JobOrStudy, as_json: AsJson = False) -> None:
+def show(
+    given: Given,
+    job: JobOrStudy,
+    *,
+    report: Report = False,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
     """Show all about a job or a study: where it stands, why, and what to do."""
-    with opened_views(given.load()) as views:
+    if out is not None and not report:
+        raise typer.BadParameter("goes with --report", param_hint="--out")
+    config = given.load()
+    with opened_views(config) as views:
         rows = views.job(job) or _of_study(views, job)
         if not rows:
             message = f"no job or study {job}; `dicomnode list` shows them"
             raise UnknownStudy(message)
-        study = rows[0]["study_instance_uid"]
-        sent = [one for row in rows for one in _deliveries(views, row)]
-        events = [
-            one for one in feed.after(views, 0) if one["study_instance_uid"] == study
-        ]
+        if report:
+            rendering.report(config, rows, out)
+        else:
+            _show(views, rows, as_json=as_json)
+
+
+def _show(views: Views, rows: list[Record], *, as_json: bool) -> None:
+    study = rows[0]["study_instance_uid"]
+    sent = [one for row in rows for one in _deliveries(views, row)]
+    events = [one for one in feed.after(views, 0) if one["study_instance_uid"] == study]
     if as_json:
         for name, records in (("job", rows), ("delivery", sent), ("event", events)):
             for record in records:

@@ -130,10 +130,11 @@ class Pipeline(Section):
     name: Name
     bundle: Name
     match: dict[Keyword, AnyCondition]
-    results: Annotated[tuple[Literal["sr", "sc"], ...], Field(min_length=1)] = (
+    results: Annotated[tuple[Literal["sr", "sc", "gsps"], ...], Field(min_length=1)] = (
         "sr",
         "sc",
     )
+    heat_map: bool = True
     destinations: tuple[str, ...] = ()
     mode: Literal["active", "shadow"] = "active"
     priority: int = 0
@@ -153,6 +154,13 @@ class Bundles(Section):
     """``[bundles]``: who must have signed what the network is made of."""
 
     public_key: OptionalFile = None
+
+
+class Results(Section):
+    """``[results]``: in which language and with which codes reports speak."""
+
+    language: Literal["en", "en-US", "en-GB", "de", "fr", "es", "zh", "ja"] = "en"
+    code_scheme: Literal["bundle", "radlex", "umls", "private"] = "bundle"
 
 
 class Destination(Section):
@@ -185,6 +193,7 @@ class Worker(Section):
     poll_seconds: Seconds = 1
     retry_seconds: tuple[Seconds, ...] = (10, 60, 300)
     max_attempts: Count = 4
+    timeout_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 600
 
     @model_validator(mode="after")
     def _beats_in_time(self) -> Worker:
@@ -241,6 +250,7 @@ class Config(Section):
     peer: tuple[Peer, ...] = ()
     study: Study = Study()
     pipeline: tuple[Pipeline, ...] = ()
+    results: Results = Results()
     destination: tuple[Destination, ...] = ()
     bundles: Bundles = Bundles()
     worker: Worker = Worker()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from dicomnode.demo.failure import DemoFailed
 from dicomnode.demo.outcome import Outcome
-from dicomnode.demo.pictures import secondary_capture
 from dicomnode.demo.report import Run, page
 from dicomnode.demo.settings import Place
+from dicomnode.results.pictures import secondary_capture
 
 
 def leave(out: Path, place: Place, outcomes: Sequence[Outcome], run: Run) -> None:

@@ -12,7 +12,7 @@ from pydicom.uid import BasicTextSRStorage
 
 from dicomnode.demo.cases import ANALYSED, NOT_ANALYSED, NOT_ROUTED, Case
 from dicomnode.demo.pacs import Pacs, find_series
-from dicomnode.demo.structured_report import Reading, read
+from dicomnode.results.reading import Reading, read
 
 Row = Mapping[str, object]
 """A row of a v1 view."""

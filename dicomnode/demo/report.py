@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.resources import files
 
 from dicomnode.demo import timeline
-from dicomnode.demo.markup import Html, element, prose
 from dicomnode.demo.outcome import Outcome
 from dicomnode.demo.study_card import study_card
+from dicomnode.results.markup import Html, element, prose
+from dicomnode.results.showing import document
 
-_RESEARCH = (
-    "Research use only. Not a medical device; no result on this page may be used for "
-    "the diagnosis or treatment of a person."
-)
 _STEPS = (
     "A modality (played by this program) verified the node with C-ECHO and sent every "
     "study by C-STORE, each in its own transfer syntax.",
@@ -53,19 +49,7 @@ class Run:
 
 def page(outcomes: Sequence[Outcome], run: Run) -> str:
     """The complete HTML document."""
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width,initial-scale=1"),
-        element("title", "dicomnode demonstration"),
-        element("style", Html(files(__package__).joinpath("report.css").read_text())),
-    )
-    body = element(
-        "body",
-        element("div", _RESEARCH, class_="banner", role="note"),
-        element("main", *_sections(outcomes, run)),
-    )
-    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+    return document("dicomnode demonstration", _sections(outcomes, run))
 
 
 def _sections(outcomes: Sequence[Outcome], run: Run) -> list[Html]:

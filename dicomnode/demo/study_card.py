@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dicomnode.demo.cases import ANALYSED, NOT_ANALYSED, NOT_ROUTED
-from dicomnode.demo.markup import Html, element
 from dicomnode.demo.outcome import Outcome
-from dicomnode.demo.pictures import data_uri, preview, radiograph
-from dicomnode.demo.structured_report import Item, Statement
+from dicomnode.results.markup import Html, element
+from dicomnode.results.pictures import preview, radiograph
+from dicomnode.results.showing import figure, statements, tree
 
 _FILM_HEIGHT, _CAPTURE_HEIGHT = 500, 720
-_CHIPS = {"Present": "chip warn", "Absent": "chip good", "Undetermined": "chip"}
 _WORDS = {
     ANALYSED: "analysed",
     NOT_ANALYSED: "not analysed",
@@ -21,7 +20,7 @@ _WORDS = {
 
 def study_card(outcome: Outcome) -> Html:
     """The whole card."""
-    film = _figure(
+    film = figure(
         radiograph(outcome.case.thumbnail, _FILM_HEIGHT),
         "As sent, as a viewer shows it",
     )
@@ -55,15 +54,10 @@ def _header(outcome: Outcome) -> Html:
 def _captures(outcome: Outcome) -> Iterator[Html]:
     n_captures = len(outcome.captures)
     for number, capture in enumerate(outcome.captures, start=1):
-        yield _figure(
+        yield figure(
             preview(capture, _CAPTURE_HEIGHT),
             f"Secondary capture {number} of {n_captures}, from the PACS",
         )
-
-
-def _figure(png: bytes, words: str) -> Html:
-    image = element("img", src=data_uri(png), alt=words)
-    return element("figure", image, element("figcaption", words))
 
 
 def _verdict(outcome: Outcome) -> Html:
@@ -115,45 +109,10 @@ def _conclusion(outcome: Outcome) -> Iterator[Html]:
 def _statements(outcome: Outcome) -> Iterator[Html]:
     if outcome.report is None or not outcome.report.reading.statements:
         return
-    reading = outcome.report.reading
-    rows = [
-        element(
-            "tr",
-            element("td", one.meaning, *_details(one)),
-            element("td", element("span", one.presence, class_=_CHIPS[one.presence])),
-        )
-        for one in reading.statements
-    ]
-    points = "; ".join(reading.operating_points)
-    yield element(
-        "div",
-        element("h4", "Findings in the report"),
-        element("table", *rows),
-        element("p", f"Operating points: {points}." if points else "", class_="fine"),
-    )
-
-
-def _details(statement: Statement) -> Iterator[Html]:
-    if statement.details:
-        yield element("div", "; ".join(statement.details), class_="fine")
+    heading = element("h4", "Findings in the report")
+    yield element("div", heading, statements(outcome.report.reading))
 
 
 def _tree(outcome: Outcome) -> Iterator[Html]:
-    if outcome.report is None:
-        return
-    reading = outcome.report.reading
-    yield element(
-        "details",
-        element("summary", f"Every content item of “{reading.title}”"),
-        element("ul", _item(reading.tree), class_="tree"),
-    )
-
-
-def _item(item: Item) -> Html:
-    parts: list[str] = [element("span", item.value_type, class_="type")]
-    parts.append(element("b", item.name))
-    if item.value:
-        parts.append(f": {item.value}")
-    if item.children:
-        parts.append(element("ul", *map(_item, item.children)))
-    return element("li", *parts)
+    if outcome.report is not None:
+        yield tree(outcome.report.reading)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dicomnode.demo.markup import Html, element
 from dicomnode.demo.outcome import Outcome, Row
+from dicomnode.results.markup import Html, element
 
 _PHASES = (
     ("receiving", "receiving, and the quiet second after it"),

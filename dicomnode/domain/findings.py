@@ -49,6 +49,17 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """A closed outline on an image.
+
+    ``points`` are (column, row) in pixels of the image, three or more; (0, 0) is the
+    top left corner of the top left pixel (PS3.3 C.18.6.1.2).
+    """
+
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One statement about one image.
 
@@ -67,6 +78,7 @@ class Finding:
     calibrated: bool = False
     operating_point: OperatingPoint | None = None
     activation_map: Map32 | None = field(default=None, compare=False, repr=False)
+    regions: tuple[Region, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +111,8 @@ class Observation:
 class ImageFindings:
     """All a bundle says of one image.
 
-    ``display`` is the image as displayed: uint8 (rows, columns), bones bright.
+    ``display`` is the image as displayed: uint8 (rows, columns), bones bright, with the
+    shape of the image.
     """
 
     sop_instance_uid: str

@@ -48,8 +48,10 @@ def _serve(config: Config, stop: Event) -> int:
             _facts(device), pipelines, worklist.jobs, SystemClock(), _policy(config)
         )
         _log.info("worker.ready", device=device, pipelines=sorted(pipelines))
-        loop.run(stop)
-    return 0
+        if loop.run(stop):
+            return 0
+    _log.error("worker.hangs", remedy="the supervisor starts a new one")
+    return 1
 
 
 def _pipelines(config: Config, device: str) -> Iterator[tuple[str, Pipeline]]:
@@ -107,6 +109,9 @@ def _spec(config: Config, one: PipelineConfig) -> PipelineSpec:
             DestinationProfile(name, profiles[name]) for name in one.destinations
         ),
         shadow=one.mode == "shadow",
+        heat_map=one.heat_map,
+        language=config.results.language,
+        code_scheme=config.results.code_scheme,
     )
 
 
@@ -134,4 +139,5 @@ def _policy(config: Config) -> LoopPolicy:
         heartbeat_seconds=worker.heartbeat_seconds,
         poll_seconds=worker.poll_seconds,
         retry_seconds=worker.retry_seconds,
+        timeout_seconds=worker.timeout_seconds,
     )

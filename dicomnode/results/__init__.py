@@ -6,6 +6,7 @@ from dicomnode.results.codes import LANGUAGES
 from dicomnode.results.context import BuiltResult, NodeFacts, ReportContext
 from dicomnode.results.document import SOP_CLASSES
 from dicomnode.results.encoding import encode, encode_data_set
+from dicomnode.results.shaping import without_maps
 
 __all__ = [
     "KINDS",
@@ -18,4 +19,5 @@ __all__ = [
     "encode",
     "encode_data_set",
     "is_own_result",
+    "without_maps",
 ]

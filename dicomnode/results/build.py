@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from pydicom.dataset import Dataset
 
@@ -19,33 +20,43 @@ from dicomnode.results.encoding import (
     encode,
     encode_data_set,
 )
+from dicomnode.results.gsps import presentation_states
 from dicomnode.results.header import check_sources, stamp
 from dicomnode.results.not_analysed import structured_refusal, text_refusal
 from dicomnode.results.references import Reference
 from dicomnode.results.sc import secondary_captures
+from dicomnode.results.shaping import in_scheme
 from dicomnode.results.sr import structured_report
 from dicomnode.results.text_sr import text_report
 from dicomnode.results.times import moment
 from dicomnode.results.uids import sop_instance_uid
+from dicomnode.results.vocabulary import CODE_SCHEMES
+from dicomnode.results.wording import ENGLISH
 
-KINDS = ("sr", "sc")
+KINDS = ("sr", "sc", "gsps")
 """What a pipeline may ask for; ``sr`` brings its ``sr-text`` companion."""
+
+
+class _Unwritable(Exception):
+    """The study's character set cannot take the language of the report."""
 
 
 def build(
     context: ReportContext, findings: StudyFindings, kinds: Collection[str]
 ) -> tuple[BuiltResult, ...]:
-    """The results of one job: SR, text SR and Secondary Captures, in this order.
+    """The results of one job: SR, text SR, Secondary Captures, presentation states.
 
     A study that was not analysed (``findings.reason``) gives SR and text SR whatever
-    ``kinds`` says: silence would look like a negative. Raises ResultError when the
-    sources disagree or an object would not be conformant.
+    ``kinds`` says: silence would look like a negative. Where the study's bytes are of
+    no known character set, so that no other may be declared, reports are in English.
+    Raises ResultError when the sources disagree or an object would not be conformant.
     """
     _check_request(context, findings, kinds)
+    findings = in_scheme(findings, context.code_scheme)
     try:
-        if findings.reason:
-            return _refusals(context, findings)
-        return _reports(context, findings, kinds)
+        return _results(context, findings, kinds)
+    except _Unwritable:
+        return _results(replace(context, language="en"), findings, kinds)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # highdicom and pydicom say so when a code or a header is beyond use.
         cause = next(iter(str(error).splitlines()), type(error).__name__)
@@ -56,6 +67,14 @@ def build(
         raise ResultError(message) from error
 
 
+def _results(
+    context: ReportContext, findings: StudyFindings, kinds: Collection[str]
+) -> tuple[BuiltResult, ...]:
+    if findings.reason:
+        return _refusals(context, findings)
+    return _reports(context, findings, kinds)
+
+
 def _reports(
     context: ReportContext, findings: StudyFindings, kinds: Collection[str]
 ) -> tuple[BuiltResult, ...]:
@@ -64,13 +83,19 @@ def _reports(
         captures = [
             seal(context, "sc", one) for one in secondary_captures(context, findings)
         ]
+    states: list[BuiltResult] = []
+    if "gsps" in kinds:
+        states = [
+            seal(context, "gsps", one) for one in presentation_states(context, findings)
+        ]
     reports: list[BuiltResult] = []
     if "sr" in kinds:
         if context.profile != BASIC_TEXT:
-            report = structured_report(context, findings, _references(captures))
+            companions = _references((*captures, *states))
+            report = structured_report(context, findings, companions)
             reports.append(seal(context, "sr", report))
         reports.append(seal(context, "sr-text", text_report(context, findings)))
-    return (*reports, *captures)
+    return (*reports, *captures, *states)
 
 
 def _refusals(
@@ -87,7 +112,8 @@ def seal(context: ReportContext, kind: str, dataset: Dataset) -> BuiltResult:
 
     Equal input gives equal bytes, and any difference but in the dates another UID.
     """
-    settle(dataset)
+    if not settle(dataset) and context.words is not ENGLISH:
+        raise _Unwritable
     dataset.SOPInstanceUID = sop_instance_uid(encode_data_set(dataset))
     stamp(dataset, moment(context.analysed_at, context.sources[0]))
     add_file_meta(dataset)
@@ -114,12 +140,21 @@ def _check_request(
 ) -> None:
     unknown = [one for one in kinds if one not in KINDS]
     if unknown:
-        message = f"no result of kind {unknown[0]!r}; set pipeline.results to sr, sc"
+        message = (
+            f"no result of kind {unknown[0]!r}; set pipeline.results to "
+            f"{', '.join(KINDS)}"
+        )
         raise ResultError(message)
     if context.profile not in SOP_CLASSES:
         message = (
             f"no SR profile {context.profile!r}; set destination.profile to one of "
             f"{', '.join(SOP_CLASSES)}"
+        )
+        raise ResultError(message)
+    if context.code_scheme not in CODE_SCHEMES:
+        message = (
+            f"no code scheme {context.code_scheme!r}; set results.code_scheme to one "
+            f"of {', '.join(CODE_SCHEMES)}"
         )
         raise ResultError(message)
     if context.language not in codes.LANGUAGES:

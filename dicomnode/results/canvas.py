@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
@@ -23,6 +25,7 @@ TEXT: Colour = (232, 236, 241)
 QUIET: Colour = (150, 162, 177)
 AMBER: Colour = (255, 183, 77)
 RED: Colour = (239, 108, 92)
+OUTLINE: Colour = (90, 220, 255)
 LARGE, MEDIUM, BODY, SMALL = 34, 24, 19, 16
 _ELLIPSIS = "..."
 
@@ -31,6 +34,15 @@ _ELLIPSIS = "..."
 def font(size: int) -> Font:
     """Pillow's own scalable face, so that pages look alike on every machine."""
     return ImageFont.load_default(size)
+
+
+def drawable(words: str) -> str:
+    """``words`` in ASCII, which is all that the face has: without accents, else "?"."""
+    if words.isascii():
+        return words
+    parts = unicodedata.normalize("NFKD", words)
+    plain = "".join(one for one in parts if not unicodedata.combining(one))
+    return plain.encode("ascii", "replace").decode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +82,12 @@ class Canvas:
         corners = (box.left, box.top, box.right - 1, box.bottom - 1)
         self._draw.rounded_rectangle(corners, radius, outline=colour, width=2)
 
+    def closed_line(
+        self, points: Sequence[tuple[float, float]], colour: Colour
+    ) -> None:
+        """A closed outline through (column, row) points, two pixels wide."""
+        self._draw.line([*points, points[0]], colour, width=2, joint="curve")
+
     def text(
         self,
         at: tuple[int, int],
@@ -79,11 +97,11 @@ class Canvas:
         anchor: str = "la",
     ) -> None:
         """One line of text; ``anchor`` as Pillow's text anchors."""
-        self._draw.text(at, words, colour, font(size), anchor)
+        self._draw.text(at, drawable(words), colour, font(size), anchor)
 
     def width_of(self, words: str, size: int) -> int:
         """How wide a line is, in pixels."""
-        return round(self._draw.textlength(words, font(size)))
+        return round(self._draw.textlength(drawable(words), font(size)))
 
     def shorten(self, words: str, size: int, width: int) -> str:
         """``words`` cut to ``width`` pixels, with dots where it was cut."""

@@ -72,21 +72,23 @@ def charset_of(dataset: Dataset) -> str | list[str]:
     return _charset(dataset)
 
 
-def settle(dataset: Dataset) -> None:
+def settle(dataset: Dataset) -> bool:
     """Make all text of a finished object fit one character set.
 
     The source's stays when our text fits it. Else everything becomes ISO_IR 192. If
     the source's bytes cannot be decoded (none declared, or wrongly), they stay as they
-    are and our text becomes ASCII.
+    are and our text becomes ASCII: False, for that may have cost us words.
     """
-    charset = _charset(dataset)
+    charset, whole = _charset(dataset), True
     if not all(_fits(text, charset) for text in _own_texts(dataset)):
         copied = list(_copied_texts(dataset, charset))
         if all("\ufffd" not in text for *_, text in copied):
             _to_unicode(dataset, copied)
         else:
             _to_ascii(dataset)
+            whole = False
     _keep_bytes(dataset)
+    return whole
 
 
 def _copy_element(

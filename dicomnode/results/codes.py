@@ -67,6 +67,10 @@ CERTAINTY_OF_FINDING = _dcm("111012", "Certainty of Finding")
 PROBABILITY = _dcm("122157", "Probability")
 SOURCE_OF_MEASUREMENT = _dcm("121112", "Source of Measurement")
 
+# TID 1410 planar region of interest
+IMAGE_REGION = _dcm("111030", "Image Region")
+ORIGINAL_SOURCE = _dcm("111040", "Original Source")
+
 # Qualitative evaluations
 CONCLUSION = _dcm("121077", "Conclusion")
 COMMENT = _dcm("121106", "Comment")
@@ -81,8 +85,9 @@ NOT_ALL_SUCCEEDED_WITHOUT = _dcm(
 NOT_ALL_SUCCEEDED_WITH = _dcm("111244", "Not all algorithms succeeded; with findings")
 NONE_SUCCEEDED = _dcm("111245", "No algorithms succeeded; without findings")
 
+PRESENT = _sct("52101004", "Present")
 PRESENCE = {  # CID 240
-    Presence.PRESENT: _sct("52101004", "Present"),
+    Presence.PRESENT: PRESENT,
     Presence.ABSENT: _sct("272519000", "Absent"),
     Presence.UNDETERMINED: _sct("373068000", "Undetermined"),
 }
@@ -98,15 +103,22 @@ SOURCE_IMAGE = _dcm(  # CID 7202
     "121322", "Source image for image processing operation"
 )
 
+REPLACED_REPORT = _dcm("121360", "Replaced report")  # CID 7009
+
 # Units
 PERCENT = Code("%", "UCUM", "Percent")
 PIXELS = Code("{pixels}", "UCUM", "Pixels")
 MILLIMETER = Code("mm", "UCUM", "millimeter")
 
-LANGUAGES = {  # CID 5000; the sentences of the reports exist in English only
+LANGUAGES = {  # CID 5000
     "en": Code("en", "RFC5646", "English"),
     "en-US": Code("en-US", "RFC5646", "English, United States"),
     "en-GB": Code("en-GB", "RFC5646", "English, United Kingdom"),
+    "de": Code("de", "RFC5646", "German"),
+    "fr": Code("fr", "RFC5646", "French"),
+    "es": Code("es", "RFC5646", "Spanish"),
+    "zh": Code("zh", "RFC5646", "Chinese"),
+    "ja": Code("ja", "RFC5646", "Japanese"),
 }
 
 VIEWS = {  # ViewPosition (0018,5101) -> CID 4010
@@ -115,6 +127,7 @@ VIEWS = {  # ViewPosition (0018,5101) -> CID 4010
     "LL": _sct("399173006", "left lateral"),
     "RL": _sct("399198007", "right lateral"),
     "LATERAL": _sct("399067008", "lateral"),
+    "FRONTAL": _sct("399033003", "frontal"),
 }
 
 

@@ -10,6 +10,8 @@ from pydicom.dataset import Dataset
 
 from dicomnode.domain.findings import BundleFacts
 from dicomnode.domain.ownership import MANUFACTURER
+from dicomnode.domain.result import KeptResult
+from dicomnode.results.wording import Wording, wording_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class ReportContext:
     nothing was analysed, representative instances of the study. ``analysed_at`` is
     aware and fixed for a job, so that a rerun gives the same bytes; its own offset is
     used where the sources name no time zone. ``instance_number`` is the study revision.
+    ``earlier`` is what destinations have of former analyses: the documents among them
+    are named as replaced.
     """
 
     sources: Sequence[Dataset]
@@ -41,12 +45,24 @@ class ReportContext:
     node: NodeFacts
     profile: str = "comprehensive"
     language: str = "en"
+    code_scheme: str = "bundle"
     instance_number: int = 1
+    earlier: tuple[KeptResult, ...] = ()
+
+    @property
+    def replaces(self) -> bool:
+        """Whether an earlier report is out whose place this one takes."""
+        return any(one.kind in ("sr", "sr-text") for one in self.earlier)
+
+    @property
+    def words(self) -> Wording:
+        """The fixed texts of the report; raises KeyError for an unknown language."""
+        return wording_of(self.language)
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltResult:
-    """A finished object; ``kind`` is ``sr``, ``sr-text`` or ``sc``.
+    """A finished object; ``kind`` is ``sr``, ``sr-text``, ``sc`` or ``gsps``.
 
     ``dataset`` is a FileDataset with file meta, ready for ``encode``.
     """

@@ -13,6 +13,7 @@ from pydicom.uid import (
     EnhancedSRStorage,
 )
 
+from dicomnode.domain.result import predecessors_of
 from dicomnode.results import codes
 from dicomnode.results.charset import text_of
 from dicomnode.results.context import ReportContext
@@ -23,7 +24,7 @@ from dicomnode.results.header import (
     add_series,
     identity,
 )
-from dicomnode.results.items import clip
+from dicomnode.results.items import clip, code_sequence
 from dicomnode.results.references import Reference, evidence, reference_to
 
 BASIC_TEXT = "basic-text"
@@ -61,6 +62,7 @@ def document(
         text_of(dataset, "StudyInstanceUID"),
         [*map(reference_to, context.sources), *companions],
     )
+    _add_predecessors(dataset, context, kind)
     add_requests(dataset, context.sources)
     _add_content(dataset, root)
     _add_private_schemes(dataset, context.sources)
@@ -72,6 +74,30 @@ def set_completion(dataset: Dataset, missing: str) -> None:
     dataset.CompletionFlag = "PARTIAL" if missing else "COMPLETE"
     if missing:
         dataset.CompletionFlagDescription = clip(missing, 64)
+
+
+def replaced_by(
+    context: ReportContext, kind: str, sop_class_uid: str
+) -> tuple[Reference, ...]:
+    """The earlier documents in whose place a new one of ``kind`` comes."""
+    return tuple(
+        Reference(one.sop_class_uid, one.sop_instance_uid, one.series_instance_uid)
+        for one in predecessors_of(context.earlier, kind, sop_class_uid)
+    )
+
+
+def _add_predecessors(dataset: Dataset, context: ReportContext, kind: str) -> None:
+    # PS3.3 C.17.2: Type 1C, required when this document includes content of another.
+    replaced = replaced_by(context, kind, text_of(dataset, "SOPClassUID"))
+    if not replaced:
+        return
+    items = evidence(text_of(dataset, "StudyInstanceUID"), replaced)
+    for series in items[0].ReferencedSeriesSequence:
+        for instance in series.ReferencedSOPSequence:
+            instance.PurposeOfReferenceCodeSequence = code_sequence(
+                codes.REPLACED_REPORT
+            )
+    dataset.PredecessorDocumentsSequence = items
 
 
 def _add_content(dataset: Dataset, root: ContainerContentItem) -> None:

@@ -60,8 +60,14 @@ _IF_PRESENT = (
     "PatientWeight",
 )
 RESEARCH_USE_ONLY = "Research use only"
-_NUMBERS = {"sr-text": 9800, "sr": 9801, "sc": 9802}
-_TITLES = {"sr-text": "AI Report", "sr": "AI Findings", "sc": "AI Heat maps"}
+_NUMBERS = {"sr-text": 9800, "sr": 9801, "sc": 9802, "gsps": 9803}
+_MODALITIES = {"sc": "OT", "gsps": "PR"}
+_TITLES = {
+    "sr-text": "AI Report",
+    "sr": "AI Findings",
+    "sc": "AI Heat maps",
+    "gsps": "AI Marks",
+}
 _LO, _SH = 64, 16
 _AGREEING = ("StudyInstanceUID", "PatientID")
 
@@ -128,7 +134,7 @@ def add_contribution(dataset: Dataset, context: ReportContext) -> None:
 
 def add_series(dataset: Dataset, context: ReportContext, kind: str) -> None:
     """One series for each kind of result and bundle; numbers that sort last."""
-    dataset.Modality = "OT" if kind == "sc" else "SR"
+    dataset.Modality = _MODALITIES.get(kind, "SR")
     dataset.SeriesInstanceUID = series_instance_uid(
         text_of(dataset, "StudyInstanceUID"),
         context.bundle.digest,
@@ -137,6 +143,18 @@ def add_series(dataset: Dataset, context: ReportContext, kind: str) -> None:
     )
     dataset.SeriesNumber = _NUMBERS[kind]
     dataset.SeriesDescription = _series_description(context.bundle, kind)
+
+
+def add_body_part(dataset: Dataset, sources: Sequence[Dataset]) -> None:
+    """The body part of an image; else Laterality (0020,0060), Type 2C, empty.
+
+    Laterality must be there if the body part may be a paired one.
+    """
+    parts = {text_of(one, "BodyPartExamined") for one in sources}
+    if len(parts) == 1 and parts != {""}:
+        copy_elements(sources[0], dataset, ("BodyPartExamined",))
+    else:
+        dataset.Laterality = ""
 
 
 def _series_description(bundle: BundleFacts, kind: str) -> str:
@@ -158,7 +176,11 @@ def add_requests(dataset: Dataset, sources: Sequence[Dataset]) -> None:
 
 def stamp(dataset: Dataset, moment: Moment) -> None:
     """Write when it was made; after sealing, since dates are not content."""
-    dataset.ContentDate, dataset.ContentTime = moment.date, moment.time
+    if dataset.Modality == "PR":  # these have no content date (PS3.3 C.11.10)
+        dataset.PresentationCreationDate = moment.date
+        dataset.PresentationCreationTime = moment.time
+    else:
+        dataset.ContentDate, dataset.ContentTime = moment.date, moment.time
     dataset.InstanceCreationDate = moment.date
     dataset.InstanceCreationTime = moment.time
     if dataset.Modality == "OT":

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import unicodedata
 
+import numpy as np
 from highdicom.sr import (
     CodeContentItem,
     CodedConcept,
     ContainerContentItem,
     ContentItem,
     ContentSequence,
+    GraphicTypeValues,
     ImageContentItem,
     NumContentItem,
     RelationshipTypeValues,
+    ScoordContentItem,
     TextContentItem,
     UIDRefContentItem,
 )
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from dicomnode.domain.findings import Code
+from dicomnode.domain.findings import Code, Region
+from dicomnode.results import codes
 from dicomnode.results.references import Reference
 
 CONTAINS = RelationshipTypeValues.CONTAINS
@@ -130,6 +134,22 @@ def image_item(
     )
     if acquisition:
         item.ContentSequence = ContentSequence(acquisition)
+    return item
+
+
+def region_item(name: Code, region: Region, reference: Reference) -> ScoordContentItem:
+    """A closed SCOORD on its image; the last point repeats the first (C.18.6.1.2)."""
+    points = np.asarray([*region.points, region.points[0]], dtype=np.float64)
+    item = ScoordContentItem(
+        concept(name), GraphicTypeValues.POLYLINE, points, relationship_type=CONTAINS
+    )
+    source = ImageContentItem(
+        concept(codes.ORIGINAL_SOURCE),
+        reference.sop_class_uid,
+        reference.sop_instance_uid,
+        relationship_type=RelationshipTypeValues.SELECTED_FROM,
+    )
+    item.ContentSequence = ContentSequence([source])
     return item
 
 

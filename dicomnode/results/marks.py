@@ -6,7 +6,6 @@ import numpy as np
 
 from dicomnode.domain.findings import (
     Finding,
-    Map32,
     Pixels8,
     Presence,
     StudyFindings,
@@ -17,6 +16,7 @@ from dicomnode.results.canvas import (
     BLACK,
     BODY,
     LARGE,
+    OUTLINE,
     QUIET,
     RED,
     RULE,
@@ -27,6 +27,7 @@ from dicomnode.results.canvas import (
     Colour,
 )
 from dicomnode.results.heatmap import HEAT, Anchors, colour_bar, fit, overlay
+from dicomnode.results.wording import ENGLISH
 
 COLOURS: dict[Presence, Colour] = {
     Presence.PRESENT: RED,
@@ -41,10 +42,11 @@ def show(
     canvas: Canvas,
     box: Box,
     display: Pixels8,
-    activation_map: Map32 | None = None,
+    finding: Finding | None = None,
     anchors: Anchors = HEAT,
 ) -> None:
-    """The image in ``box``, with a map on it if one is given."""
+    """The image in ``box``, with the map and the outlines of a finding if given."""
+    activation_map = finding.activation_map if finding else None
     canvas.fill(box, BLACK)
     fitted = fit(display, (box.width, box.height))
     if activation_map is None:
@@ -53,12 +55,17 @@ def show(
         pixels = overlay(fitted, activation_map, anchors)
     rows, columns = fitted.shape
     left = box.left + (box.width - columns) // 2
-    canvas.paste(pixels, left, box.top + (box.height - rows) // 2)
+    top = box.top + (box.height - rows) // 2
+    canvas.paste(pixels, left, top)
+    scale = columns / display.shape[1]
+    for region in finding.regions if finding else ():
+        points = [(left + scale * x, top + scale * y) for x, y in region.points]
+        canvas.closed_line(points, OUTLINE)
 
 
 def pill(canvas: Canvas, at: tuple[int, int], presence: Presence, size: int) -> int:
     """A word in a coloured frame; the row below it."""
-    word = statements.presence_word(presence).upper()
+    word = ENGLISH.presence(presence).upper()
     colour = COLOURS[presence]
     height = round(size * 1.75)
     box = Box(*at, canvas.width_of(word, size) + 24, height)
@@ -139,9 +146,9 @@ def _table_row(canvas: Canvas, finding: Finding, row: Box) -> None:
     if finding.probability is not None:
         number = statements.percent(finding.probability)
     canvas.text((row.right, middle), number, BODY, TEXT, "rm")
-    word = statements.presence_word(finding.presence)
+    word = ENGLISH.presence(finding.presence)
     column = row.right - _NUMBER
     canvas.text((column, middle), word, BODY, COLOURS[finding.presence], "rm")
     room = row.width - _NUMBER - _RESULT
-    name = canvas.shorten(statements.name_of(finding), BODY, room)
+    name = canvas.shorten(statements.name_of(finding, ENGLISH), BODY, room)
     canvas.text((row.left, middle), name, BODY, TEXT, "lm")

@@ -23,7 +23,11 @@ def structured_refusal(context: ReportContext, findings: StudyFindings) -> Datas
 
 def text_refusal(context: ReportContext, findings: StudyFindings) -> Dataset:
     """The same as a Basic Text SR."""
-    conclusion = statements.not_analysed_conclusion(findings, context.bundle)
-    dataset = text_document(context, conclusion, list(statements.exclusions(findings)))
+    words = context.words
+    conclusion = statements.not_analysed_conclusion(
+        findings, context.bundle, words, replaces=context.replaces
+    )
+    lines = list(statements.exclusions(findings, words))
+    dataset = text_document(context, conclusion, lines)
     set_completion(dataset, _MISSING)
     return dataset

@@ -33,6 +33,7 @@ from dicomnode.results.canvas import (
 )
 from dicomnode.results.heatmap import COLD, HEAT, Rgb8
 from dicomnode.results.marks import COLOURS, gauge, legend, pill, show, table
+from dicomnode.results.wording import ENGLISH
 
 WIDTH, HEIGHT = 1440, 1080
 _BAND = 64
@@ -88,21 +89,25 @@ def _heat_pages(findings: StudyFindings, bundle: BundleFacts) -> Iterator[Page]:
 
 
 def _mapped_positives(findings: StudyFindings) -> list[Finding]:
-    return [one for one in findings.positives if one.activation_map is not None]
+    return [
+        one
+        for one in findings.positives
+        if one.activation_map is not None or one.regions
+    ]
 
 
 def heat_page(finding: Finding, findings: StudyFindings, bundle: BundleFacts) -> Page:
     """One positive finding: the map over the image, its probability beside it."""
     canvas = _framed("Heat map", bundle)
     display = _display(findings, finding.sop_instance_uid)
-    show(canvas, _VIEW, display, finding.activation_map, HEAT)
+    show(canvas, _VIEW, display, finding, HEAT)
     top = _headline(canvas, finding)
     top = gauge(canvas, finding, Box(_SIDE.left, top, _SIDE.width, 60))
     top = legend(canvas, Box(_SIDE.left, top, _SIDE.width, 40), HEAT)
     note = Box(_SIDE.left, top + 10, _SIDE.width, 100)
     top = canvas.paragraph(note, _NOT_A_BOUNDARY, SMALL, QUIET)
     _plain_inset(canvas, display, top + 14, _place(findings, finding))
-    caption = f"Heat map: {statements.line(finding)}"
+    caption = f"Heat map: {statements.line(finding, ENGLISH)}"
     return Page(canvas.pixels(), caption, (finding.sop_instance_uid,))
 
 
@@ -136,7 +141,7 @@ def _framed(title: str, bundle: BundleFacts) -> Canvas:
     words = f"AI {title}  |  {statements.algorithm(bundle)}"
     words = canvas.shorten(words, MEDIUM, badge.left - 48)
     canvas.text((24, _BAND // 2), words, MEDIUM, TEXT, "lm")
-    foot = f"{' '.join(statements.DISCLAIMER)}  {statements.BELOW_IS_NOT_ABSENT}"
+    foot = f"{' '.join(ENGLISH.disclaimer)}  {ENGLISH.below_is_not_absent}"
     foot = canvas.shorten(foot, SMALL, WIDTH - 48)
     canvas.text((24, HEIGHT - _BAND // 2), foot, SMALL, QUIET, "lm")
     return canvas
@@ -144,7 +149,7 @@ def _framed(title: str, bundle: BundleFacts) -> Canvas:
 
 def _headline(canvas: Canvas, finding: Finding) -> int:
     name = Box(_SIDE.left, _SIDE.top, _SIDE.width, 92)
-    top = canvas.paragraph(name, statements.name_of(finding), LARGE)
+    top = canvas.paragraph(name, statements.name_of(finding, ENGLISH), LARGE)
     top = pill(canvas, (_SIDE.left, top + 8), finding.presence, BODY)
     if finding.text:
         words = Box(_SIDE.left, top + 12, _SIDE.width, 80)
@@ -162,22 +167,23 @@ def _plain_inset(canvas: Canvas, display: Pixels8, top: int, place: str) -> None
 
 def _verdict_words(findings: StudyFindings) -> str:
     names = [
-        statements.name_of(one)
+        statements.name_of(one, ENGLISH)
         for one in statements.study_level(findings)
         if one.presence is Presence.PRESENT
     ]
     if len(names) > _NAMED:
         return f"AI suggests {len(names)} findings."
-    return f"AI suggests: {', '.join(names)}" if names else statements.NO_FINDING
+    return f"AI suggests: {', '.join(names)}" if names else ENGLISH.no_finding
 
 
 def _verdict(canvas: Canvas, findings: StudyFindings) -> int:
     box = Box(_SIDE.left, _SIDE.top, _SIDE.width, 100)
     top = canvas.paragraph(box, _verdict_words(findings), MEDIUM)
     lines = [
-        statements.category_line(one) for one in statements.study_categories(findings)
+        statements.category_line(one, ENGLISH)
+        for one in statements.study_categories(findings)
     ]
-    lines += list(statements.exclusions(findings))
+    lines += list(statements.exclusions(findings, ENGLISH))
     total = len(findings.images)
     if total > 1:
         lines.append(f"{total} images analysed; one is shown here.")
@@ -195,8 +201,8 @@ def _explained_inset(canvas: Canvas, display: Pixels8, finding: Finding) -> None
     anchors = HEAT if positive else COLD
     top = _SIDE.bottom - _INSET - 80
     canvas.fill(Box(_SIDE.left, top - 8, _SIDE.width, 1), RULE)
-    words = f"{statements.name_of(finding)}: "
-    words += statements.presence_word(finding.presence).upper()
+    words = f"{statements.name_of(finding, ENGLISH)}: "
+    words += ENGLISH.presence(finding.presence).upper()
     if finding.probability is not None:
         words += f", {statements.percent(finding.probability)}"
     words = canvas.shorten(words, BODY, _SIDE.width)
@@ -208,7 +214,7 @@ def _explained_inset(canvas: Canvas, display: Pixels8, finding: Finding) -> None
     )
     canvas.text((_SIDE.left, top + 26), note, SMALL, QUIET)
     box = Box(_SIDE.left, top + 52, _SIDE.width, _INSET - 20)
-    show(canvas, box, display, finding.activation_map, anchors)
+    show(canvas, box, display, finding, anchors)
     legend(canvas, Box(_SIDE.left, box.bottom + 8, _SIDE.width, 40), anchors)
 
 

@@ -18,6 +18,7 @@ from dicomnode.results.charset import copy_elements, text_of
 from dicomnode.results.context import ReportContext
 from dicomnode.results.header import (
     RESEARCH_USE_ONLY,
+    add_body_part,
     add_contribution,
     add_equipment,
     add_series,
@@ -26,7 +27,7 @@ from dicomnode.results.header import (
 from dicomnode.results.items import clip, code_sequence
 from dicomnode.results.page import Page, pages
 from dicomnode.results.references import reference_to, sop_item
-from dicomnode.results.statements import DISCLAIMER
+from dicomnode.results.wording import ENGLISH
 
 _PAGES_OF_A_REVISION = 100
 _LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless})
@@ -51,7 +52,7 @@ def _secondary_capture(context: ReportContext, page: Page, number: int) -> Datas
     add_series(dataset, context, "sc")
     add_equipment(dataset, context.node)
     add_contribution(dataset, context)
-    _add_body_part(dataset, context.sources)
+    add_body_part(dataset, context.sources)
     _add_general_image(dataset, page, sources)
     _add_lossy_history(dataset, sources)
     dataset.InstanceNumber = number
@@ -60,21 +61,12 @@ def _secondary_capture(context: ReportContext, page: Page, number: int) -> Datas
     return dataset
 
 
-def _add_body_part(dataset: Dataset, sources: Sequence[Dataset]) -> None:
-    # Laterality (0020,0060) is Type 2C: there if the body part may be paired.
-    parts = {text_of(one, "BodyPartExamined") for one in sources}
-    if len(parts) == 1 and parts != {""}:
-        copy_elements(sources[0], dataset, ("BodyPartExamined",))
-    else:
-        dataset.Laterality = ""
-
-
 def _add_general_image(
     dataset: Dataset, page: Page, sources: Sequence[Dataset]
 ) -> None:
     dataset.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
     dataset.PatientOrientation = ""
-    dataset.ImageComments = f"{' '.join(DISCLAIMER)} {clip(page.caption, 1024)}"
+    dataset.ImageComments = f"{' '.join(ENGLISH.disclaimer)} {clip(page.caption, 1024)}"
     dataset.DerivationDescription = clip(
         f"{RESEARCH_USE_ONLY}. Page drawn by an AI node from the source images", 1024
     )

@@ -13,21 +13,10 @@ from dicomnode.domain.findings import (
     StudyFindings,
 )
 from dicomnode.results import codes
+from dicomnode.results.vocabulary import meaning
+from dicomnode.results.wording import ENGLISH, Wording
 
-DISCLAIMER = (
-    "Automated AI result, not verified by a physician.",
-    "Research use only. Not for primary diagnosis.",
-)
-NO_FINDING = "No finding reached its operating point."
-BELOW_IS_NOT_ABSENT = (
-    "A result below its operating point does not prove that the finding is absent."
-)
 _ORDER = (Presence.PRESENT, Presence.UNDETERMINED, Presence.ABSENT)
-_WORDS = {
-    Presence.PRESENT: "present",
-    Presence.ABSENT: "absent",
-    Presence.UNDETERMINED: "undetermined",
-}
 _CEILING, _FLOOR = 99.95, 0.05
 
 
@@ -67,14 +56,9 @@ def status(findings: StudyFindings) -> Code:
     return codes.ALL_SUCCEEDED_WITH if positive else codes.ALL_SUCCEEDED_WITHOUT
 
 
-def name_of(finding: Finding) -> str:
+def name_of(finding: Finding, words: Wording) -> str:
     """What people read: the meaning of the code, or the label."""
-    return finding.code.meaning or finding.label
-
-
-def presence_word(presence: Presence) -> str:
-    """Present, absent or undetermined, in lower case."""
-    return _WORDS[presence]
+    return meaning(finding.code, words.language) or finding.label
 
 
 def percent(probability: float) -> str:
@@ -87,60 +71,77 @@ def percent(probability: float) -> str:
     return f"{value:.1f} %"
 
 
-def probability_words(finding: Finding) -> str:
+def probability_words(finding: Finding, words: Wording) -> str:
     """``probability 91.0 %``, or that it is none; empty without a number."""
     if finding.probability is None:
         return ""
-    if finding.calibrated:
-        return f"probability {percent(finding.probability)}"
-    return f"uncalibrated score {percent(finding.probability)}"
+    form = words.probability if finding.calibrated else words.uncalibrated_score
+    return form.format(percent=percent(finding.probability))
 
 
-def line(finding: Finding) -> str:
+def line(finding: Finding, words: Wording) -> str:
     """One short line on one label, for the text report."""
-    details = [one for one in (probability_words(finding), _against(finding)) if one]
-    words = f"{name_of(finding)}: {presence_word(finding.presence)}"
-    return f"{words} ({', '.join(details)})" if details else words
+    details = [
+        one
+        for one in (probability_words(finding, words), _against(finding, words))
+        if one
+    ]
+    presence = words.presence(finding.presence)
+    said = f"{name_of(finding, words)}{words.colon}{presence}"
+    return f"{said} ({', '.join(details)})" if details else said
 
 
-def category_line(category: Category) -> str:
+def category_line(category: Category, words: Wording) -> str:
     """One short line on one choice."""
-    return f"{category.concept.meaning}: {category.value.meaning}"
+    concept = meaning(category.concept, words.language)
+    return f"{concept}{words.colon}{meaning(category.value, words.language)}"
 
 
-def conclusion(findings: StudyFindings, bundle: BundleFacts) -> str:
+def conclusion(
+    findings: StudyFindings, bundle: BundleFacts, words: Wording, *, replaces: bool
+) -> str:
     """The conclusion of an analysed study, a sentence to a line."""
     sentences = [
-        *_suggestions(findings, bundle),
-        *_undetermined(findings),
-        *(f"{category_line(one)}." for one in study_categories(findings)),
-        *exclusions(findings),
-        BELOW_IS_NOT_ABSENT,
-        *DISCLAIMER,
+        *_suggestions(findings, bundle, words),
+        *_undetermined(findings, words),
+        *(
+            f"{category_line(one, words)}{words.stop}"
+            for one in study_categories(findings)
+        ),
+        *exclusions(findings, words),
+        words.below_is_not_absent,
+        *_ending(words, replaces),
     ]
     return "\n".join(sentences)
 
 
-def not_analysed_conclusion(findings: StudyFindings, bundle: BundleFacts) -> str:
+def not_analysed_conclusion(
+    findings: StudyFindings, bundle: BundleFacts, words: Wording, *, replaces: bool
+) -> str:
     """The conclusion of a study that was not analysed, and why."""
     sentences = [
-        f"Not analysed: {sentence(findings.reason)}",
-        f"AI ({algorithm(bundle)}) has given no opinion on this study; "
-        "this is not a negative result.",
-        *exclusions(findings),
-        *DISCLAIMER,
+        words.not_analysed.format(reason=sentence(findings.reason)),
+        words.no_opinion.format(algorithm=algorithm(bundle)),
+        *exclusions(findings, words),
+        *_ending(words, replaces),
     ]
     return "\n".join(sentences)
 
 
-def exclusions(findings: StudyFindings) -> Iterable[str]:
+def _ending(words: Wording, replaces: bool) -> tuple[str, ...]:
+    return (*((words.replaces,) if replaces else ()), *words.disclaimer)
+
+
+def exclusions(findings: StudyFindings, words: Wording) -> Iterable[str]:
     """One sentence for each reason why images were left out."""
     reasons: dict[str, int] = {}
     for one in findings.excluded:
         reasons[one.reason] = reasons.get(one.reason, 0) + 1
     total = len(findings.images) + len(findings.excluded)
     for reason, count in reasons.items():
-        yield f"{count} of {total} images not analysed: {sentence(reason)}"
+        yield words.images_not_analysed.format(
+            count=count, total=total, reason=sentence(reason)
+        )
 
 
 def algorithm(bundle: BundleFacts) -> str:
@@ -162,47 +163,57 @@ def parameters(findings: StudyFindings, bundle: BundleFacts) -> tuple[str, ...]:
 def sentence(text: str) -> str:
     """``text`` on one line with a full stop."""
     words = " ".join(text.split())
-    return words if words.endswith((".", "!", "?")) else f"{words}."
+    return words if words.endswith((".", "!", "?", "。")) else f"{words}."
 
 
 def _rank(finding: Finding) -> tuple[int, float]:
     return _ORDER.index(finding.presence), -(finding.probability or 0.0)
 
 
-def _against(finding: Finding) -> str:
+def _against(finding: Finding, words: Wording) -> str:
     point = finding.operating_point
     if point is None:
         return ""
     place = {
-        Presence.PRESENT: "at or above operating point",
-        Presence.ABSENT: "below operating point",
-        Presence.UNDETERMINED: "in the grey zone of operating point",
+        Presence.PRESENT: words.at_or_above,
+        Presence.ABSENT: words.below,
+        Presence.UNDETERMINED: words.in_grey_zone,
     }[finding.presence]
-    return f"{place} {percent(point.threshold)}"
+    return place.format(percent=percent(point.threshold))
 
 
-def _suggestions(findings: StudyFindings, bundle: BundleFacts) -> list[str]:
+def _suggestions(
+    findings: StudyFindings, bundle: BundleFacts, words: Wording
+) -> list[str]:
+    cited = algorithm(bundle)
     positives = [
         one for one in study_level(findings) if one.presence is Presence.PRESENT
     ]
     if not positives:
-        return [f"AI ({algorithm(bundle)}): {NO_FINDING[0].lower()}{NO_FINDING[1:]}"]
-    return [f"AI ({algorithm(bundle)}) suggests:", *map(_suggestion, positives)]
+        return [words.by.format(algorithm=cited, sentence=words.no_finding)]
+    suggestions = (_suggestion(one, words) for one in positives)
+    return [words.suggests.format(algorithm=cited), *suggestions]
 
 
-def _suggestion(finding: Finding) -> str:
-    words = " ".join((finding.text or name_of(finding)).split()).rstrip(".")
-    number = probability_words(finding)
-    return f"- {words} ({number})." if number else f"- {words}."
+def _suggestion(finding: Finding, words: Wording) -> str:
+    name = name_of(finding, words)
+    # The bundle's own sentence, unless the site's language has a name for the finding.
+    translated = name != name_of(finding, ENGLISH)
+    said = name if translated else finding.text or name
+    said = " ".join(said.split()).rstrip(".")
+    number = probability_words(finding, words)
+    return f"- {said} ({number}){words.stop}" if number else f"- {said}{words.stop}"
 
 
-def _undetermined(findings: StudyFindings) -> list[str]:
+def _undetermined(findings: StudyFindings, words: Wording) -> list[str]:
     names = [
-        name_of(one)
+        name_of(one, words)
         for one in study_level(findings)
         if one.presence is Presence.UNDETERMINED
     ]
-    return [f"Undetermined: {', '.join(names)}."] if names else []
+    if not names:
+        return []
+    return [words.undetermined_names.format(names=words.comma.join(names))]
 
 
 def _calibrated(stated: Iterable[Finding]) -> str:

@@ -21,11 +21,15 @@ _LINE = 110  # OHIF shows a TEXT as <pre> and does not wrap it
 
 def text_report(context: ReportContext, findings: StudyFindings) -> Dataset:
     """The same statements in words, one line for each label."""
-    lines = [statements.line(one) for one in statements.study_level(findings)]
+    words = context.words
+    lines = [statements.line(one, words) for one in statements.study_level(findings)]
     lines += [
-        statements.category_line(one) for one in statements.study_categories(findings)
+        statements.category_line(one, words)
+        for one in statements.study_categories(findings)
     ]
-    conclusion = statements.conclusion(findings, context.bundle)
+    conclusion = statements.conclusion(
+        findings, context.bundle, words, replaces=context.replaces
+    )
     dataset = text_document(context, conclusion, lines)
     set_completion(dataset, missing_images(findings))
     return dataset
@@ -33,9 +37,9 @@ def text_report(context: ReportContext, findings: StudyFindings) -> Dataset:
 
 def text_document(context: ReportContext, conclusion: str, lines: list[str]) -> Dataset:
     """A Basic Text SR with a conclusion and lines of findings."""
-    facts = _algorithm_line(context)
-    findings: list[ContentItem] = [
-        text_item(codes.FINDING, wrap(one)) for one in (*lines, facts)
+    findings: list[ContentItem] = [text_item(codes.FINDING, wrap(one)) for one in lines]
+    findings += [
+        text_item(codes.COMMENT, wrap(one)) for one in _algorithm_lines(context)
     ]
     findings += [
         image_item(codes.SOURCE_OF_MEASUREMENT, reference_to(one))
@@ -59,7 +63,10 @@ def wrap(text: str) -> str:
     )
 
 
-def _algorithm_line(context: ReportContext) -> str:
-    use = context.bundle.intended_use
-    words = f"Algorithm: {statements.algorithm(context.bundle)}"
-    return f"{words}. Intended use: {statements.sentence(use)}" if use else f"{words}."
+def _algorithm_lines(context: ReportContext) -> tuple[str, str]:
+    words, bundle = context.words, context.bundle
+    cited = words.algorithm.format(algorithm=statements.algorithm(bundle))
+    if bundle.intended_use:
+        use = statements.sentence(bundle.intended_use)
+        cited = f"{cited} {words.intended_use.format(use=use)}"
+    return cited, words.bundle.format(digest=bundle.digest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from highdicom.sr import ContainerContentItem, ContentItem
 
@@ -20,6 +20,7 @@ from dicomnode.results.items import (
     copied_code_item,
     image_item,
     number_item,
+    region_item,
     text_item,
     uid_item,
 )
@@ -37,7 +38,7 @@ def measurement_report(
     children += image_library(context.sources)
     if findings.positives:
         children.append(_measurements(context, findings))
-    children.append(_evaluations(context.bundle, findings))
+    children.append(_evaluations(context, findings))
     return container(codes.IMAGING_MEASUREMENT_REPORT, children, None, "1500")
 
 
@@ -45,10 +46,13 @@ def not_analysed_report(
     context: ReportContext, findings: StudyFindings
 ) -> ContainerContentItem:
     """TID 1500 for a study that was not analysed: no Measurement Groups."""
-    words = statements.not_analysed_conclusion(findings, context.bundle)
+    said = statements.not_analysed_conclusion(
+        findings, context.bundle, context.words, replaces=context.replaces
+    )
     evaluations: list[ContentItem] = [
-        text_item(codes.CONCLUSION, words),
+        text_item(codes.CONCLUSION, said),
         code_item(codes.PROCESSING_SUMMARY, statements.status(findings)),
+        _comment(findings, context.bundle),
     ]
     children = opening(context)
     children += image_library(context.sources)
@@ -114,7 +118,9 @@ def _measurements(
         )
     )
     children += [
-        _group(finding, context.bundle, references) for finding in findings.positives
+        group
+        for finding in findings.positives
+        for group in _groups(finding, context.bundle, references)
     ]
     return container(codes.IMAGING_MEASUREMENTS, children)
 
@@ -126,21 +132,37 @@ def _algorithm(bundle: BundleFacts) -> list[ContentItem]:
     ]
 
 
-def _group(
+def _groups(
     finding: Finding, bundle: BundleFacts, references: Mapping[str, Reference]
+) -> Iterator[ContainerContentItem]:
+    """TID 1410 for each region of the finding, TID 1501 if it has none."""
+    reference = references[finding.sop_instance_uid]
+    if not finding.regions:
+        source = image_item(codes.SOURCE_OF_MEASUREMENT, reference)
+        yield _group(finding, bundle, finding.label, [], [source])
+    for number, region in enumerate(finding.regions, 1):
+        name = f"{clip(finding.label, 58)} {number}"
+        outline = region_item(codes.IMAGE_REGION, region, reference)
+        yield _group(finding, bundle, name, [outline], [])
+
+
+def _group(
+    finding: Finding,
+    bundle: BundleFacts,
+    tracked: str,
+    before_numbers: list[ContentItem],
+    after_numbers: list[ContentItem],
 ) -> ContainerContentItem:
-    uid = tracking_uid(finding.sop_instance_uid, bundle.digest, finding.label)
+    uid = tracking_uid(finding.sop_instance_uid, bundle.digest, tracked)
     children: list[ContentItem] = [
-        text_item(codes.TRACKING_IDENTIFIER, clip(finding.label, 64), HAS_OBS_CONTEXT),
+        text_item(codes.TRACKING_IDENTIFIER, clip(tracked, 64), HAS_OBS_CONTEXT),
         uid_item(codes.TRACKING_UNIQUE_IDENTIFIER, uid),
         code_item(codes.FINDING, finding.code),
     ]
     if finding.site is not None:
         children.append(code_item(codes.FINDING_SITE, finding.site, HAS_CONCEPT_MOD))
-    children += _algorithm(bundle)
-    children += _certainty(finding)
-    reference = references[finding.sop_instance_uid]
-    children.append(image_item(codes.SOURCE_OF_MEASUREMENT, reference))
+    children += [*_algorithm(bundle), *before_numbers]
+    children += [*_certainty(finding), *after_numbers]
     return container(codes.MEASUREMENT_GROUP, children)
 
 
@@ -155,9 +177,14 @@ def _certainty(finding: Finding) -> list[ContentItem]:
     return [number_item(name, value, codes.PERCENT) for name in names]
 
 
-def _evaluations(bundle: BundleFacts, findings: StudyFindings) -> ContainerContentItem:
+def _evaluations(
+    context: ReportContext, findings: StudyFindings
+) -> ContainerContentItem:
+    said = statements.conclusion(
+        findings, context.bundle, context.words, replaces=context.replaces
+    )
     children: list[ContentItem] = [
-        text_item(codes.CONCLUSION, statements.conclusion(findings, bundle)),
+        text_item(codes.CONCLUSION, said),
         code_item(codes.PROCESSING_SUMMARY, statements.status(findings)),
     ]
     # Never (121071,DCM,"Finding") for a negative: viewers drop the qualifier.
@@ -171,7 +198,10 @@ def _evaluations(bundle: BundleFacts, findings: StudyFindings) -> ContainerConte
     ]
     if not findings.positives:
         # Without Imaging Measurements the operating points would go unsaid.
-        used = "; ".join(statements.parameters(findings, bundle))
-        words = f"Algorithm {statements.algorithm(bundle)}: {used}"
-        children.append(text_item(codes.COMMENT, words))
+        children.append(_comment(findings, context.bundle))
     return container(codes.QUALITATIVE_EVALUATIONS, children)
+
+
+def _comment(findings: StudyFindings, bundle: BundleFacts) -> ContentItem:
+    used = "; ".join(statements.parameters(findings, bundle))
+    return text_item(codes.COMMENT, f"Algorithm {statements.algorithm(bundle)}: {used}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -14,6 +14,8 @@ from dicomnode.domain.delivery import NewResult
 from dicomnode.domain.findings import ImageFindings, NotAnalysed, StudyFindings
 from dicomnode.domain.instance import Instance, InstanceKey
 from dicomnode.domain.job import Job, Outcome
+from dicomnode.domain.ownership import is_own_result
+from dicomnode.domain.result import KeptResult
 from dicomnode.domain.rules import Rule
 from dicomnode.ports import InstanceStore, Predictor
 from dicomnode.results import (
@@ -22,6 +24,7 @@ from dicomnode.results import (
     ReportContext,
     build,
     encode_data_set,
+    without_maps,
 )
 from dicomnode.worker.selection import Selection, select
 
@@ -46,7 +49,9 @@ class PipelineSpec:
     result_kinds: tuple[str, ...]
     destinations: tuple[DestinationProfile, ...]
     shadow: bool = False
+    heat_map: bool = True
     language: str = "en"
+    code_scheme: str = "bundle"
 
     @property
     def name(self) -> str:
@@ -94,14 +99,43 @@ class Pipeline:
         self._results = results
         self._node = node
 
-    def analyse(self, job: Job, instances: Sequence[Instance]) -> Analysis:
-        """Run the job and keep its results; raises PipelineError, ResultError."""
+    def analyse(
+        self,
+        job: Job,
+        instances: Sequence[Instance],
+        earlier: Sequence[KeptResult] = (),
+    ) -> Analysis:
+        """Run the job and keep its results; raises PipelineError, ResultError.
+
+        The reports name those of ``earlier`` that they replace.
+        """
         selection = select(instances, self.spec.rule, self.bundle.input)
         findings = self._findings(selection)
         sources = self._headers(_sources(selection, findings, instances))
-        results = tuple(self._keep_results(job, sources, findings))
+        results = self._keep_results(job, sources, findings, earlier)
         outcome = Outcome.NOT_ANALYSED if findings.reason else Outcome.ANALYSED
         return Analysis(outcome, findings.reason, results)
+
+    def refuse(
+        self,
+        job: Job,
+        instances: Sequence[Instance],
+        earlier: Sequence[KeptResult],
+        reason: str,
+    ) -> tuple[NewResult, ...]:
+        """Results for a job that has failed for good: not analysed, and why.
+
+        Silence would look like a study that nobody asked about. Raises ResultError.
+        """
+        selection = select(instances, self.spec.rule, self.bundle.input)
+        uids = [one.sop_instance_uid for one in selection.images]
+        findings = StudyFindings(
+            excluded=tuple(NotAnalysed(reason, uid) for uid in uids), reason=reason
+        )
+        sources = self._headers(_sources(selection, findings, instances))
+        # The same failure again gives the same object, so it must not name itself.
+        before = [one for one in earlier if one.revision < job.revision]
+        return self._keep_results(job, sources, findings, before)
 
     def _findings(self, selection: Selection) -> StudyFindings:
         answers = self._predict(selection.images)
@@ -130,25 +164,29 @@ class Pipeline:
         return headers
 
     def _keep_results(
-        self, job: Job, sources: Sequence[Dataset], findings: StudyFindings
-    ) -> Iterable[NewResult]:
-        kept: dict[str, NewResult] = {}
-        for profile, destinations in self.spec.profiles().items():
-            for built in self._build(job, sources, findings, profile):
-                # Companions are the same object under every profile: keep it once.
-                before = kept.get(built.sop_instance_uid)
-                also = before.destinations if before else ()
-                kept[built.sop_instance_uid] = self._keep(built, (*also, *destinations))
-        return kept.values()
-
-    def _build(
         self,
         job: Job,
         sources: Sequence[Dataset],
         findings: StudyFindings,
-        profile: str,
-    ) -> Sequence[BuiltResult]:
-        context = ReportContext(
+        earlier: Sequence[KeptResult],
+    ) -> tuple[NewResult, ...]:
+        kept: dict[str, NewResult] = {}
+        context = self._context(job, sources, earlier)
+        if not self.spec.heat_map:
+            findings = without_maps(findings)
+        for profile, destinations in self.spec.profiles().items():
+            context = replace(context, profile=profile)
+            for built in build(context, findings, self.spec.result_kinds):
+                # Companions are the same object under every profile: keep it once.
+                before = kept.get(built.sop_instance_uid)
+                also = before.destinations if before else ()
+                kept[built.sop_instance_uid] = self._keep(built, (*also, *destinations))
+        return tuple(kept.values())
+
+    def _context(
+        self, job: Job, sources: Sequence[Dataset], earlier: Sequence[KeptResult]
+    ) -> ReportContext:
+        return ReportContext(
             sources=sources,
             bundle=self.bundle,
             pipeline=self.spec.name,
@@ -156,11 +194,11 @@ class Pipeline:
             # Fixed for the job, so that a rerun after a crash gives the same bytes.
             analysed_at=job.scheduled_at,
             node=self._node,
-            profile=profile,
             language=self.spec.language,
+            code_scheme=self.spec.code_scheme,
             instance_number=job.revision,
+            earlier=tuple(earlier),
         )
-        return build(context, findings, self.spec.result_kinds)
 
     def _keep(self, built: BuiltResult, destinations: tuple[str, ...]) -> NewResult:
         key = InstanceKey(
@@ -189,8 +227,9 @@ def _sources(
         analysed = {image.sop_instance_uid for image in findings.images}
         return [one for one in selection.images if one.sop_instance_uid in analysed]
     named = {one.sop_instance_uid for one in findings.excluded}
-    wanted = [one for one in instances if one.sop_instance_uid in named]
-    return (wanted or list(instances))[:REPRESENTATIVES]
+    foreign = [one for one in instances if not is_own_result(one.attributes)]
+    wanted = [one for one in foreign if one.sop_instance_uid in named]
+    return (wanted or foreign)[:REPRESENTATIVES]
 
 
 def _reason(excluded: Sequence[NotAnalysed]) -> str:

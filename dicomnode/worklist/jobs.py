@@ -13,8 +13,10 @@ from sqlalchemy import true as always
 from dicomnode.domain.delivery import DeliveryState, NewResult
 from dicomnode.domain.instance import Instance
 from dicomnode.domain.job import JOB_STATES, Job, JobState, Outcome, Worker
+from dicomnode.domain.result import KeptResult
 from dicomnode.errors import LostLease
 from dicomnode.worklist.engine import Database, Event, Transaction
+from dicomnode.worklist.kept import arrived_before, results_of
 from dicomnode.worklist.moves import job_event, may, state_after
 from dicomnode.worklist.outbox import add_result
 from dicomnode.worklist.rows import instances_of
@@ -82,7 +84,12 @@ class Jobs:
             supersede_older(transaction, job, now)
 
     def fail(
-        self, job: Job, error: str, retry_at: datetime | None, now: datetime
+        self,
+        job: Job,
+        error: str,
+        retry_at: datetime | None,
+        now: datetime,
+        results: Sequence[NewResult] = (),
     ) -> None:
         """IN_PROGRESS -> SCHEDULED at ``retry_at``; None: FAILED. Raises LostLease."""
         event, values = "fail", {"error": error, "finished_at": now}
@@ -92,11 +99,23 @@ class Jobs:
             if not _end(transaction, job, event, values):
                 raise _lost(job)
             _note(transaction, job, event, now, f"attempt {job.attempts}")
+            for result in results:
+                _add_result(transaction, job, result, now)
 
     def instances(self, study_instance_uid: str) -> Sequence[Instance]:
         """The current instances of a study, in order of arrival."""
         with self._database.read() as connection:
             return instances_of(connection, study_instance_uid)
+
+    def earlier_results(self, job: Job) -> Sequence[KeptResult]:
+        """What destinations have of earlier analyses, in the order it was kept."""
+        with self._database.read() as connection:
+            return arrived_before(connection, job)
+
+    def results(self, job_id: str) -> Sequence[KeptResult]:
+        """All results of a job, in the order they were kept."""
+        with self._database.read() as connection:
+            return results_of(connection, job_id)
 
     def heartbeat(self, worker: Worker) -> None:
         """Record what a worker is doing."""

@@ -20,7 +20,11 @@ from typer.testing import CliRunner
 from dicomnode.cli.app import app
 from dicomnode.cli.embedded import EmbeddedViews
 from dicomnode.domain.association import Association
+from dicomnode.domain.delivery import NewResult
+from dicomnode.domain.instance import InstanceKey
 from dicomnode.domain.job import Outcome, Worker
+from dicomnode.results import build, encode_data_set
+from dicomnode.store import LocalStore
 from dicomnode.worklist import Worklist, open_views, open_worklist, upgrade
 from tests.contract.worklist.making import (
     SECRET,
@@ -30,6 +34,7 @@ from tests.contract.worklist.making import (
     received,
     scheduled,
 )
+from tests.unit.results import cases
 
 ROOT = Path(__file__).resolve().parents[2]
 UID = "1.2.826.0.1.3680043.8.498."
@@ -239,6 +244,55 @@ def test_show_a_job(worklist: Worklist) -> None:
     assert f"remedy               `dicomnode retry {job_id}`" in text
     assert "job fail" in text
     assert SECRET not in text
+
+
+def keep_results(here: Path, worklist: Worklist) -> str:
+    """A finished job whose results are in the store; its id."""
+    store = LocalStore(here / "var" / "results", 100)
+    kept = []
+    for one in build(cases.context(), cases.positive(), ["sr", "sc"]):
+        key = InstanceKey(
+            DONE,
+            one.series_instance_uid,
+            one.sop_instance_uid,
+            one.sop_class_uid,
+            "1.2.840.10008.1.2.1",
+        )
+        stored = store.put(key, [encode_data_set(one.dataset)])
+        kept.append(
+            NewResult(
+                one.kind,
+                one.sop_class_uid,
+                one.sop_instance_uid,
+                one.series_instance_uid,
+                stored.location,
+                stored.sha256,
+                (),
+            )
+        )
+    return finished(worklist, *kept, study=DONE, at=START).job_id
+
+
+def test_the_report_of_a_job_is_one_page(here: Path, worklist: Worklist) -> None:
+    job_id = keep_results(here, worklist)
+    result = invoke("show", job_id, "--report", "--out", "page.html")
+    assert (result.exit_code, result.stdout) == (0, f"{here / 'page.html'}\n")
+    page = (here / "page.html").read_text(encoding="utf-8")
+    assert "suggests" in page
+    assert page.count("data:image/jpeg") == 3
+    assert invoke("show", DONE, "--report").stdout == page
+    for path in (here / "var" / "results").rglob("*.dcm"):
+        path.unlink()
+    gone = invoke("show", job_id, "--report")
+    assert gone.exit_code == 4
+    assert "are gone" in gone.stderr
+
+
+def test_a_job_without_a_report_says_so(worklist: Worklist) -> None:
+    result = invoke("show", fail(worklist), "--report")
+    assert result.exit_code == 4
+    assert "has no report" in result.stderr
+    assert invoke("show", FAILED, "--out", "x.html").exit_code == 2
 
 
 def test_show_a_study_with_its_deliveries_and_timeline(worklist: Worklist) -> None:

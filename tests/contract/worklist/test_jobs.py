@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dicomnode.domain.job import Job, Outcome, Worker
+from dicomnode.domain.result import KeptResult
 from dicomnode.errors import LostLease
 from dicomnode.worklist import Worklist
 from tests.contract.worklist.making import (
@@ -14,6 +15,8 @@ from tests.contract.worklist.making import (
     STUDY,
     after,
     claimed,
+    delivered,
+    finished,
     kinds,
     new_result,
     row,
@@ -61,6 +64,36 @@ def test_priority_first_then_the_oldest(worklist: Worklist) -> None:
     taken = [*taken, *worklist.jobs.claim("w1", ["cxr"], after(60), 60, limit=3)]
     order = [wanted[name] for name in ("stat", "later stat", "early", "late")]
     assert [job.study_instance_uid for job in taken] == order
+
+
+def test_results_that_arrived_are_there_for_the_next_revision_to_replace(
+    worklist: Worklist,
+) -> None:
+    sent, never_sent = new_result(1, "PACS"), new_result(2)
+    job = finished(worklist, sent, never_sent)
+    assert worklist.jobs.earlier_results(job) == []
+    delivered(worklist)
+    later = replace(job, job_id="later", revision=2)
+    [found] = worklist.jobs.earlier_results(later)
+    assert found == KeptResult(
+        "sr", sent.sop_class_uid, sent.sop_instance_uid, f"{STUDY}.9", sent.location, 1
+    )
+    assert worklist.jobs.earlier_results(replace(later, pipeline="other")) == []
+    other_study = replace(later, study_instance_uid=some_uid())
+    assert worklist.jobs.earlier_results(other_study) == []
+    uids = [one.sop_instance_uid for one in worklist.jobs.results(job.job_id)]
+    assert uids == [sent.sop_instance_uid, never_sent.sop_instance_uid]
+
+
+def test_a_job_that_fails_for_good_can_leave_a_report(worklist: Worklist) -> None:
+    job = claimed(worklist)
+    report = new_result(1, "PACS")
+    worklist.jobs.fail(job, "no answer", None, after(9), [report])
+    assert row(worklist)["job_state"] == "FAILED"
+    assert [one.sop_instance_uid for one in delivered(worklist, at=after(9))] == [
+        report.sop_instance_uid
+    ]
+    assert len(worklist.jobs.earlier_results(job)) == 1
 
 
 def test_renewing_moves_the_lease(worklist: Worklist) -> None:

@@ -89,7 +89,7 @@ def complaint(folder: Path, text: str, environ: dict[str, str] | None = None) ->
         (PIPELINE + "match = { Rows = { min = 'a' } }", "min and max must be numbers"),
         (PIPELINE + "match = { Modality = [] }", "matches nothing; name a value"),
         (PIPELINE + "match = { Modality = true }", "must be a text, a number"),
-        (PIPELINE + "match = {}\nresults = ['pdf']", "must be 'sr' or 'sc'"),
+        (PIPELINE + "match = {}\nresults = ['pdf']", "must be 'sr', 'sc' or 'gsps'"),
         ("[[pipeline]]\nname='p'\nbundle='../b'\nmatch={}", "is no name"),
         ("[[pipeline]]\nname='p'\nbundle='b'\nmatch={}", "has no destinations"),
         (PIPELINE.replace('["PACS"]', '["PACZ"]'), "c.toml:10: pipeline[1].destinations"

@@ -16,10 +16,10 @@ from dicomnode.demo.cases import Case
 from dicomnode.demo.failure import DemoFailed
 from dicomnode.demo.keepsakes import copy_database
 from dicomnode.demo.live import Progress, is_settled, state_of
-from dicomnode.demo.markup import element, prose
 from dicomnode.demo.minipacs import MiniPacs
 from dicomnode.demo.settings import Place
 from dicomnode.demo.stage import invitation, open_pacs
+from dicomnode.results.markup import element, prose
 
 
 def test_only_markup_is_not_escaped() -> None:

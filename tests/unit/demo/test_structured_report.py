@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from dicomnode.demo.cases import Case
 from dicomnode.demo.outcome import Outcome
-from dicomnode.demo.structured_report import content, read
+from dicomnode.results.reading import content, read
 
 Answer = Callable[..., Outcome]
 

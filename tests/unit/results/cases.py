@@ -18,8 +18,10 @@ from dicomnode.domain.findings import (
     NotAnalysed,
     OperatingPoint,
     Presence,
+    Region,
     StudyFindings,
 )
+from dicomnode.domain.result import KeptResult
 from dicomnode.results import NodeFacts, ReportContext
 
 STUDY = "1.2.826.0.1.3680043.10.511.3.1"
@@ -41,6 +43,11 @@ BUNDLE = BundleFacts(
 NODE = NodeFacts(
     software_version="0.1.0", device_serial_number="DICOMNODE", station_name="NODE1"
 )
+_KEPT_CLASSES = {
+    "sr": "1.2.840.10008.5.1.4.1.1.88.33",
+    "sr-text": "1.2.840.10008.5.1.4.1.1.88.11",
+    "sc": "1.2.840.10008.5.1.4.1.1.7",
+}
 LABELS = {  # label -> code, site
     "Pneumothorax": (Code("36118008", "SCT", "Pneumothorax"), PLEURA),
     "Pneumonia": (Code("233604007", "SCT", "Pneumonia"), LUNG),
@@ -138,6 +145,33 @@ def positive() -> StudyFindings:
     probabilities = (0.082, 0.914, 0.673, 0.452, 0.21, 0.031)
     return StudyFindings(
         images=(image(*map(finding, LABELS, probabilities)),),
+    )
+
+
+def outlined() -> StudyFindings:
+    """Two present findings, one with two regions, one without."""
+    square = Region(((10.0, 20.5), (90.0, 20.5), (90.0, 80.0), (10.0, 80.0)))
+    triangle = Region(((120.0, 100.0), (180.0, 100.0), (150.0, 160.0)))
+    return StudyFindings(
+        images=(
+            image(
+                finding("Pneumonia", 0.91, regions=(square, triangle)),
+                finding("Edema", 0.7),
+                finding("Pneumothorax", 0.02),
+            ),
+        ),
+    )
+
+
+def kept(number: int = 1, kind: str = "sr", revision: int = 1) -> KeptResult:
+    """A result of an earlier analysis that a destination has."""
+    return KeptResult(
+        kind=kind,
+        sop_class_uid=_KEPT_CLASSES[kind],
+        sop_instance_uid=f"2.25.{number}{revision}",
+        series_instance_uid="2.25.8",
+        location=f"aa/2.25.9/2.25.{number}{revision}.abcdef012345.dcm",
+        revision=revision,
     )
 
 

@@ -50,7 +50,7 @@ def _broken_uid(dataset: Dataset) -> None:
         (lambda one: setattr(one, "SeriesDescription", "AI"), "Research use only"),
         (_empty_name, "no concept name"),
         (_forgotten_evidence, "not in the evidence"),
-        (_no_containers, "none of its three containers"),
+        (_no_containers, "126000 has 0 times C0034375"),
         (_broken_uid, "121012 is not a valid UID"),
     ],
 )

@@ -137,7 +137,7 @@ def test_a_negative_is_never_a_finding() -> None:
     assert not [item for item in everything(root) if code(item) == "121071"]
     assert not children(root, "126010")
     assert said(child(root, "C0034375"))[0] == ("111017", "111241")
-    assert "no finding reached its operating point" in text_of_conclusion(root)
+    assert "No finding reached its operating point" in text_of_conclusion(root)
 
 
 def test_a_negative_report_still_names_its_operating_points() -> None:
@@ -287,9 +287,12 @@ def test_the_text_report_has_one_short_line_for_each_label() -> None:
     assert lines[5] == (
         "Pulmonary edema: absent (probability 3.1 %, below operating point 50.0 %)"
     )
-    assert len(lines) == len(cases.LABELS) + 1
+    assert len(lines) == len(cases.LABELS)
+    notes = [item.TextValue for item in children(child(root, "59776-5"), "121106")]
+    assert notes[0].startswith("Algorithm: cxr-findings 1.2.0. Intended use: ")
+    assert notes[1] == f"Bundle (SHA-256): {cases.BUNDLE.digest}"
     conclusion = child(child(root, "55110-1"), "121077").TextValue
-    for line in [*lines, *conclusion.splitlines()]:
+    for line in [*lines, *notes, *conclusion.splitlines()]:
         assert len(line) < 120
 
 

@@ -9,8 +9,13 @@ from types import SimpleNamespace
 import pytest
 
 from dicomnode.domain.job import Job, Outcome
-from dicomnode.errors import LostLease, NoSuitableImage, PredictionFailed
-from dicomnode.worker.loop import LoopPolicy, WorkerFacts, WorkerLoop
+from dicomnode.errors import (
+    LostLease,
+    NoSuitableImage,
+    PredictionFailed,
+    ResultError,
+)
+from dicomnode.worker.loop import CRASHED, LoopPolicy, WorkerFacts, WorkerLoop
 from dicomnode.worker.pipeline import Analysis
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
@@ -30,6 +35,7 @@ class Jobs:
             Job(i, "1.2", 1, "cxr", 0, attempts, "w", NOON, NOON) for i in job_ids
         ]
         self.finished, self.failed, self.heartbeats, self.renewed = [], [], [], Event()
+        self.reports = []
         self.lost = False
 
     def claim(self, worker_id, pipelines, now, lease_seconds, limit=1):
@@ -48,8 +54,12 @@ class Jobs:
             raise LostLease("another worker has it; nothing to do")
         self.finished.append((job.job_id, outcome))
 
-    def fail(self, job, error, retry_at, now):
+    def earlier_results(self, job):
+        return ()
+
+    def fail(self, job, error, retry_at, now, results=()):
         self.failed.append((job.job_id, error, retry_at))
+        self.reports.append(results)
 
     def heartbeat(self, worker):
         self.heartbeats.append((worker.state, worker.job_id))
@@ -62,16 +72,22 @@ class Pipeline:
 
     def __init__(self, *deeds):
         self.deeds = list(deeds)
+        self.refusal = None
 
-    def analyse(self, job, instances):
+    def refuse(self, job, instances, earlier, reason):
+        if self.refusal:
+            raise self.refusal
+        return (reason,)
+
+    def analyse(self, job, instances, earlier):
         deed = self.deeds.pop(0)
         if isinstance(deed, Exception):
             raise deed
         return deed() if callable(deed) else deed
 
 
-def a_loop(jobs, *deeds, heartbeat_seconds=60.0):
-    policy = LoopPolicy(120, heartbeat_seconds, 0.01, (10, 60))
+def a_loop(jobs, *deeds, heartbeat_seconds=60.0, timeout_seconds=0.0):
+    policy = LoopPolicy(120, heartbeat_seconds, 0.01, (10, 60), timeout_seconds)
     facts = WorkerFacts("w", "here", "cpu")
     return WorkerLoop(facts, {"cxr": Pipeline(*deeds)}, jobs, Noon(), policy)
 
@@ -104,6 +120,47 @@ def test_retries_end():
     jobs = Jobs("a", attempts=3)
     a_loop(jobs, RuntimeError("again")).run_once()
     assert jobs.failed[0][2] is None
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (NoSuitableImage("no image fits; send one"), "no image fits"),
+        (RuntimeError("of Mrs. X"), CRASHED),
+    ],
+)
+def test_a_job_that_fails_for_good_leaves_a_report_that_says_so(error, reason):
+    jobs = Jobs("a", attempts=3)
+    a_loop(jobs, error).run_once()
+    assert jobs.reports == [(reason,)]
+
+
+def test_a_job_that_will_be_tried_again_leaves_none():
+    jobs = Jobs("a")
+    a_loop(jobs, RuntimeError("a bug")).run_once()
+    assert jobs.reports == [()]
+
+
+@pytest.mark.parametrize("error", [ResultError("no; mend it"), RuntimeError("a bug")])
+def test_a_job_fails_even_if_its_report_cannot_be_made(error):
+    jobs = Jobs("a", attempts=3)
+    loop = a_loop(jobs, RuntimeError("a bug"))
+    loop._pipelines["cxr"].refusal = error
+    loop.run_once()
+    assert jobs.reports == [()]
+    assert len(jobs.failed) == 1
+
+
+def test_a_job_that_hangs_is_failed_reported_and_ends_the_worker():
+    jobs, never = Jobs("a", "b"), Event()
+    loop = a_loop(jobs, never.wait, FINE, timeout_seconds=0.05)
+    assert loop.run(Event()) is False
+    [(job_id, error, retry_at)] = jobs.failed
+    assert (job_id, retry_at) == ("a", None)
+    assert "no answer within 0.05 seconds" in error
+    assert jobs.reports == [("no answer within 0.05 seconds",)]
+    assert len(jobs.waiting) == 1
+    never.set()
 
 
 def test_a_broken_job_does_not_stop_the_next():
@@ -139,7 +196,7 @@ def test_the_loop_ends_when_asked_and_says_so():
         stop.set()
         return FINE
 
-    a_loop(jobs, ask_to_stop).run(stop)
+    assert a_loop(jobs, ask_to_stop).run(stop)
     assert jobs.finished == [("a", Outcome.ANALYSED)]
     assert jobs.heartbeats[0] == ("IDLE", None)
     assert ("BUSY", "a") in jobs.heartbeats
