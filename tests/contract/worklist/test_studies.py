@@ -86,8 +86,7 @@ def test_a_study_that_moved_on_is_not_routed(worklist: Worklist) -> None:
     study = current(worklist)
     worklist.intake.record(received(2, at=after(5)))
     assert not worklist.studies.route(study, [new_job()], "", after(6))
-    # The ended revision stays COMPLETE, but is not offered to the router again.
-    assert row(worklist, revision=1)["study_state"] == "COMPLETE"
+    assert row(worklist, revision=1)["study_state"] == "NOT_ROUTED"
     assert worklist.studies.unrouted() == []
 
 
