@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 import torchvision
+from safetensors.torch import load_file
 from torch import nn
 
 from model.network.attention import swin, vit
@@ -107,13 +109,17 @@ def _make_single_channel(trunk: nn.Module, stem: nn.Conv2d) -> None:
 
 def _load_trunk(trunk: nn.Module, architecture: str, weights: Path) -> None:
     """Copy a torchvision state dict by order of its tensors; heads are left out."""
-    from safetensors.torch import load_file  # noqa: PLC0415 - only with local weights
-
-    reference: Any = torchvision.models.get_model(architecture, weights=None)
     stored = load_file(weights)
-    reference.load_state_dict(stored)  # names and shapes must fit torchvision's
+    with torch.device("meta"):  # names and shapes only
+        reference: Any = torchvision.models.get_model(architecture, weights=None)
+    expected = {name: t.shape for name, t in reference.state_dict().items()}
+    if expected != {name: t.shape for name, t in stored.items()}:
+        raise ValueError(
+            f"{weights.name} does not hold torchvision's weights of {architecture}:"
+            " save its state dict as safetensors"
+        )
     ours = trunk.state_dict()
-    theirs = list(reference.state_dict().values())[: len(ours)]
+    theirs = [stored[name] for name in expected][: len(ours)]
     summed = [
         theirs_.sum(1, keepdim=True)
         if theirs_.ndim == 4 and theirs_.shape[1] == 3 and ours_.shape[1] == 1  # noqa: PLR2004

@@ -93,6 +93,13 @@ def test_local_colour_weights_are_summed_into_one_channel(architecture, tmp_path
         assert torch.allclose(network(grey).features, expected, atol=2e-4)
 
 
+def test_weights_of_another_network_are_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file(torchvision.models.mobilenet_v3_small().state_dict(), path)
+    with pytest.raises(ValueError, match="save its state dict"):
+        build("mobilenet_v3_large", HEADS, weights=path)
+
+
 def test_positions_of_patches_are_resampled_to_any_size():
     trunk = build("vit_b_16", HEADS).trunk
     side = torch.linspace(-1, 1, 14)

@@ -161,8 +161,11 @@ def test_two_processes_equal_one_after_ten_steps(tmp_path):
         load_file(run / "model.safetensors") for run in (alone, tmp_path / "pair")
     )
     assert one.keys() == two.keys()
-    for name, value in one.items():
-        assert torch.allclose(value.double(), two[name].double(), atol=1e-5), name
+    apart = {
+        name: float((value.double() - two[name].double()).abs().max())
+        for name, value in one.items()
+    }
+    assert max(apart.values()) < 1e-5, max(apart, key=apart.get)
     lines = [
         [json.loads(x) for x in (run / "metrics.jsonl").read_text().splitlines()]
         for run in (alone, tmp_path / "pair")
@@ -201,7 +204,6 @@ every_steps = 5
 steps = 10
 batch = 8
 chunks = 2
-warmup_steps = 5
 log_steps = 1
 """
 
