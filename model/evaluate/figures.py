@@ -32,18 +32,21 @@ def evaluate(
     *,
     draws: int = 2000,
     training: Sequence[Row] = (),
+    scores: Scores | None = None,
 ) -> Evaluation:
     """All figures of a bundle on the given rows (usually the validation split).
 
     Each image is scored upright and turned, plain and inverted, through the engine of
     service. draws: bootstrap draws. training: rows that the baselines of the shortcut
-    panel may learn from as well. Raises ManifestError where an image or scikit-learn
+    panel may learn from as well. scores: of these rows in every way, if they are there
+    already. Raises ManifestError where an image or scikit-learn
     is missing.
     """
     has_mirror = any(h.name == "mirror" for h in bundle.parts.engine.network.layout)
     ways = (*EVERY_WAY, *MIRRORED) if has_mirror else EVERY_WAY
-    jobs = [(row, variant) for row in rows for variant in ways]
-    scores = score(bundle.parts.engine, roots, jobs)
+    if scores is None:
+        jobs = [(row, variant) for row in rows for variant in ways]
+        scores = score(bundle.parts.engine, roots, jobs)
     judge = Judge(bundle, draws)
     judged = tasks(judge, scores)
     panels = [

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def rotation(judge: Judge, scores: Scores) -> list[Entry]:
+    """Quarter turns: accuracy, false alarms on upright images, calibration."""
     plain = scores.where(np.array([not v.inverted for v in scores.variants]))
     entries: list[Entry] = []
     for source, part in by_source(plain):
@@ -52,6 +53,7 @@ def _alarms(judge: Judge, p: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def inversion(judge: Judge, scores: Scores) -> list[Entry]:
+    """Inverted grey scale: ranking and accuracy, upright and in any rotation."""
     entries: list[Entry] = []
     point = judge.labels["inverted"].operating_point
     unturned = scores.where(np.array([v.turns == 0 for v in scores.variants]))
@@ -100,6 +102,7 @@ def _said_mirrored(
 
 
 def domain(judge: Judge, scores: Scores) -> list[Entry]:
+    """Refusals of the domain gate, of images as they are and changed."""
     refused = judge.refused(scores)
     entries: list[Entry] = []
     for source in sorted(set(scores.sources)):

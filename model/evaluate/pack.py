@@ -24,7 +24,7 @@ from model.evaluate.figures import Evaluation, evaluate
 from model.evaluate.home import fit_domain, reference
 from model.evaluate.report import render
 from model.evaluate.runs import Run, head_of, open_run
-from model.evaluate.scoring import Scores, Variant, score
+from model.evaluate.scoring import EVERY_WAY, Scores, Variant, score
 from model.network import n_parameters
 from model.phantom import chest
 
@@ -68,7 +68,13 @@ def pack(
     with tempfile.TemporaryDirectory() as draft:
         save(Path(draft), content)
         bundle = load(Path(draft))
-    evaluation = evaluate(bundle, held_out, opened.roots, draws=draws)
+    evaluation = evaluate(
+        bundle,
+        held_out,
+        opened.roots,
+        draws=draws,
+        scores=_of_ways(opened, scores),
+    )
     if evaluation.refusals:
         raise BundleError(
             f"the shortcut gate refuses: {'; '.join(evaluation.refusals)}"
@@ -79,6 +85,13 @@ def pack(
     texts = _texts(opened, content.table, template, evaluation)
     final = Content(content.table, content.tensors, texts)
     return save(folder, final), evaluation
+
+
+def _of_ways(run: Run, scores: Scores) -> Scores | None:
+    """The scores of a full evaluation, if the network was scored in all its ways."""
+    if not set(EVERY_WAY) <= set(run.ways):
+        return None
+    return scores.where(np.array([v in run.ways for v in scores.variants]))
 
 
 def _summary(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from torchvision.transforms.v2 import functional as v2
 
 
-def foreign(image, seed, strength=1.0):
-    """Display pixels (rows, columns) as another site would store them.
+def foreign(image, seed):
+    """Display pixels (rows, columns) as another site would store them, uint8.
 
-    Another detector response, contrast, aspect and border, each a little different
-    from image to image.
+    Films on a light box: another response curve, and the clear edge of the film, white,
+    on both sides, a little different from image to image.
     """
     random = np.random.default_rng(seed)
-    stretch = 1 + strength * random.uniform(0.25, 0.4)
-    size = [image.shape[0], round(image.shape[1] * stretch)]
-    wide = v2.resize(torch.from_numpy(np.ascontiguousarray(image))[None], size)[0]
-    grey = np.clip(wide.numpy(), 0, 1) ** (1 + strength * random.uniform(0.6, 1.0))
-    curve = 1 / (1 + np.exp(-(4 + 4 * strength) * (grey - 0.35)))
-    low, high = 1 / (1 + np.exp(0.35 * (4 + 4 * strength))), curve.max()
-    grey = np.clip((curve - low) / (high - low), 0, 1)
-    return framed(grey.astype(np.float32), random, strength)
-
-
-def framed(grey, random, strength):
-    """Black collimation of another width on each side."""
-    rows, columns = grey.shape
-    top, bottom, left, right = strength * random.uniform(0.1, 0.2, 4)
-    above, below = round(top * rows), round(bottom * rows)
-    return np.pad(
-        grey, ((above, below), (round(left * columns), round(right * columns)))
-    )
+    grey = np.clip(image, 0, 1) ** random.uniform(1.1, 1.3)
+    left, right = (round(x * grey.shape[1]) for x in random.uniform(0.4, 0.46, 2))
+    framed = np.pad(grey, ((0, 0), (left, right)), constant_values=1.0)
+    return np.rint(framed * 255).astype(np.uint8)
 
 
 def key_pair(folder):

@@ -21,7 +21,8 @@ from model.bundle.weights import read_tensors, write_tensors
 from model.phantom import chest
 
 SHIPPED = Path(bundle.__file__).parents[1] / "bundles"
-NAMES = ["rotated-90", "rotated-180", "rotated-270", "inverted", "view-PA", "view-AP"]
+ROTATED = ["rotated-90", "rotated-180", "rotated-270"]
+NAMES = [*ROTATED, "inverted", "mirrored", "view-PA", "view-AP"]
 
 
 def phantom(seed=1, view="PA", rows=96, columns=84):
@@ -55,7 +56,7 @@ def test_description_says_what_was_packed(packed):
     assert said.device_uid.startswith("2.25.")
     assert said.input.accepts_absent_body_part
     assert said.header_checks[0].values == {"PA": "view-PA", "AP": "view-AP"}
-    assert said.labels[4].value_code.value == "272479007"
+    assert said.labels[5].value_code.value == "272479007"
     assert not said.calibrated  # six phantoms do not make a calibration
     assert "home" in said.parameters["operating points"]
     assert bundle.verify(packed[0]) == said
@@ -340,9 +341,15 @@ def test_every_figure_has_its_number_and_interval(packed):
 
 
 @pytest.mark.parametrize("folder", sorted(p for p in SHIPPED.glob("*") if p.is_dir()))
-def test_shipped_bundles_verify_and_know_phantoms(folder):
-    loaded = bundle.load(folder)
-    assert (folder / "model.safetensors").stat().st_size <= 10_000_000
+def test_shipped_bundles_verify_and_are_small(folder):
+    said = bundle.load(folder).description
+    assert sum(p.stat().st_size for p in folder.rglob("*")) <= 10_000_000
+    assert said.reference["n_images"] > 500
+    assert "Research use only" in said.intended_use
+
+
+def test_the_default_bundle_knows_phantoms():
+    loaded = bundle.load(SHIPPED / "cxr-qc")
     for seed, view in ((91, "PA"), (92, "AP")):
         image = phantom(seed, view, 512, 448)
         plain, turned, inverted = loaded.predict(
@@ -350,6 +357,6 @@ def test_shipped_bundles_verify_and_know_phantoms(folder):
         )
         assert plain.in_domain
         assert plain.probabilities[f"view-{view}"] > 0.9
-        assert max(plain.probabilities[name] for name in NAMES[:4]) < 0.2
+        assert max(plain.probabilities[name] for name in NAMES[:5]) < 0.2
         assert turned.probabilities["rotated-90"] > 0.8
         assert inverted.probabilities["inverted"] > 0.8

@@ -1,0 +1,40 @@
+"""What training and evaluation read is what service reads, to the last bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from dicomnode.domain.findings import NotAnalysed
+from dicomnode.domain.instance import Instance
+from dicomnode.predictor import _decode
+from model import bundle
+from model.data.dataset import read_image
+from model.pixels import UnsupportedPixels
+
+SHIPPED = Path(bundle.__file__).parents[1] / "bundles" / "cxr-qc"
+MOST, LEAST = 100, 40
+FOLDERS = ("cr_dx", "cxr_wrapped_derived", "lut_presentation", "transfer_syntax_small")
+
+
+def test_training_and_service_see_the_same_pixels_of_real_files(shared_data):
+    preset = bundle.load(SHIPPED).parts.engine.preset
+    compared = 0
+    files = [
+        p for one in FOLDERS for p in sorted((shared_data / "dicom" / one).iterdir())
+    ]
+    for path in files:
+        if compared == MOST or path.stat().st_size > 4_000_000:
+            continue
+        try:
+            trained = read_image(path)
+        except UnsupportedPixels:
+            continue
+        instance = Instance("1.2", "1.2", "1.2", "1.2", str(path), {})
+        with path.open("rb") as file:
+            served = _decode(instance, file)
+        assert not isinstance(served, NotAnalysed), path.name
+        assert torch.equal(preset(trained), preset(served.display)), path.name
+        compared += 1
+    assert compared >= LEAST
