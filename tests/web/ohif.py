@@ -35,6 +35,7 @@ from tests.unit.results import cases
 
 PLUGINS = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 PAUSE_MILLISECONDS = 4000
+PATIENCE_MILLISECONDS = 600_000
 ROWS, COLUMNS = 512, 416
 MIDDLE = (900, 500)
 CONFIG = """
@@ -145,7 +146,7 @@ def shoot(viewer: str, out: Path, results: tuple[BuiltResult, ...]) -> None:
             # A new context each time: the viewer remembers what was confirmed.
             context = browser.new_context(viewport={"width": 1600, "height": 1000})
             page = context.new_page()
-            page.set_default_timeout(0)
+            page.set_default_timeout(PATIENCE_MILLISECONDS)
             [series] = {one.series_instance_uid for one in results if one.kind == kind}
             address = f"{viewer}/viewer?StudyInstanceUIDs={cases.STUDY}"
             page.goto(f"{address}&SeriesInstanceUIDs={series}")
