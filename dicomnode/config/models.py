@@ -140,6 +140,16 @@ class Pipeline(Section):
     priority: int = 0
 
     @model_validator(mode="after")
+    def _never_silent(self) -> Pipeline:
+        if set(self.results) == {"gsps"}:
+            message = (
+                'has results = ["gsps"] only, so a study without findings would get '
+                'nothing; add "sr" or "sc"'
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
     def _goes_somewhere(self) -> Pipeline:
         if self.mode == "active" and not self.destinations:
             message = (

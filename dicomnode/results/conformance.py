@@ -93,13 +93,12 @@ def _template_defects(dataset: Dataset, kind: str) -> Iterator[str]:
     if named != [template]:
         yield f"the root does not name template {template}"
     for parent in (dataset, *_items(dataset)):
-        if _name(parent) in TEMPLATES:
-            yield from _row_defects(parent, TEMPLATES[_name(parent)])
+        yield from _row_defects(parent, TEMPLATES.get(_name(parent), ()))
 
 
 def _row_defects(parent: Dataset, rows: tuple[Row, ...]) -> Iterator[str]:
     place, counts = 0, dict.fromkeys(rows, 0)
-    for item in parent.get("ContentSequence") or ():
+    for item in parent.get("ContentSequence") or () if rows else ():
         number = _row_of(item, rows)
         if number is None:
             yield f"{_name(item)} has no place in {_name(parent)}"
@@ -114,12 +113,12 @@ def _row_defects(parent: Dataset, rows: tuple[Row, ...]) -> Iterator[str]:
 
 
 def _row_of(item: Dataset, rows: tuple[Row, ...]) -> int | None:
+    name = _name(item)
     shape = text_of(item, "ValueType"), text_of(item, "RelationshipType")
     fitting = [
         number
         for number, row in enumerate(rows)
-        if (row.value_type, row.relationship) == shape
-        and row.name in (_name(item), "*")
+        if (row.value_type, row.relationship) == shape and row.name in (name, "*")
     ]
     exact = [number for number in fitting if rows[number].name != "*"]
     return next(iter((*exact, *fitting)), None)

@@ -31,6 +31,8 @@ _MODALITY_LUT = ("RescaleIntercept", "RescaleSlope", "RescaleType")
 _VOI_LUT = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation")
 _LINES_FROM_TOP = 0.03
 _ST = 1024
+_ALWAYS = 3  # the algorithm, and two lines of disclaimer
+_STATES_OF_A_REVISION = 100
 
 
 def presentation_states(
@@ -40,7 +42,7 @@ def presentation_states(
     by_image: dict[str, list[Finding]] = {}
     for finding in findings.positives:
         by_image.setdefault(finding.sop_instance_uid, []).append(finding)
-    first = (context.instance_number - 1) * len(context.sources) + 1
+    first = (context.instance_number - 1) * _STATES_OF_A_REVISION + 1
     return [
         _presentation_state(context, source, stated, number)
         for number, (source, stated) in enumerate(_drawable(context, by_image), first)
@@ -170,7 +172,7 @@ def _text(context: ReportContext, findings: Sequence[Finding]) -> Dataset:
 def _fitting(lines: list[str]) -> str:
     """As many lines as fit in an ST; the algorithm and the disclaimer always."""
     kept = [one.replace("\\", "/") for one in lines]
-    while sum(len(one) + 2 for one in kept) > _ST and len(kept) > len(lines[:1]) + 2:
+    while sum(len(one) + 2 for one in kept) > _ST and len(kept) > _ALWAYS:
         del kept[-3]
     return "\r\n".join(kept)
 

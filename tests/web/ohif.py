@@ -35,7 +35,9 @@ from tests.unit.results import cases
 
 PLUGINS = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 PAUSE_MILLISECONDS = 4000
+PATIENCE_MILLISECONDS = 600_000
 ROWS, COLUMNS = 512, 416
+MIDDLE = (900, 500)
 CONFIG = """
 const root = window.location.origin + '/dicom-web';
 window.config = {
@@ -140,15 +142,24 @@ def shoot(viewer: str, out: Path, results: tuple[BuiltResult, ...]) -> None:
             executable_path=browser_path,
             args=["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"],
         )
-        page = browser.new_page(viewport={"width": 1600, "height": 1000})
-        page.set_default_timeout(0)
         for kind in ("sr-text", "sc"):
+            # A new context each time: the viewer remembers what was confirmed.
+            context = browser.new_context(viewport={"width": 1600, "height": 1000})
+            page = context.new_page()
+            page.set_default_timeout(PATIENCE_MILLISECONDS)
             [series] = {one.series_instance_uid for one in results if one.kind == kind}
             address = f"{viewer}/viewer?StudyInstanceUIDs={cases.STUDY}"
             page.goto(f"{address}&SeriesInstanceUIDs={series}")
             page.wait_for_selector("[data-cy=viewport-grid], .viewport-wrapper")
+            page.get_by_text("Confirm and hide").click()
             page.wait_for_timeout(PAUSE_MILLISECONDS)
             page.screenshot(path=out / f"ohif-{kind}.png")
+            if kind == "sc":  # the summary first, then a heat map
+                page.mouse.move(*MIDDLE)
+                page.mouse.wheel(0, 100)
+                page.wait_for_timeout(PAUSE_MILLISECONDS)
+                page.screenshot(path=out / "ohif-heat-map.png")
+            context.close()
         browser.close()
 
 

@@ -90,6 +90,8 @@ def complaint(folder: Path, text: str, environ: dict[str, str] | None = None) ->
         (PIPELINE + "match = { Modality = [] }", "matches nothing; name a value"),
         (PIPELINE + "match = { Modality = true }", "must be a text, a number"),
         (PIPELINE + "match = {}\nresults = ['pdf']", "must be 'sr', 'sc' or 'gsps'"),
+        (PIPELINE + "match = {}\nresults = ['gsps']", 'nothing; add "sr" or "sc"'),
+        (PIPELINE + "match = {}\n[results]\nlanguage = 'it'", "results.language must"),
         ("[[pipeline]]\nname='p'\nbundle='../b'\nmatch={}", "is no name"),
         ("[[pipeline]]\nname='p'\nbundle='b'\nmatch={}", "has no destinations"),
         (PIPELINE.replace('["PACS"]', '["PACZ"]'), "c.toml:10: pipeline[1].destinations"
