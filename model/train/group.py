@@ -84,7 +84,7 @@ class Group:
 def own_device(name: str) -> torch.device:
     """The device of this process: with torchrun, each has an accelerator of its own."""
     device = torch.device(name)
-    if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     return device
