@@ -101,6 +101,8 @@ class Jobs:
             _note(transaction, job, event, now, f"attempt {job.attempts}")
             for result in results:
                 _add_result(transaction, job, result, now)
+            if results:
+                supersede_older(transaction, job, now)
 
     def instances(self, study_instance_uid: str) -> Sequence[Instance]:
         """The current instances of a study, in order of arrival."""
