@@ -1,0 +1,34 @@
+"""The small interfaces between rooms. Each has one contract test for all its adapters.
+
+Rooms take what they need in their constructor; only ``processes`` knows the classes
+behind it. All instants are aware UTC.
+"""
+
+from __future__ import annotations
+
+from dicomnode.ports.delivering import CommitmentAnswers, Commitments, Outbox, Sender
+from dicomnode.ports.files import Buffer, InstanceStore, Usage
+from dicomnode.ports.keeping import Clock, Desk, ExpiredStudy, Upkeep
+from dicomnode.ports.receiving import Intake, Kept, KeptInstance, Studies
+from dicomnode.ports.working import DriftMonitor, Jobs, Predictor
+
+__all__ = [
+    "Buffer",
+    "Clock",
+    "CommitmentAnswers",
+    "Commitments",
+    "Desk",
+    "DriftMonitor",
+    "ExpiredStudy",
+    "InstanceStore",
+    "Intake",
+    "Jobs",
+    "Kept",
+    "KeptInstance",
+    "Outbox",
+    "Predictor",
+    "Sender",
+    "Studies",
+    "Upkeep",
+    "Usage",
+]

@@ -1,0 +1,59 @@
+"""Where instances and results lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import BinaryIO, Protocol
+
+from dicomnode.domain.instance import InstanceKey, StoredInstance
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Of the file system that holds the store."""
+
+    total_bytes: int
+    free_bytes: int
+
+    @property
+    def used_percent(self) -> float:
+        """Share in use, 0 to 100."""
+        return 100.0 * (1 - self.free_bytes / self.total_bytes)
+
+
+class InstanceStore(Protocol):
+    """Durable DICOM files (PS3.10), one for each instance and content."""
+
+    def put(self, key: InstanceKey, chunks: Iterable[Buffer]) -> StoredInstance:
+        """Keep an encoded data set exactly as transmitted, under a file meta of ours.
+
+        Returns only after file and folder are synced. The same content again gives the
+        same location; other content under the same SOP Instance UID a second one.
+        Raises StoreFull (no room, watermark reached), Unreadable (a UID that is none),
+        ReceiveError (the disk failed).
+        """
+        ...
+
+    def open(self, location: str) -> BinaryIO:
+        """The complete file, for reading; raises FileNotFoundError."""
+        ...
+
+    def delete(self, location: str) -> None:
+        """Remove a file for good; no error if it is gone already."""
+        ...
+
+    def usage(self) -> Usage:
+        """Room left."""
+        ...
+
+    def locations(self) -> Iterable[str]:
+        """Every location in the store, in no particular order."""
+        ...
+
+    def sweep(self, older_than: datetime) -> int:
+        """Remove unfinished files last written before ``older_than``; how many."""
+        ...

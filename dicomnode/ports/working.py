@@ -1,0 +1,107 @@
+"""The worker's views: its jobs, the network and what watches it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import BinaryIO, Protocol
+
+from dicomnode.domain.delivery import NewResult
+from dicomnode.domain.findings import (
+    BundleFacts,
+    ImageFindings,
+    NotAnalysed,
+    Observation,
+)
+from dicomnode.domain.instance import Instance
+from dicomnode.domain.job import Job, Outcome, Worker
+from dicomnode.domain.result import KeptResult
+
+
+class Jobs(Protocol):
+    """The worker's view of the worklist."""
+
+    def claim(
+        self,
+        worker_id: str,
+        pipelines: Collection[str],
+        now: datetime,
+        lease_seconds: float,
+        limit: int = 1,
+    ) -> Sequence[Job]:
+        """SCHEDULED -> IN_PROGRESS, highest priority first, then the oldest."""
+        ...
+
+    def renew(self, job: Job, now: datetime, lease_seconds: float) -> Job:
+        """The heartbeat: a later ``lease_expires_at``. Raises LostLease."""
+        ...
+
+    def finish(
+        self,
+        job: Job,
+        outcome: Outcome,
+        reason: str,
+        results: Sequence[NewResult],
+        now: datetime,
+    ) -> None:
+        """IN_PROGRESS -> COMPLETED with its results and their deliveries.
+
+        One transaction; the same results again (a rerun) add nothing. Raises LostLease.
+        """
+        ...
+
+    def fail(
+        self,
+        job: Job,
+        error: str,
+        retry_at: datetime | None,
+        now: datetime,
+        results: Sequence[NewResult] = (),
+    ) -> None:
+        """IN_PROGRESS -> SCHEDULED at ``retry_at``; None: FAILED. Raises LostLease.
+
+        ``results`` say to the destinations that the study was not analysed.
+        """
+        ...
+
+    def instances(self, study_instance_uid: str) -> Sequence[Instance]:
+        """The current instances of a study."""
+        ...
+
+    def earlier_results(self, job: Job) -> Sequence[KeptResult]:
+        """What destinations have of earlier analyses of this study by this pipeline.
+
+        Of earlier revisions, and of an attempt of this very job that failed with a
+        report; in the order they were kept, empty for the first analysis.
+        """
+        ...
+
+    def heartbeat(self, worker: Worker) -> None:
+        """Record what a worker is doing."""
+        ...
+
+
+class Predictor(Protocol):
+    """A warm network with its bundle."""
+
+    def describe(self) -> BundleFacts:
+        """What a report must say about the bundle."""
+        ...
+
+    def predict(
+        self, images: Sequence[tuple[Instance, BinaryIO]]
+    ) -> Sequence[ImageFindings | NotAnalysed]:
+        """One answer for each image, in order.
+
+        An image that cannot be decoded, or lies outside the model's domain, is
+        NotAnalysed with its reason. Raises PredictionFailed.
+        """
+        ...
+
+
+class DriftMonitor(Protocol):
+    """Watches whether a pipeline's input still looks like what its bundle knows."""
+
+    def observe(self, images: Sequence[Observation]) -> None:
+        """Take images in, in order; an alarm is logged once. Never stops a job."""
+        ...
