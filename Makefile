@@ -37,7 +37,7 @@ demo: $(VENV)/.installed
 	$(BIN)/dicomnode demo --out demo-output
 
 test: peers check
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
