@@ -20,12 +20,18 @@ from dicomnode.store import LocalStore
 from dicomnode.worker.pipeline import DestinationProfile, Pipeline, PipelineSpec
 from tests.contract.worklist.making import current, new_job
 from tests.integration.delivering import NOON, Desk, delivering, our_receiver
+from tests.integration.rig import copy_as
 from tests.unit.results import cases
 
 BUNDLE = Path(__file__).resolve().parents[2] / "model" / "bundles" / "cxr-qc"
 SOURCE = "dicom/cxr_wrapped_derived/nih_cxr14_00_evrle.dcm"
 DESTINATION = DestinationProfile("PACS", "comprehensive")
 SPEC = PipelineSpec(Rule("cxr", {}), ("sr", "sc", "gsps"), (DESTINATION,))
+# A header that turns black and white around: the model says so, with a heat map.
+WRONG = {
+    "PhotometricInterpretation": "MONOCHROME1",
+    "PresentationLUTShape": "INVERSE",
+}
 # Another day, and another minute and second of it.
 LATER = timedelta(days=40, hours=3, minutes=7, seconds=11)
 INSTANTS = {"DA", "TM", "DT"}
@@ -81,7 +87,8 @@ def receive(desk: Desk, folder: Path, source: Path) -> str:
 @pytest.fixture(scope="module")
 def ran(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, Ran]:
     """At noon, and much later with a model loaded anew."""
-    folder, source = tmp_path_factory.mktemp("same"), shared_data / SOURCE
+    folder = tmp_path_factory.mktemp("same")
+    source = copy_as(shared_data / SOURCE, folder / "sent.dcm", **WRONG)
     return (
         run(folder / "first", source, timedelta(), BundlePredictor(BUNDLE)),
         run(folder / "later", source, LATER, BundlePredictor(BUNDLE)),
@@ -109,7 +116,7 @@ def test_two_fresh_nodes_give_the_same_instances(ran: tuple[Ran, Ran]) -> None:
         for each in (ran[0].results, ran[1].results)
     ]
     assert told[0] == told[1]
-    assert {kind for kind, _, _ in told[0]} >= {"sr", "sr-text", "sc"}
+    assert [kind for kind, _, _ in told[0]] == ["sr", "sr-text", "sc", "sc", "gsps"]
 
 
 def test_another_day_changes_the_dates_and_nothing_else(ran: tuple[Ran, Ran]) -> None:
@@ -118,3 +125,12 @@ def test_another_day_changes_the_dates_and_nothing_else(ran: tuple[Ran, Ran]) ->
         found = set(differences(one, other))
         assert {vr for _, vr in found} <= INSTANTS, found
         assert ("InstanceCreationDate", "DA") in found
+
+
+def test_the_heat_map_of_a_real_radiograph_has_its_resolution(
+    ran: tuple[Ran, Ran],
+) -> None:
+    pages = [one for one in ran[0].read() if "Rows" in one]
+    rows = dcmread(ran[0].folder.parent / "sent.dcm").Rows
+    assert pages[0].Rows < pages[1].Rows
+    assert pages[1].Rows > rows
