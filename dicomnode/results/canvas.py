@@ -6,7 +6,9 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
+from math import ceil, floor
 from typing import TypeAlias
 
 import numpy as np
@@ -47,7 +49,7 @@ def drawable(words: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle on the page, in pixels."""
+    """A rectangle on the page, in the page's units."""
 
     left: int
     top: int
@@ -66,27 +68,48 @@ class Box:
 
 
 class Canvas:
-    """An RGB page."""
+    """An RGB page of ``width`` x ``height`` units, each ``scale`` pixels long.
 
-    def __init__(self, width: int, height: int) -> None:
-        self._image = Image.new("RGB", (width, height), GROUND)
+    Places, widths and type sizes are in units, so that a page looks alike at any
+    scale; only ``paste`` and ``closed_line`` take pixels.
+    """
+
+    def __init__(self, width: int, height: int, scale: Fraction = Fraction(1)) -> None:
+        size = floor(width * scale), floor(height * scale)
+        self._image = Image.new("RGB", size, GROUND)
         self._draw = ImageDraw.Draw(self._image)
+        self._scale = scale
+
+    def in_pixels(self, box: Box) -> Box:
+        """``box`` in pixels; at least as large as it is in units."""
+        return Box(
+            round(box.left * self._scale),
+            round(box.top * self._scale),
+            ceil(box.width * self._scale),
+            ceil(box.height * self._scale),
+        )
 
     def fill(self, box: Box, colour: Colour, radius: int = 0) -> None:
         """A filled rectangle, rounded if ``radius`` is not 0."""
-        corners = (box.left, box.top, box.right - 1, box.bottom - 1)
-        self._draw.rounded_rectangle(corners, radius, fill=colour)
+        self._draw.rounded_rectangle(
+            self._corners(box), round(radius * self._scale), fill=colour
+        )
 
     def outline(self, box: Box, colour: Colour, radius: int = 0) -> None:
-        """The edge of a rectangle, two pixels wide."""
-        corners = (box.left, box.top, box.right - 1, box.bottom - 1)
-        self._draw.rounded_rectangle(corners, radius, outline=colour, width=2)
+        """The edge of a rectangle, two units wide."""
+        self._draw.rounded_rectangle(
+            self._corners(box),
+            round(radius * self._scale),
+            outline=colour,
+            width=self._line_width,
+        )
 
     def closed_line(
         self, points: Sequence[tuple[float, float]], colour: Colour
     ) -> None:
-        """A closed outline through (column, row) points, two pixels wide."""
-        self._draw.line([*points, points[0]], colour, width=2, joint="curve")
+        """A closed outline through (column, row) pixels, two units wide."""
+        closed = [*points, points[0]]
+        self._draw.line(closed, colour, width=self._line_width, joint="curve")
 
     def text(
         self,
@@ -97,14 +120,16 @@ class Canvas:
         anchor: str = "la",
     ) -> None:
         """One line of text; ``anchor`` as Pillow's text anchors."""
-        self._draw.text(at, drawable(words), colour, font(size), anchor)
+        place = round(at[0] * self._scale), round(at[1] * self._scale)
+        self._draw.text(place, drawable(words), colour, self._font(size), anchor)
 
     def width_of(self, words: str, size: int) -> int:
-        """How wide a line is, in pixels."""
-        return round(self._draw.textlength(drawable(words), font(size)))
+        """How wide a line is."""
+        length = self._draw.textlength(drawable(words), self._font(size))
+        return round(length / float(self._scale))
 
     def shorten(self, words: str, size: int, width: int) -> str:
-        """``words`` cut to ``width`` pixels, with dots where it was cut."""
+        """``words`` cut to ``width``, with dots where it was cut."""
         if self.width_of(words, size) <= width:
             return words
         kept = bisect_right(
@@ -115,7 +140,7 @@ class Canvas:
         return words[: max(0, kept - 1)].rstrip() + _ELLIPSIS
 
     def wrap(self, words: str, size: int, width: int) -> list[str]:
-        """``words`` in lines of at most ``width`` pixels."""
+        """``words`` in lines of at most ``width``."""
         lines: list[str] = []
         for word in words.split():
             longer = f"{lines[-1]} {word}" if lines else word
@@ -138,9 +163,20 @@ class Canvas:
         return box.top + len(lines) * step
 
     def paste(self, pixels: Rgb8, left: int, top: int) -> None:
-        """Put pixels on the page."""
+        """Put pixels on the page, as they are, at a pixel of it."""
         self._image.paste(Image.fromarray(pixels), (left, top))
 
     def pixels(self) -> Rgb8:
         """The page as uint8 (rows, columns, 3)."""
         return np.asarray(self._image)
+
+    @property
+    def _line_width(self) -> int:
+        return round(2 * self._scale)
+
+    def _corners(self, box: Box) -> tuple[int, int, int, int]:
+        inside = self.in_pixels(box)
+        return inside.left, inside.top, inside.right - 1, inside.bottom - 1
+
+    def _font(self, size: int) -> Font:
+        return font(round(size * self._scale))

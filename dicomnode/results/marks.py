@@ -48,14 +48,15 @@ def show(
     """The image in ``box``, with the map and the outlines of a finding if given."""
     activation_map = finding.activation_map if finding else None
     canvas.fill(box, BLACK)
-    fitted = fit(display, (box.width, box.height))
+    inside = canvas.in_pixels(box)
+    fitted = fit(display, (inside.width, inside.height))
     if activation_map is None:
         pixels = np.repeat(fitted[..., np.newaxis], 3, axis=2)
     else:
         pixels = overlay(fitted, activation_map, anchors)
     rows, columns = fitted.shape
-    left = box.left + (box.width - columns) // 2
-    top = box.top + (box.height - rows) // 2
+    left = inside.left + (inside.width - columns) // 2
+    top = inside.top + (inside.height - rows) // 2
     canvas.paste(pixels, left, top)
     scale = columns / display.shape[1]
     for region in finding.regions if finding else ():
@@ -104,8 +105,9 @@ def _operating_point(canvas: Canvas, finding: Finding, bar: Box) -> int:
 
 def legend(canvas: Canvas, box: Box, anchors: Anchors) -> int:
     """What the colours mean; the row below it."""
-    bar = colour_bar(box.width, 16, anchors)
-    canvas.paste(bar, box.left, box.top)
+    inside = canvas.in_pixels(Box(box.left, box.top, box.width, 16))
+    bar = colour_bar(inside.width, inside.height, anchors)
+    canvas.paste(bar, inside.left, inside.top)
     canvas.text((box.left, box.top + 22), "low", SMALL, QUIET)
     canvas.text((box.right, box.top + 22), "high", SMALL, QUIET, "ra")
     middle = (box.left + box.right) // 2, box.top + 22

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -35,6 +36,7 @@ from dicomnode.results.heatmap import COLD, HEAT, Rgb8
 from dicomnode.results.marks import COLOURS, gauge, legend, pill, show, table
 from dicomnode.results.wording import ENGLISH
 
+# Units of the page, and the pixels of the smallest.
 WIDTH, HEIGHT = 1440, 1080
 _BAND = 64
 _VIEW = Box(16, _BAND + 12, 936, HEIGHT - 2 * _BAND - 24)
@@ -42,6 +44,10 @@ _SIDE = Box(976, _BAND + 12, WIDTH - 976 - 24, _VIEW.height)
 _INSET = 272
 _NAMED = 3
 _MOST_HEAT_PAGES = 24
+# Pages as large as their image, 20 to 30 MB each; those of less probable findings
+# are of the common size.
+_MOST_LARGE_PAGES = 4
+_LONGEST_SIDE = 2500
 _MOST_LINES = 5
 _NOT_A_BOUNDARY = (
     "Colour shows where the network's activation for this label is highest, relative "
@@ -84,8 +90,9 @@ def _prominence(finding: Finding) -> tuple[bool, float]:
 
 
 def _heat_pages(findings: StudyFindings, bundle: BundleFacts) -> Iterator[Page]:
-    for finding in _mapped_positives(findings)[:_MOST_HEAT_PAGES]:
-        yield heat_page(finding, findings, bundle)
+    for number, finding in enumerate(_mapped_positives(findings)[:_MOST_HEAT_PAGES]):
+        large = number < _MOST_LARGE_PAGES
+        yield heat_page(finding, findings, bundle, large=large)
 
 
 def _mapped_positives(findings: StudyFindings) -> list[Finding]:
@@ -96,10 +103,21 @@ def _mapped_positives(findings: StudyFindings) -> list[Finding]:
     ]
 
 
-def heat_page(finding: Finding, findings: StudyFindings, bundle: BundleFacts) -> Page:
-    """One positive finding: the map over the image, its probability beside it."""
-    canvas = _framed("Heat map", bundle)
+def heat_page(
+    finding: Finding,
+    findings: StudyFindings,
+    bundle: BundleFacts,
+    *,
+    large: bool = True,
+) -> Page:
+    """One positive finding: the map over the image, its probability beside it.
+
+    ``large``: the image has its own rows and columns, up to 2500 on the longer side,
+    and the page grows around it.
+    """
     display = _display(findings, finding.sop_instance_uid)
+    scale = _scale_for(display) if large else Fraction(1)
+    canvas = _framed("Heat map", bundle, scale)
     show(canvas, _VIEW, display, finding, HEAT)
     top = _headline(canvas, finding)
     top = gauge(canvas, finding, Box(_SIDE.left, top, _SIDE.width, 60))
@@ -128,8 +146,16 @@ def summary_page(findings: StudyFindings, bundle: BundleFacts) -> Page:
     return Page(canvas.pixels(), caption, uids)
 
 
-def _framed(title: str, bundle: BundleFacts) -> Canvas:
-    canvas = Canvas(WIDTH, HEIGHT)
+def _scale_for(display: Pixels8) -> Fraction:
+    """Pixels for each unit, so that the view is as large as the image; at least 1."""
+    rows, columns = display.shape
+    kept = min(Fraction(1), Fraction(_LONGEST_SIDE, max(rows, columns)))
+    needed = max(Fraction(rows, _VIEW.height), Fraction(columns, _VIEW.width))
+    return max(Fraction(1), kept * needed)
+
+
+def _framed(title: str, bundle: BundleFacts, scale: Fraction = Fraction(1)) -> Canvas:
+    canvas = Canvas(WIDTH, HEIGHT, scale)
     canvas.fill(Box(0, 0, WIDTH, _BAND), PANEL)
     canvas.fill(Box(0, HEIGHT - _BAND, WIDTH, _BAND), PANEL)
     mark = "RESEARCH USE ONLY"

@@ -116,7 +116,73 @@ def test_any_shape_of_image_fits(shape: tuple[int, int]) -> None:
             ),
         )
     )
-    assert pages(findings, cases.BUNDLE)[1].pixels.shape == (HEIGHT, WIDTH, 3)
+    rows, columns, _ = pages(findings, cases.BUNDLE)[1].pixels.shape
+    assert rows >= HEIGHT
+    assert columns >= WIDTH
+    assert rows / columns == pytest.approx(HEIGHT / WIDTH, abs=0.001)
+
+
+def noise(rows: int, columns: int) -> np.ndarray:
+    """A picture of which every pixel matters."""
+    values = np.random.default_rng(7).integers(0, 256, (rows, columns))
+    return values.astype(np.uint8)
+
+
+def heated(display: np.ndarray) -> np.ndarray:
+    """The heat map page of a picture, with activation in its right lower part."""
+    found = cases.finding("Pneumonia", 0.9, activation_map=cases.blob(0.8, 0.8))
+    findings = StudyFindings(images=(cases.image(found, display=display),))
+    return pages(findings, cases.BUNDLE)[1].pixels
+
+
+@pytest.mark.parametrize("shape", [(1500, 1301), (1100, 1400), (929, 900), (2500, 90)])
+def test_the_heat_map_shows_every_pixel_of_the_image(shape: tuple[int, int]) -> None:
+    rows, columns = shape
+    display = noise(rows, columns)
+    page = heated(display)
+    # Where nothing is activated the image shows unchanged: its upper left part.
+    part_of_it = display[: rows // 3, : columns // 3]
+    assert _place_of(part_of_it, page) is not None
+    assert page.shape[0] == pytest.approx(
+        HEIGHT * max(rows / VIEW.height, columns / VIEW.width), abs=1
+    )
+
+
+def _place_of(wanted: np.ndarray, page: np.ndarray) -> tuple[int, int] | None:
+    rows, columns = wanted.shape
+    grey = page[..., 0]
+    for top, left in np.argwhere(grey[:-rows, :-columns] == wanted[0, 0]):
+        if np.array_equal(grey[top, left : left + columns], wanted[0]):
+            found = grey[top : top + rows, left : left + columns]
+            return (int(top), int(left)) if np.array_equal(found, wanted) else None
+    return None
+
+
+def test_a_huge_image_is_shown_at_most_2500_pixels_long() -> None:
+    page = heated(np.full((4000, 3500), 90, np.uint8))
+    assert page.shape[0] == pytest.approx(HEIGHT * 2500 / VIEW.height, abs=1)
+
+
+def test_a_small_image_gets_the_smallest_page() -> None:
+    assert heated(noise(320, 288)).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_the_text_grows_with_the_page() -> None:
+    small = heated(np.full((928, 936), 90, np.uint8))
+    large = heated(np.full((1856, 1872), 90, np.uint8))
+    assert large.shape == (2 * HEIGHT, 2 * WIDTH, 3)
+    side = slice(SIDE.top, SIDE.bottom), slice(SIDE.left, SIDE.right)
+    twice = large[::2, ::2][side].astype(float), small[side].astype(float)
+    inked = [np.count_nonzero(one.max(axis=2) > 100) for one in twice]
+    assert inked[0] == pytest.approx(inked[1], rel=0.1)
+
+
+def test_only_the_first_pages_are_large() -> None:
+    many = _with_labels(6, "Found")
+    image = replace(many.images[0], display=np.full((960, 936), 90, np.uint8))
+    made = pages(replace(many, images=(image,)), cases.BUNDLE)
+    tall = [one.pixels.shape[0] > HEIGHT for one in made]
+    assert tall == [False, True, True, True, True, False, False]
 
 
 def _with_labels(count: int, words: str) -> StudyFindings:
