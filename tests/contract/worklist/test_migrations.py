@@ -118,6 +118,7 @@ def test_deliveries_of_the_first_schema_live_on(make_url: MakeUrl) -> None:
         (found,) = worklist.views.deliveries()
         assert (found["state"], found["check_at"]) == ("SENT", None)
         assert worklist.commitments.unconfirmed("PACS", NOON, 60, 9) == []
+        assert worklist.studies.unfollowed(9) == []
     with connected(url) as connection:
         connection.execute(text("UPDATE deliveries SET state = 'CANCELED'"))
     downgrade(url, "0001")
