@@ -1,4 +1,7 @@
-"""COMPLETE -> ROUTED with one job for each pipeline, or NOT_ROUTED with the reason."""
+"""COMPLETE -> ROUTED with one job for each pipeline, or NOT_ROUTED with the reason.
+
+Pipelines that come after another one get their jobs when that one's job has completed.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from dicomnode.domain.following import FinishedJob, refusal
 from dicomnode.domain.instance import Instance
 from dicomnode.domain.job import NewJob, job_id_of
 from dicomnode.domain.ownership import is_own_result
@@ -21,9 +25,12 @@ NO_RULE = (
     "[[pipeline]] match in the configuration, restart, and `dicomnode retry` the study"
 )
 
+JOBS_PER_PASS = 256
+"""Finished jobs looked at in one pass; the next pass takes the others."""
+
 
 class Router:
-    """Matches complete studies against the rules of the pipelines."""
+    """Matches complete studies, and finished jobs, against the rules."""
 
     def __init__(self, studies: Studies, rules: Sequence[Rule], clock: Clock) -> None:
         self._studies = studies
@@ -31,8 +38,10 @@ class Router:
         self._clock = clock
 
     def run_once(self) -> int:
-        """One pass; how many studies left COMPLETE."""
-        return sum(self._route(study) for study in self._studies.unrouted())
+        """One pass; how many studies left COMPLETE and jobs were followed up."""
+        routed = sum(self._route(study) for study in self._studies.unrouted())
+        finished = self._studies.unfollowed(JOBS_PER_PASS)
+        return routed + sum(self._follow(job) for job in finished)
 
     def _route(self, study: Study) -> bool:
         jobs, reason = self.decide(study)
@@ -51,15 +60,38 @@ class Router:
         foreign = self._foreign_instances(study)
         if not foreign:
             return [], OWN_RESULTS
-        rules = match(foreign, self._rules)
+        rules = match(foreign, (rule for rule in self._rules if not rule.after))
         return [_job(study, rule) for rule in rules], "" if rules else NO_RULE
 
-    def _foreign_instances(self, study: Study) -> list[Instance]:
+    def _follow(self, job: FinishedJob) -> bool:
+        followers, skipped = self.decide_after(job)
+        if not self._studies.follow(job, followers, skipped, self._clock.now()):
+            return False
+        if followers or skipped:
+            _log.info(
+                "job.followed",
+                job_id=job.job_id,
+                study_instance_uid=job.study_instance_uid,
+                pipelines=[one.pipeline for one in followers],
+                skipped=skipped,
+            )
+        return True
+
+    def decide_after(self, job: FinishedJob) -> tuple[list[NewJob], list[str]]:
+        """The jobs that follow ``job``, and why others that match the study do not."""
+        rules = [rule for rule in self._rules if rule.after == job.pipeline]
+        wanting = match(self._foreign_instances(job), rules) if rules else ()
+        refusals = [(rule, refusal(rule, job)) for rule in wanting]
+        jobs = [_job(job, rule) for rule, why in refusals if not why]
+        skipped = [f"pipeline {rule.pipeline}: {why}" for rule, why in refusals if why]
+        return jobs, skipped
+
+    def _foreign_instances(self, study: Study | FinishedJob) -> list[Instance]:
         instances = self._studies.instances(study.study_instance_uid)
         return [one for one in instances if not is_own_result(one.attributes)]
 
 
-def _job(study: Study, rule: Rule) -> NewJob:
+def _job(study: Study | FinishedJob, rule: Rule) -> NewJob:
     return NewJob(
         job_id=job_id_of(study.study_instance_uid, study.revision, rule.pipeline),
         study_instance_uid=study.study_instance_uid,

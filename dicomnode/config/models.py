@@ -26,10 +26,12 @@ from dicomnode.config.values import (
     Name,
     OptionalCount,
     OptionalFile,
+    OptionalName,
     OptionalSeconds,
     PeerHost,
     Percent,
     Port,
+    Presences,
     RemotePort,
     Seconds,
     StoreUrl,
@@ -138,6 +140,18 @@ class Pipeline(Section):
     destinations: tuple[str, ...] = ()
     mode: Literal["active", "shadow"] = "active"
     priority: int = 0
+    after: OptionalName = ""
+    findings: dict[str, Presences] = {}
+
+    @model_validator(mode="after")
+    def _has_findings_of_another(self) -> Pipeline:
+        if self.findings and not self.after:
+            message = (
+                "has findings and comes after no pipeline, so nothing would be found "
+                "yet; name that pipeline in after, or remove findings"
+            )
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _never_silent(self) -> Pipeline:

@@ -123,7 +123,8 @@ def _model_at(path: KeyPath, model: type[BaseModel] = Config) -> type[BaseModel]
 
 
 def of_references(tree: Mapping[str, object]) -> Iterator[Problem]:
-    """Names used twice, and destinations that no ``[[destination]]`` defines."""
+    """Names used twice, and names of destinations and pipelines that nothing has."""
+    yield from _of_followers(tree)
     for table, key in (("pipeline", "name"), ("destination", "name")):
         yield from _twice(table, key, _texts(tree, table, key))
     yield from _twice("peer", "ae_title", _texts(tree, "peer", "ae_title"))
@@ -133,6 +134,40 @@ def of_references(tree: Mapping[str, object]) -> Iterator[Problem]:
             if isinstance(name, str) and name not in known:
                 path = ("pipeline", index, "destinations", position)
                 yield Problem(path, _no_destination(name, sorted(known)))
+
+
+def _of_followers(tree: Mapping[str, object]) -> Iterator[Problem]:
+    names = _texts(tree, "pipeline", "name")
+    followed = _texts(tree, "pipeline", "after")
+    before = {names[index]: followed[index] for index in followed if index in names}
+    for index, name in followed.items():
+        path = ("pipeline", index, "after")
+        if name and name not in names.values():
+            yield Problem(path, _no_pipeline(name, sorted(set(names.values()))))
+        elif name and names.get(index) in (chain := _chain(name, before)):
+            yield Problem(path, _circle([*chain, name]))
+
+
+def _circle(names: Sequence[str]) -> str:
+    return (
+        f"waits for itself ({' after '.join(names)}), so no job would ever start; "
+        'set after = "" in one of them'
+    )
+
+
+def _chain(name: str, before: Mapping[str, str]) -> list[str]:
+    """``name``, the pipeline that it comes after, and so on, each once."""
+    chain: list[str] = []
+    while name and name not in chain:
+        chain.append(name)
+        name = before.get(name, "")
+    return chain
+
+
+def _no_pipeline(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? else add" if near else "add"
+    return f"names {name!r}, which no [[pipeline]] has; {hint} one of that name"
 
 
 def _no_destination(name: str, known: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -73,6 +73,11 @@ def plain_name(text: str) -> str:
         message = "is no name; use letters, digits, '-', '_', '.', for example cxr-qc"
         raise ValueError(message)
     return text
+
+
+def optional_name(text: str) -> str:
+    """Empty, or the name of another table."""
+    return text and plain_name(text)
 
 
 def database_url(text: str) -> str:
@@ -184,10 +189,15 @@ def _absent_if_zero(value: object) -> object:
     return None if value in (0, "0") and value is not False else value
 
 
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 AETitle = Annotated[str, AfterValidator(ae_title)]
 Host = Annotated[str, AfterValidator(host_name)]
 PeerHost = Annotated[str, AfterValidator(peer_host)]
 Name = Annotated[str, AfterValidator(plain_name)]
+OptionalName = Annotated[str, AfterValidator(optional_name)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 RemotePort = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1)]
@@ -208,3 +218,8 @@ Keyword = Annotated[str, AfterValidator(keyword)]
 AnyCondition = Annotated[object, PlainValidator(condition)]
 Device = Annotated[str, AfterValidator(device)]
 StoreUrl = Annotated[str, AfterValidator(store_url)]
+Presences = Annotated[
+    tuple[Literal["PRESENT", "ABSENT", "UNDETERMINED"], ...],
+    BeforeValidator(_as_list),
+    Field(min_length=1),
+]

@@ -31,6 +31,9 @@ class Presence(StrEnum):
     UNDETERMINED = "UNDETERMINED"
 
 
+_WEIGHTS = (Presence.ABSENT, Presence.UNDETERMINED, Presence.PRESENT)
+
+
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
     """A threshold on the calibrated probability, with its grey zone (0 to 1)."""
@@ -150,6 +153,18 @@ class StudyFindings:
             if finding.presence is Presence.PRESENT
         )
         return tuple(sorted(present, key=lambda finding: -(finding.probability or 1.0)))
+
+    def presences(self) -> dict[str, Presence]:
+        """What the study as a whole shows, by label.
+
+        Of several images the one that shows most counts: PRESENT before UNDETERMINED
+        before ABSENT.
+        """
+        found: dict[str, Presence] = {}
+        for finding in (one for image in self.images for one in image.findings):
+            before = found.get(finding.label, Presence.ABSENT)
+            found[finding.label] = max(before, finding.presence, key=_WEIGHTS.index)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,18 @@ of them), ``{not = ...}`` or ``{min = ..., max = ...}``. Texts compare without r
 case and may hold ``*`` and ``?``. All conditions of a rule must hold for one and the
 same instance. A multi-valued attribute matches when any of its values does. An absent
 attribute matches only ``{not = ...}``. There is no expression language on purpose.
+
+A rule that comes ``after`` another pipeline waits for its job, and may ask for what
+that job has found: quality control decides whether a classifier is worth running.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from dicomnode.domain.findings import Presence
 from dicomnode.domain.instance import Attributes, Instance
 
 Condition = str | int | float | Sequence[str | int | float] | Mapping[str, object]
@@ -20,11 +24,17 @@ Condition = str | int | float | Sequence[str | int | float] | Mapping[str, objec
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The ``match`` table of one pipeline."""
+    """What one pipeline wants.
+
+    ``after`` names the pipeline to wait for, empty: none. ``findings`` are the labels
+    of that pipeline, each with the presences that admit the study.
+    """
 
     pipeline: str
     conditions: Mapping[str, Condition]
     priority: int = 0
+    after: str = ""
+    findings: Mapping[str, Sequence[Presence]] = field(default_factory=dict)
 
 
 def match(instances: Iterable[Instance], rules: Iterable[Rule]) -> tuple[Rule, ...]:

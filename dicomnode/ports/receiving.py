@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from dicomnode.domain.association import Association, Refusal
+from dicomnode.domain.following import FinishedJob
 from dicomnode.domain.instance import Disposition, Instance, ReceivedInstance
 from dicomnode.domain.job import NewJob
 from dicomnode.domain.study import Study
@@ -79,5 +80,23 @@ class Studies(Protocol):
         """COMPLETE -> ROUTED with ``jobs``, or NOT_ROUTED with ``reason`` if none.
 
         One transaction. False when the study has moved on meanwhile.
+        """
+        ...
+
+    def unfollowed(self, limit: int) -> Sequence[FinishedJob]:
+        """COMPLETED jobs that the router has not looked at since, the oldest first."""
+        ...
+
+    def follow(
+        self,
+        job: FinishedJob,
+        followers: Sequence[NewJob],
+        skipped: Sequence[str],
+        now: datetime,
+    ) -> bool:
+        """Schedule the followers of ``job``; an event tells of each one skipped.
+
+        One transaction. False when that was done before, or when the study has a newer
+        revision meanwhile: nothing is scheduled then, the new revision's jobs follow.
         """
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
@@ -12,6 +12,7 @@ from dicomnode.domain.findings import (
     ImageFindings,
     NotAnalysed,
     Observation,
+    Presence,
 )
 from dicomnode.domain.instance import Instance
 from dicomnode.domain.job import Job, Outcome, Worker
@@ -43,10 +44,12 @@ class Jobs(Protocol):
         reason: str,
         results: Sequence[NewResult],
         now: datetime,
+        findings: Mapping[str, Presence] | None = None,
     ) -> None:
         """IN_PROGRESS -> COMPLETED with its results and their deliveries.
 
-        One transaction; the same results again (a rerun) add nothing. Raises LostLease.
+        One transaction; the same results again (a rerun) add nothing. ``findings``, by
+        label, are kept for the pipelines that come after this one. Raises LostLease.
         """
         ...
 

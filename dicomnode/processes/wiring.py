@@ -9,6 +9,7 @@ from typing import cast
 
 from dicomnode.bundles.shelf import Shelf
 from dicomnode.config import Config, Pipeline
+from dicomnode.domain.findings import Presence
 from dicomnode.domain.rules import Condition, Rule
 from dicomnode.errors import ConfigError
 from dicomnode.ports import InstanceStore
@@ -68,7 +69,11 @@ def rule_of(one: Pipeline) -> Rule:
     """What a pipeline wants, as a rule."""
     # The configuration has checked the shape of every condition.
     conditions = cast(Mapping[str, Condition], one.match)
-    return Rule(one.name, conditions, one.priority)
+    findings = {
+        label: tuple(Presence(presence) for presence in admitted)
+        for label, admitted in one.findings.items()
+    }
+    return Rule(one.name, conditions, one.priority, one.after, findings)
 
 
 def bundle_shelf(config: Config) -> Shelf:

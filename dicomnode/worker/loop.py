@@ -146,6 +146,7 @@ class WorkerLoop:
             analysis.reason,
             analysis.results,
             self._clock.now(),
+            analysis.findings,
         )
 
     def _fail(self, job: Job, failure: _Failure) -> None:

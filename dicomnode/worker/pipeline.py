@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomnode.domain.delivery import NewResult
-from dicomnode.domain.findings import ImageFindings, NotAnalysed, StudyFindings
+from dicomnode.domain.findings import (
+    ImageFindings,
+    NotAnalysed,
+    Presence,
+    StudyFindings,
+)
 from dicomnode.domain.instance import Instance, InstanceKey
 from dicomnode.domain.job import Job, Outcome
 from dicomnode.domain.ownership import is_own_result
@@ -79,6 +84,8 @@ class Analysis:
     outcome: Outcome
     reason: str
     results: tuple[NewResult, ...]
+    findings: Mapping[str, Presence] = field(default_factory=dict)
+    """By label, over all images of the study."""
 
 
 class Pipeline:
@@ -114,7 +121,7 @@ class Pipeline:
         sources = self._headers(_sources(selection, findings, instances))
         results = self._keep_results(job, sources, findings, earlier)
         outcome = Outcome.NOT_ANALYSED if findings.reason else Outcome.ANALYSED
-        return Analysis(outcome, findings.reason, results)
+        return Analysis(outcome, findings.reason, results, findings.presences())
 
     def refuse(
         self,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import ColumnElement, Row, Select, select, update
 from sqlalchemy import true as always
 
 from dicomnode.domain.delivery import DeliveryState, NewResult
+from dicomnode.domain.findings import Presence
 from dicomnode.domain.instance import Instance
 from dicomnode.domain.job import JOB_STATES, Job, JobState, Outcome, Worker
 from dicomnode.domain.result import KeptResult
@@ -70,9 +72,15 @@ class Jobs:
         reason: str,
         results: Sequence[NewResult],
         now: datetime,
+        findings: Mapping[str, Presence] | None = None,
     ) -> None:
         """IN_PROGRESS -> COMPLETED with its results and their deliveries."""
-        values = {"outcome": outcome.value, "reason": reason, "error": ""}
+        values = {
+            "outcome": outcome.value,
+            "reason": reason,
+            "error": "",
+            "findings": json.dumps(findings or {}),
+        }
         with self._database.write() as transaction:
             if _end(transaction, job, "finish", {**values, "finished_at": now}):
                 supersede_attempts(transaction, job, results, now)

@@ -189,6 +189,8 @@ jobs = Table(
     _maybe_at("lease_expires_at"),
     _maybe_at("started_at"),
     _maybe_at("finished_at"),
+    _text("findings"),
+    _maybe_at("followed_at"),
     PrimaryKeyConstraint("job_id"),
     UniqueConstraint(
         "study_instance_uid", "revision", "pipeline", name="uq_jobs_pipeline"
@@ -198,12 +200,23 @@ jobs = Table(
         ["revisions.study_instance_uid", "revisions.revision"],
     ),
 )
+"""``findings``: JSON, label to presence. ``followed_at``: the router has seen it."""
+
 Index(
     "ix_jobs_claim",
     jobs.c.state,
     jobs.c.priority.desc(),
     jobs.c.scheduled_at,
     jobs.c.job_id,
+)
+
+Index(
+    "ix_jobs_unfollowed",
+    jobs.c.state,
+    jobs.c.finished_at,
+    jobs.c.job_id,
+    sqlite_where=jobs.c.followed_at.is_(None),
+    postgresql_where=jobs.c.followed_at.is_(None),
 )
 
 results = Table(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, update
+from sqlalchemy import ColumnElement, Row, select, update
 
+from dicomnode.domain.findings import Presence
+from dicomnode.domain.following import FinishedJob
 from dicomnode.domain.instance import Instance
-from dicomnode.domain.job import JobState, NewJob
+from dicomnode.domain.job import JobState, NewJob, Outcome
 from dicomnode.domain.study import STUDY_STATES, Study, StudyState
 from dicomnode.worklist.engine import Database, Event, Transaction
 from dicomnode.worklist.growing import current_revision
@@ -67,6 +71,37 @@ class Studies:
                 _schedule(transaction, job, now)
             return True
 
+    def unfollowed(self, limit: int) -> Sequence[FinishedJob]:
+        """COMPLETED jobs that the router has not looked at since, the oldest first."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                select(jobs)
+                .where(jobs.c.followed_at.is_(None))
+                .where(jobs.c.state == JobState.COMPLETED.value)
+                .order_by(jobs.c.finished_at, jobs.c.job_id)
+                .limit(limit)
+            )
+            return [_finished_of(row) for row in found]
+
+    def follow(
+        self,
+        job: FinishedJob,
+        followers: Sequence[NewJob],
+        skipped: Sequence[str],
+        now: datetime,
+    ) -> bool:
+        """Schedule the followers of ``job``; an event tells of each one skipped."""
+        uid = job.study_instance_uid
+        with self._database.write() as transaction:
+            current = current_revision(transaction, uid) == job.revision
+            if not (_mark_followed(transaction, job, now) and current):
+                return False
+            for detail in skipped:
+                transaction.note(Event(now, "job skip", None, uid, job.job_id, detail))
+            for follower in followers:
+                _schedule(transaction, follower, now)
+            return True
+
 
 def _move(
     transaction: Transaction,
@@ -87,6 +122,27 @@ def _move(
         .values(state=state_after(STUDY_STATES, event), **values)
     )
     return changed.rowcount == 1
+
+
+def _mark_followed(transaction: Transaction, job: FinishedJob, now: datetime) -> bool:
+    marked = transaction.execute(
+        update(jobs)
+        .where(jobs.c.job_id == job.job_id, jobs.c.followed_at.is_(None))
+        .values(followed_at=now)
+    )
+    return marked.rowcount == 1
+
+
+def _finished_of(row: Row[Any]) -> FinishedJob:
+    found = json.loads(row.findings or "{}")
+    return FinishedJob(
+        job_id=row.job_id,
+        study_instance_uid=row.study_instance_uid,
+        revision=row.revision,
+        pipeline=row.pipeline,
+        outcome=Outcome(row.outcome),
+        findings={label: Presence(presence) for label, presence in found.items()},
+    )
 
 
 def _study_event(study: Study, event: str, now: datetime, reason: str = "") -> Event:

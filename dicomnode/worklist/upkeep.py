@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Row,
     ScalarSelect,
@@ -153,7 +154,9 @@ def _ended_before(before: datetime) -> Select[Any]:
     study = studies.c.study_instance_uid
     open_job = exists().where(
         jobs.c.study_instance_uid == study,
-        jobs.c.state.not_in(_JOB_ENDED_WELL) | (jobs.c.finished_at >= before),
+        jobs.c.state.not_in(_JOB_ENDED_WELL)
+        | (jobs.c.finished_at >= before)
+        | _awaits_followers(),
     )
     open_delivery = exists().where(
         jobs.c.study_instance_uid == study,
@@ -174,6 +177,12 @@ def _ended_before(before: datetime) -> Select[Any]:
         .where(~open_job, ~open_delivery)
         .order_by(study)
     )
+
+
+def _awaits_followers() -> ColumnElement[bool]:
+    """A completed job, before the router has looked whether another one follows."""
+    completed = jobs.c.state == JobState.COMPLETED.value
+    return completed & jobs.c.followed_at.is_(None)
 
 
 def _expired_study(connection: Connection, study_instance_uid: str) -> ExpiredStudy:

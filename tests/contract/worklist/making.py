@@ -106,7 +106,14 @@ def finished(
 ) -> Job:
     job = claimed(worklist, study, at)
     worklist.jobs.finish(job, Outcome.ANALYSED, "", results, at)
+    followed(worklist, at)
     return job
+
+
+def followed(worklist: Worklist, at: datetime = NOON) -> None:
+    """The router has seen what has finished, and no pipeline follows."""
+    for one in worklist.studies.unfollowed(100):
+        assert worklist.studies.follow(one, [], [], at)
 
 
 def delivered(

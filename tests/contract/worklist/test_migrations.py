@@ -12,6 +12,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy.engine.interfaces import ReflectedIndex
 
 from dicomnode.errors import WorklistError
 from dicomnode.worklist import (
@@ -46,12 +47,17 @@ def everything(url: str) -> dict[str, object]:
                 asked.get_pk_constraint(name)["constrained_columns"],
                 sorted(str(one) for one in asked.get_foreign_keys(name)),
                 sorted(str(one) for one in asked.get_unique_constraints(name)),
-                sorted(str(one) for one in asked.get_indexes(name)),
+                sorted(map(str, map(plain, asked.get_indexes(name)))),
                 sorted(index_definitions(connection, name)),
             )
             for name in asked.get_table_names()
             if name != "alembic_version"
         }
+
+
+def plain(index: ReflectedIndex) -> dict[str, object]:
+    """Without the object for a partial index: its definition tells the condition."""
+    return {key: one for key, one in index.items() if key != "dialect_options"}
 
 
 def index_definitions(connection: Connection, table: str) -> list[str]:
@@ -118,6 +124,7 @@ def test_deliveries_of_the_first_schema_live_on(make_url: MakeUrl) -> None:
         (found,) = worklist.views.deliveries()
         assert (found["state"], found["check_at"]) == ("SENT", None)
         assert worklist.commitments.unconfirmed("PACS", NOON, 60, 9) == []
+        assert worklist.studies.unfollowed(9) == []
     with connected(url) as connection:
         connection.execute(text("UPDATE deliveries SET state = 'CANCELED'"))
     downgrade(url, "0001")

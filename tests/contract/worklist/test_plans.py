@@ -18,6 +18,7 @@ ACTS: dict[str, tuple[Act, str]] = {
     "claim": (lambda w: w.jobs.claim("w1", ["a", "b"], NOON, 60), "ix_jobs_claim"),
     "completion": (lambda w: w.studies.receiving(), "ix_revisions_state"),
     "routing": (lambda w: w.studies.unrouted(), "ix_revisions_state"),
+    "following": (lambda w: w.studies.unfollowed(9), "ix_jobs_unfollowed"),
     "due": (lambda w: w.outbox.due("PACS", NOON, 60, 9), "ix_deliveries_due"),
     "unconfirmed": (
         lambda w: w.commitments.unconfirmed("PACS", NOON, 60, 9),
@@ -92,7 +93,9 @@ def test_an_index_serves(worklist: Worklist, url: str, name: str) -> None:
     assert any(index in plan for index in indexes.split("|")), plan
 
 
-@pytest.mark.parametrize("name", ["claim", "due", "unconfirmed", "newest", "events"])
+@pytest.mark.parametrize(
+    "name", ["claim", "following", "due", "unconfirmed", "newest", "events"]
+)
 def test_nothing_is_sorted_before_the_limit(make_sqlite: MakeUrl, name: str) -> None:
     with open_worklist(make_sqlite()) as worklist:
         found = selects(worklist, ACTS[name][0])

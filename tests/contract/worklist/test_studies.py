@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dicomnode.domain.findings import Presence
+from dicomnode.domain.following import FinishedJob
+from dicomnode.domain.job import Outcome
 from dicomnode.worklist import Worklist
 from tests.contract.worklist.making import (
     NOON,
     STUDY,
     after,
+    claimed,
     current,
     kinds,
     new_job,
@@ -96,3 +100,59 @@ def test_the_longest_waiting_study_comes_first(worklist: Worklist) -> None:
         worklist.intake.record(received(study=uid, at=after(-number)))
     found = [study.study_instance_uid for study in worklist.studies.receiving()]
     assert found == uids[::-1]
+
+
+FOUND = {"inverted": Presence.ABSENT, "turned": Presence.PRESENT}
+
+
+def ended(worklist: Worklist, study: str = STUDY, seconds: float = 0) -> FinishedJob:
+    """A completed job with findings, as the router sees it."""
+    job = claimed(worklist, study)
+    worklist.jobs.finish(job, Outcome.ANALYSED, "", [], after(seconds), FOUND)
+    return FinishedJob(job.job_id, study, 1, "cxr", Outcome.ANALYSED, FOUND)
+
+
+def test_a_finished_job_shows_what_it_found_until_it_is_followed(
+    worklist: Worklist,
+) -> None:
+    claimed(worklist, some_uid())
+    late, early = ended(worklist, some_uid(), 9), ended(worklist, STUDY, 5)
+    assert worklist.studies.unfollowed(9) == [early, late]
+    assert worklist.studies.unfollowed(1) == [early]
+    assert worklist.studies.follow(early, [], [], after(10))
+    assert worklist.studies.unfollowed(9) == [late]
+
+
+def test_a_job_without_findings_is_followed_too(worklist: Worklist) -> None:
+    job = claimed(worklist)
+    worklist.jobs.finish(job, Outcome.NOT_ANALYSED, "too small", [], NOON)
+    (found,) = worklist.studies.unfollowed(9)
+    assert (found.outcome, found.findings) == (Outcome.NOT_ANALYSED, {})
+
+
+def test_followers_are_scheduled_once(worklist: Worklist) -> None:
+    first, follower = ended(worklist), new_job(pipeline="classify")
+    assert worklist.studies.follow(first, [follower], [], after(1))
+    assert not worklist.studies.follow(first, [follower], [], after(2))
+    assert kinds(worklist).count("job schedule") == 2
+    (job,) = worklist.jobs.claim("w1", ["classify"], after(3), 60)
+    assert (job.job_id, job.scheduled_at) == (follower.job_id, after(1))
+
+
+def test_a_skipped_follower_leaves_an_event(worklist: Worklist) -> None:
+    first = ended(worklist)
+    assert worklist.studies.follow(first, [], ["pipeline classify: turned"], after(1))
+    told = list(worklist.views.events())[-1]
+    assert (told["kind"], told["state"]) == ("job skip", None)
+    assert (told["job_id"], told["study_instance_uid"]) == (first.job_id, STUDY)
+    assert told["detail"] == "pipeline classify: turned"
+
+
+def test_an_older_revision_gets_no_followers(worklist: Worklist) -> None:
+    first = ended(worklist)
+    worklist.intake.record(received(2, at=after(5)))
+    follower = new_job(pipeline="classify")
+    assert not worklist.studies.follow(first, [follower], ["why"], after(6))
+    assert worklist.studies.unfollowed(9) == []
+    assert {"job skip", "job schedule"} & set(kinds(worklist)[-2:]) == set()
+    assert worklist.jobs.claim("w1", ["classify"], after(7), 60) == []

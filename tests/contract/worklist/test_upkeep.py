@@ -16,6 +16,7 @@ from tests.contract.worklist.making import (
     current,
     delivered,
     finished,
+    followed,
     kinds,
     new_job,
     new_result,
@@ -210,6 +211,8 @@ def test_a_late_instance_of_a_forgotten_study_is_analysed_alone(
     worklist.studies.route(current(worklist), [new_job(revision=2)], "", after(30))
     (job,) = worklist.jobs.claim("w1", ["cxr"], after(30), 60)
     worklist.jobs.finish(job, Outcome.ANALYSED, "", [], after(31))
+    assert worklist.upkeep.expired(after(99), 10) == []  # until the router has seen it
+    followed(worklist, after(32))
     (expired,) = worklist.upkeep.expired(after(99), 10)
     assert expired.instance_locations == (received(2).stored.location,)
 

@@ -21,6 +21,14 @@ name = "p"
 bundle = "b"
 destinations = ["PACS"]
 """
+AFTER = f"""{PIPELINE}match = {{}}
+[[pipeline]]
+name = "q"
+bundle = "b"
+match = {{}}
+mode = "shadow"
+after = 'p'
+"""
 
 
 def complaint(folder: Path, text: str, environ: dict[str, str] | None = None) -> str:
@@ -96,6 +104,21 @@ def complaint(folder: Path, text: str, environ: dict[str, str] | None = None) ->
         ("[[pipeline]]\nname='p'\nbundle='b'\nmatch={}", "has no destinations"),
         (PIPELINE.replace('["PACS"]', '["PACZ"]'), "c.toml:10: pipeline[1].destinations"
          "[1] names 'PACZ', which no [[destination]] defines; did you mean 'PACS'?"),
+        (PIPELINE + "match = {}\nafter = 'q'", "c.toml:12: pipeline[1].after names "
+         "'q', which no [[pipeline]] has; add one of that name"),
+        (AFTER.replace("'p'", "'pp'"), "c.toml:17: pipeline[2].after names 'pp', "
+         "which no [[pipeline]] has; did you mean 'p'? else add one of that name"),
+        (PIPELINE + "match = {}\nafter = 'p'", "c.toml:12: pipeline[1].after waits for "
+         "itself (p after p), so no job would ever start; set after = \"\" in one"),
+        (AFTER.replace("match = {}", "match = {}\nafter = 'q'", 1), "c.toml:18: "
+         "pipeline[2].after waits for itself (p after q after p)"),
+        (PIPELINE + "match = {}\nafter = ' p'", "pipeline[1].after is no name"),
+        (AFTER + "findings = { turned = 'NO' }", "c.toml:18: pipeline[2].findings."
+         "turned[1] must be 'PRESENT', 'ABSENT' or 'UNDETERMINED'"),
+        (AFTER + "findings = { turned = [] }", "turned must name at least 1"),
+        (AFTER + "findings = { turned = true }", "turned must be a list, in ["),
+        (PIPELINE + "match = {}\nfindings = { turned = 'ABSENT' }", "pipeline[1] has "
+         "findings and comes after no pipeline"),
         ("[[peer]]\nae_title='A'\nhosts=['h']\n[[peer]]\nae_title='A '\nhosts=['h']",
          "c.toml:5: peer[2].ae_title 'A' is used twice"),
     ],

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dicomnode.domain.findings import (
+    Code,
+    Finding,
+    ImageFindings,
+    Presence,
+    StudyFindings,
+)
+from dicomnode.domain.following import FinishedJob, refusal
 from dicomnode.domain.instance import Instance
+from dicomnode.domain.job import Outcome
 from dicomnode.domain.rules import Rule, holds, match, selects
 
 
@@ -71,3 +80,46 @@ def test_a_value_without_wildcards_matches_itself_and_not_its_negation(value):
     plain = value.replace("*", "x").replace("?", "x")
     assert holds(plain, (plain,))
     assert not holds({"not": plain}, (plain,))
+
+
+P, A, U = Presence.PRESENT, Presence.ABSENT, Presence.UNDETERMINED
+ANALYSED, NOT_ANALYSED = Outcome.ANALYSED, Outcome.NOT_ANALYSED
+
+
+@pytest.mark.parametrize(
+    ("admitted", "outcome", "found", "why"),
+    [
+        ({}, ANALYSED, {"inverted": P}, ""),
+        ({}, NOT_ANALYSED, {}, ""),
+        ({"inverted": (A,)}, ANALYSED, {"inverted": A, "turned": P}, ""),
+        ({"inverted": (A, U)}, ANALYSED, {"inverted": U}, ""),
+        ({"inverted": (A, U)}, ANALYSED, {"inverted": P},
+         "qc says PRESENT of 'inverted', admitted is ABSENT or UNDETERMINED"),
+        ({"inverted": (A,)}, ANALYSED, {"turned": A},
+         "qc says nothing of 'inverted', admitted is ABSENT"),
+        ({"inverted": (A,), "turned": (P,)}, ANALYSED, {"inverted": U, "turned": A},
+         "qc says UNDETERMINED of 'inverted', admitted is ABSENT; "
+         "qc says ABSENT of 'turned', admitted is PRESENT"),
+        ({"inverted": (A,)}, NOT_ANALYSED, {},
+         "qc has not analysed the study, so it tells no findings"),
+    ],
+)  # fmt: skip
+def test_findings_of_the_pipeline_before_decide(admitted, outcome, found, why):
+    rule = Rule("classify", {}, after="qc", findings=admitted)
+    first = FinishedJob("j", "1.2.3", 1, "qc", outcome, found)
+    assert refusal(rule, first) == why
+
+
+@pytest.mark.parametrize(
+    ("images", "whole"), [("A", A), ("AU", U), ("UA", U), ("UP", P), ("PAU", P)]
+)
+def test_the_image_that_shows_most_speaks_for_the_study(images, whole):
+    words = {"A": A, "U": U, "P": P}
+    code = Code("1", "99TEST", "turned")
+    found = StudyFindings(
+        tuple(
+            ImageFindings(uid, (Finding("turned", code, words[uid], "", uid),))
+            for uid in images
+        )
+    )
+    assert found.presences() == {"turned": whole}

@@ -9,7 +9,10 @@ import pytest
 
 from dicomnode.assembler import Assembler
 from dicomnode.domain.completion import CompletionPolicy
+from dicomnode.domain.findings import Presence
+from dicomnode.domain.following import FinishedJob
 from dicomnode.domain.instance import Instance
+from dicomnode.domain.job import Outcome, job_id_of
 from dicomnode.domain.ownership import MANUFACTURER
 from dicomnode.domain.rules import Rule
 from dicomnode.domain.study import Study, StudyState
@@ -18,6 +21,8 @@ from dicomnode.router import NO_RULE, OWN_RESULTS, Router
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
 STUDY = Study("1.2.3", 2, StudyState.COMPLETE, NOON, NOON, 1, 1, "CT1")
 RULES = [Rule("cxr", {"Modality": "DX"}, priority=5), Rule("any", {"Modality": "*"})]
+UPRIGHT = Rule("classify", {"Modality": "DX"}, 3, "cxr", {"turned": (Presence.ABSENT,)})
+OTHERS = [Rule("ct", {"Modality": "CT"}, after="cxr"), Rule("late", {}, after="any")]
 
 
 class Later:
@@ -29,6 +34,7 @@ class Studies:
     def __init__(self, *studies, instances=(), moved_on=False):
         self.studies, self._instances, self.moved_on = studies, instances, moved_on
         self.completed, self.routed = [], []
+        self.finished, self.followed = [], []
 
     def receiving(self):
         return self.studies
@@ -45,6 +51,13 @@ class Studies:
 
     def route(self, study, jobs, reason, now):
         self.routed.append((jobs, reason))
+        return not self.moved_on
+
+    def unfollowed(self, limit):
+        return self.finished[:limit]
+
+    def follow(self, job, followers, skipped, now):
+        self.followed.append((followers, skipped))
         return not self.moved_on
 
 
@@ -91,3 +104,52 @@ def test_routing_twice_names_the_same_jobs():
     studies = Studies(STUDY, instances=[an_instance(Modality="DX")])
     router = Router(studies, RULES, Later())
     assert router.decide(STUDY) == router.decide(STUDY)
+
+
+def after_quality_control(presence, **how):
+    """What a pass does when ``cxr`` has ended and said ``presence`` of ``turned``."""
+    studies = Studies(instances=[an_instance(Modality="DX")], **how)
+    found = {"turned": presence}
+    studies.finished = [FinishedJob("j", "1.2.3", 2, "cxr", Outcome.ANALYSED, found)]
+    router = Router(studies, [*RULES, UPRIGHT, *OTHERS], Later())
+    return router.run_once(), studies.followed
+
+
+def test_a_pipeline_after_another_is_not_routed_at_once():
+    studies = Studies(STUDY, instances=[an_instance(Modality="DX")])
+    Router(studies, [*RULES, UPRIGHT, *OTHERS], Later()).run_once()
+    [(jobs, _)] = studies.routed
+    assert [one.pipeline for one in jobs] == ["cxr", "any"]
+
+
+def test_a_study_that_only_a_later_pipeline_matches_is_not_routed():
+    studies = Studies(STUDY, instances=[an_instance(Modality="DX")])
+    Router(studies, [UPRIGHT], Later()).run_once()
+    assert studies.routed == [([], NO_RULE)]
+
+
+def test_what_quality_control_found_starts_the_next_pipeline():
+    n_done, [(followers, skipped)] = after_quality_control(Presence.ABSENT)
+    assert (n_done, skipped) == (1, [])
+    [job] = followers
+    assert job.job_id == job_id_of("1.2.3", 2, "classify")
+    assert (job.pipeline, job.revision, job.priority) == ("classify", 2, 3)
+
+
+def test_what_quality_control_found_skips_the_next_pipeline_and_says_so():
+    _, [(followers, skipped)] = after_quality_control(Presence.PRESENT)
+    assert followers == []
+    [why] = skipped
+    assert why == "pipeline classify: cxr says PRESENT of 'turned', admitted is ABSENT"
+
+
+def test_a_finished_job_of_an_older_revision_is_not_counted():
+    n_done, _ = after_quality_control(Presence.ABSENT, moved_on=True)
+    assert n_done == 0
+
+
+def test_a_job_that_nothing_follows_is_seen_once_and_left():
+    studies = Studies()
+    studies.finished = [FinishedJob("j", "1.2.3", 2, "cxr", Outcome.ANALYSED)]
+    assert Router(studies, RULES, Later()).run_once() == 1
+    assert studies.followed == [([], [])]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from types import SimpleNamespace
 
 import pytest
 
+from dicomnode.domain.findings import Presence
 from dicomnode.domain.job import Job, Outcome
 from dicomnode.errors import (
     LostLease,
@@ -49,10 +51,11 @@ class Jobs:
         self.renewed.set()
         return job
 
-    def finish(self, job, outcome, reason, results, now):
+    def finish(self, job, outcome, reason, results, now, findings):
         if self.lost:
             raise LostLease("another worker has it; nothing to do")
         self.finished.append((job.job_id, outcome))
+        self.findings = findings
 
     def earlier_results(self, job):
         return ()
@@ -92,11 +95,13 @@ def a_loop(jobs, *deeds, heartbeat_seconds=60.0, timeout_seconds=0.0):
     return WorkerLoop(facts, {"cxr": Pipeline(*deeds)}, jobs, Noon(), policy)
 
 
-def test_a_job_is_finished_with_its_outcome():
+def test_a_job_is_finished_with_its_outcome_and_findings():
     jobs = Jobs("a")
-    loop = a_loop(jobs, FINE)
+    found = {"turned": Presence.PRESENT}
+    loop = a_loop(jobs, replace(FINE, findings=found))
     assert loop.run_once()
     assert jobs.finished == [("a", Outcome.ANALYSED)]
+    assert jobs.findings == found
     assert not loop.run_once()
 
 

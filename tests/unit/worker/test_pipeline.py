@@ -13,7 +13,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomnode.domain.delivery import NewResult
-from dicomnode.domain.findings import NotAnalysed
+from dicomnode.domain.findings import NotAnalysed, Presence
 from dicomnode.domain.instance import Instance, InstanceKey
 from dicomnode.domain.job import Job, Outcome
 from dicomnode.domain.ownership import INSTANCE_CREATOR_UID
@@ -221,3 +221,12 @@ def test_images_of_two_patients_are_refused_with_the_reason():
     with pytest.raises(ResultError, match="do not agree on PatientID"):
         site.pipeline.analyse(JOB, images)
     assert not site.results.files
+
+
+def test_what_was_found_goes_with_the_job_for_the_pipelines_after_it():
+    site = Site()
+    found = site.pipeline.analyse(JOB, [site.with_image()]).findings
+    assert found["Pneumonia"] is Presence.PRESENT
+    assert found["Edema"] is Presence.ABSENT
+    blind = Site(findings="too small")
+    assert blind.pipeline.analyse(JOB, [blind.with_image()]).findings == {}

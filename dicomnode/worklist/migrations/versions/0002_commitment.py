@@ -1,4 +1,4 @@
-"""Storage commitment, and which profile a destination got."""
+"""Storage commitment, which profile a destination got, and pipelines after others."""
 
 from __future__ import annotations
 
@@ -29,10 +29,26 @@ _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _CANCELED = (
     "UPDATE deliveries SET state = 'FAILED' WHERE state = 'CANCELED'"  # unknown before
 )
+# What ended before is history: a pipeline that comes after others starts with new jobs.
+_FOLLOWED = (
+    "UPDATE jobs SET followed_at = COALESCE(finished_at, scheduled_at) "
+    "WHERE state = 'COMPLETED'"
+)
+_UNFOLLOWED = sa.text("followed_at IS NULL")
 
 
 def upgrade() -> None:
-    """Add what storage commitment and fall-back have to remember."""
+    """Add what storage commitment, fall-back and followers have to remember."""
+    for column in _job_columns():
+        op.add_column("jobs", column)
+    op.execute(_FOLLOWED)
+    op.create_index(
+        "ix_jobs_unfollowed",
+        "jobs",
+        ["state", "finished_at", "job_id"],
+        sqlite_where=_UNFOLLOWED,
+        postgresql_where=_UNFOLLOWED,
+    )
     for column in _columns():
         op.add_column("deliveries", column)
     op.create_index("ix_deliveries_check", "deliveries", ["destination", "check_at"])
@@ -63,12 +79,22 @@ def downgrade() -> None:
     op.drop_index("ix_deliveries_check", "deliveries")
     for column in reversed(_columns()):
         op.drop_column("deliveries", column.name)
+    op.drop_index("ix_jobs_unfollowed", "jobs")
+    for column in reversed(_job_columns()):
+        op.drop_column("jobs", column.name)
     op.execute(f"CREATE {V1_DELIVERIES_BEFORE}")
 
 
 def _replace_view(view: str) -> None:
     op.execute("DROP VIEW v1_deliveries")
     op.execute(f"CREATE {view}")
+
+
+def _job_columns() -> list[sa.Column[object]]:
+    return [
+        sa.Column("findings", _TEXT, nullable=False, server_default=""),
+        sa.Column("followed_at", _TEXT),
+    ]
 
 
 def _columns() -> list[sa.Column[object]]:
