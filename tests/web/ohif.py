@@ -1,9 +1,18 @@
 """Screenshots of our results in OHIF: on request, not in CI (it fetches 200 MB).
 
-    npm pack @ohif/app
     apt install chromium orthanc orthanc-dicomweb
-    pip install playwright
-    python -m tests.web.ohif --app ohif-app-3.12.10.tgz --out screenshots
+    npm pack @ohif/app@3.12.10
+    pip install --target browser playwright
+    PYTHONPATH=.:browser python -m tests.web.ohif \\
+        --app ohif-app-3.12.10.tgz --out screenshots
+
+``--app`` also takes the unpacked ``package/dist``. About a minute on two free cores;
+on a busy machine give each picture more time with ``--patience SECONDS``.
+
+``ohif-sr-text.png`` is the Basic Text SR; ``ohif-summary.png`` and
+``ohif-heat-map.png`` are the first two pages of the Secondary Capture. A picture is
+kept only when it shows what its name says; otherwise ``ohif-NAME-failed.png`` shows
+what was there instead, and the exit status is 1.
 
 Everything runs on the loopback: Orthanc keeps a study with our results, this program
 serves the viewer and passes its DICOMweb requests on, headless Chromium looks at it.
@@ -14,87 +23,74 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-import tarfile
 import tempfile
-import threading
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomnode.demo.orthanc import Orthanc
+from dicomnode.errors import DicomNodeError
 from dicomnode.results import BuiltResult, build, encode
 from tests.unit.results import cases
+from tests.web.viewer import PACKAGE, NoScreenshot, served, unpacked
 
-PLUGINS = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
-PAUSE_MILLISECONDS = 4000
-PATIENCE_MILLISECONDS = 600_000
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Playwright
+
+PLUGINS = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+PATIENCE_SECONDS, LONGEST_SECONDS = 120.0, 3600.0
+PAUSE_MILLISECONDS = 1000
+FAREWELL_MILLISECONDS = 30_000
 ROWS, COLUMNS = 512, 416
+WINDOW = {"width": 1600, "height": 1000}
 MIDDLE = (900, 500)
-CONFIG = """
-const root = window.location.origin + '/dicom-web';
-window.config = {
-  routerBasename: '/', extensions: [], modes: [], showStudyList: true,
-  defaultDataSourceName: 'dicomweb',
-  dataSources: [{
-    namespace: '@ohif/extension-default.dataSourcesModule.dicomweb',
-    sourceName: 'dicomweb',
-    configuration: {
-      friendlyName: 'Orthanc', name: 'orthanc',
-      wadoUriRoot: root, qidoRoot: root, wadoRoot: root,
-      qidoSupportsIncludeField: false, imageRendering: 'wadors',
-      thumbnailRendering: 'wadors', enableStudyLazyLoad: true,
-      supportsFuzzyMatching: false, supportsWildcard: true,
-    },
-  }],
-};
-"""
+ONE_PAGE = 100
+WARM = 60
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # No graphics card: WebGL in software.
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    # The viewer asks the internet for extras; the loopback has all it needs.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
 
 
-class Viewer(SimpleHTTPRequestHandler):
-    """The app's files, its one page for every route, and DICOMweb passed on."""
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A picture, and how it is known to show what its name says.
 
-    upstream = ""
+    ``text`` stands on the page, and at least the share ``warm`` of its pixels is far
+    more red than blue: the colours of an activation map.
+    """
 
-    def do_GET(self) -> None:
-        if self.path.startswith("/dicom-web"):
-            self._pass_on()
-        elif self.path.startswith("/app-config.js"):
-            self._answer("application/javascript", CONFIG.encode())
-        else:
-            if "." not in self.path.partition("?")[0].rpartition("/")[2]:
-                self.path = "/index.html"
-            super().do_GET()
+    name: str
+    kind: str
+    page: int
+    text: str
+    warm: float
 
-    def _pass_on(self) -> None:
-        wanted = {"Accept": self.headers.get("Accept", "*/*")}
-        request = urllib.request.Request(self.upstream + self.path, headers=wanted)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request) as answer:
-            self._answer(answer.headers["Content-Type"], answer.read())
 
-    def _answer(self, content_type: str, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def end_headers(self) -> None:
-        # The viewer shares memory between its threads.
-        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
-        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
-        super().end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Nothing: the browser asks for hundreds of files."""
+SHOTS = (
+    Shot("sr-text", "sr-text", 1, "Not for primary diagnosis", 0.0),
+    Shot("summary", "sc", 1, "(1/3)", 0.001),
+    Shot("heat-map", "sc", 2, "(2/3)", 0.01),
+)
 
 
 def source() -> Dataset:
@@ -120,66 +116,122 @@ def study() -> tuple[bytes, tuple[BuiltResult, ...]]:
     return buffer.getvalue(), build(cases.context(header), findings, ["sr", "sc"])
 
 
-@contextmanager
-def served(app: Path, upstream: str) -> Iterator[str]:
-    """The address of the viewer."""
-    handler = type("Bound", (Viewer,), {"upstream": upstream})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=app))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-
-
-def shoot(viewer: str, out: Path, results: tuple[BuiltResult, ...]) -> None:
-    """One screenshot for each kind of result."""
+def shoot(
+    viewer: str, out: Path, results: tuple[BuiltResult, ...], patience: float
+) -> None:
+    """All the pictures; each in a new context, for the viewer remembers."""
     from playwright.sync_api import sync_playwright
 
-    browser_path = shutil.which("chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=browser_path,
-            args=["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"],
-        )
-        for kind in ("sr-text", "sc"):
-            # A new context each time: the viewer remembers what was confirmed.
-            context = browser.new_context(viewport={"width": 1600, "height": 1000})
-            page = context.new_page()
-            page.set_default_timeout(PATIENCE_MILLISECONDS)
-            [series] = {one.series_instance_uid for one in results if one.kind == kind}
-            address = f"{viewer}/viewer?StudyInstanceUIDs={cases.STUDY}"
-            page.goto(f"{address}&SeriesInstanceUIDs={series}")
-            page.wait_for_selector("[data-cy=viewport-grid], .viewport-wrapper")
-            page.get_by_text("Confirm and hide").click()
-            page.wait_for_timeout(PAUSE_MILLISECONDS)
-            page.screenshot(path=out / f"ohif-{kind}.png")
-            if kind == "sc":  # the summary first, then a heat map
-                page.mouse.move(*MIDDLE)
-                page.mouse.wheel(0, 100)
-                page.wait_for_timeout(PAUSE_MILLISECONDS)
-                page.screenshot(path=out / "ohif-heat-map.png")
-            context.close()
+        browser = started(playwright, patience)
+        for shot in SHOTS:
+            [series] = {
+                one.series_instance_uid for one in results if one.kind == shot.kind
+            }
+            address = (
+                f"{viewer}/viewer?StudyInstanceUIDs={cases.STUDY}"
+                f"&SeriesInstanceUIDs={series}"
+            )
+            take(browser, address, shot, out, patience)
         browser.close()
 
 
-def unpacked(app: Path, folder: Path) -> Path:
-    """The viewer's files: of a folder, or of the package that npm gave."""
-    if app.is_dir():
-        return app
-    with tarfile.open(app) as package:
-        package.extractall(folder, filter="data")
-    return folder / "package" / "dist"
+def started(playwright: Playwright, patience: float) -> Browser:
+    """Headless Chromium; Playwright gives each start a new, empty profile."""
+    from playwright.sync_api import Error
+
+    try:
+        return playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=FLAGS,
+            timeout=patience * 1000,
+        )
+    except Error as error:
+        raise NoScreenshot(
+            f"Chromium does not start: {error}; correct what it says, or give it more "
+            f"time with `--patience`"
+        ) from error
 
 
-def main() -> int:
-    """Make the screenshots."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--app", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
+def take(
+    browser: Browser, address: str, shot: Shot, out: Path, patience: float
+) -> None:
+    """One picture; raises NoScreenshot, and keeps what was seen instead."""
+    from playwright.sync_api import Error
+
+    kept, failed = (out / f"ohif-{shot.name}{end}.png" for end in ("", "-failed"))
+    for old in (kept, failed):
+        old.unlink(missing_ok=True)
+    page = browser.new_page(viewport=WINDOW)
+    page.set_default_timeout(patience * 1000)
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(error.message))
+    try:
+        picture = look(page, address, shot, patience)
+    except (Error, NoScreenshot) as error:
+        reason = "; ".join([str(error).partition("\n")[0], *complaints[:3]])
+        raise NoScreenshot(
+            f"no picture of {shot.name}: {reason}; {seen(page, failed)}give it more "
+            f"time with `--patience`, or use {PACKAGE}"
+        ) from error
+    finally:
+        page.close()
+    kept.write_bytes(picture)
+
+
+def look(page: Page, address: str, shot: Shot, patience: float) -> bytes:
+    """The PNG, once the page shows what it must and stands still."""
+    page.goto(address)
+    for turn in range(1, shot.page):
+        page.get_by_text(f"({turn}/").first.wait_for()
+        page.mouse.move(*MIDDLE)
+        page.mouse.wheel(0, ONE_PAGE)
+    page.get_by_text(shot.text).first.wait_for()
+    before, deadline = b"", monotonic() + patience
+    while monotonic() < deadline:
+        page.wait_for_timeout(PAUSE_MILLISECONDS)
+        picture = page.screenshot()
+        if picture == before and warmth(picture) >= shot.warm:
+            return picture
+        before = picture
+    raise NoScreenshot(f"{patience:g} s were not enough for the page to be painted")
+
+
+def warmth(picture: bytes) -> float:
+    """The share of the pixels of a PNG that are far more red than blue, 0 to 1."""
+    with Image.open(BytesIO(picture)) as image:
+        pixels = np.asarray(image.convert("RGB"), dtype=np.int16)
+    return float(np.mean(pixels[..., 0] - pixels[..., 2] > WARM))
+
+
+def seen(page: Page, path: Path) -> str:
+    """Where a picture of the failure is; nothing when even that cannot be had."""
+    from playwright.sync_api import Error
+
+    try:
+        page.screenshot(path=path, timeout=FAREWELL_MILLISECONDS)
+    except Error:
+        return ""
+    return f"see {path}; "
+
+
+def check(app: Path) -> None:
+    """Raises NoScreenshot, before anything starts, when a part is missing."""
+    for part, found, package in (
+        ("Chromium", shutil.which("chromium"), "apt install chromium"),
+        ("Orthanc's DICOMweb", PLUGINS.exists(), "apt install orthanc-dicomweb"),
+        ("playwright", find_spec("playwright"), "pip install playwright"),
+        (str(app), app.exists(), f"npm pack {PACKAGE}"),
+    ):
+        if not found:
+            raise NoScreenshot(f"{part} is not there; get it: `{package}`")
+
+
+def screenshots(given: argparse.Namespace) -> None:
+    """All the pictures, with everything they need running for as long."""
+    check(given.app)
     given.out.mkdir(parents=True, exist_ok=True)
-    settings = {"Plugins": [PLUGINS], "DicomWeb": {"Enable": True}}
+    settings = {"Plugins": [str(PLUGINS)], "DicomWeb": {"Enable": True}}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         app = unpacked(given.app, folder)
@@ -188,7 +240,33 @@ def main() -> int:
             for part10 in (image, *(encode(one.dataset) for one in results)):
                 pacs.upload(part10)
             with served(app, f"http://127.0.0.1:{pacs.http_port}") as viewer:
-                shoot(viewer, given.out, results)
+                shoot(viewer, given.out, results, given.patience)
+
+
+def seconds(text: str) -> float:
+    """A time to wait; Playwright takes 0 for ever."""
+    value = float(text)
+    if not 1 <= value <= LONGEST_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"{text} is no time to wait; give 1 to {LONGEST_SECONDS:g} seconds"
+        )
+    return value
+
+
+def main() -> int:
+    """Make the screenshots; 1 when one could not be made."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--app", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--patience", type=seconds, default=PATIENCE_SECONDS)
+    given = parser.parse_args()
+    try:
+        screenshots(given)
+    except DicomNodeError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     sys.stdout.write(f"{given.out.resolve()}\n")
     return 0
 
