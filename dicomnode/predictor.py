@@ -150,6 +150,7 @@ def facts_of(description: bundles.Description) -> BundleFacts:
             min_rows=wanted.min_rows,
             min_columns=wanted.min_columns,
             max_images=wanted.max_images,
+            views=tuple(view.upper() for view in wanted.views),
         ),
         labels=tuple(label.name for label in description.labels),
         parameters=dict(description.parameters),

@@ -178,6 +178,8 @@ class BundleInput:
     min_rows: int = 1
     min_columns: int = 1
     max_images: int = 16
+    views: tuple[str, ...] = ()
+    """Upper case; an absent or empty ViewPosition is accepted too."""
 
 
 @dataclass(frozen=True, slots=True)

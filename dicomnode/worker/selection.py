@@ -45,8 +45,15 @@ def select(
 
 def why_not(instance: Instance, accepted: BundleInput) -> str:
     """Why the bundle does not accept ``instance``; empty if it does."""
+    return (
+        _why_not_kind(instance, accepted)
+        or _why_not_anatomy(instance, accepted)
+        or _why_not_size(instance, accepted)
+    )
+
+
+def _why_not_kind(instance: Instance, accepted: BundleInput) -> str:
     modality = _text(instance, "Modality")
-    body_part = _text(instance, "BodyPartExamined").upper()
     if accepted.modalities and modality not in accepted.modalities:
         return f"modality {modality or 'missing'} is not one the model was made for"
     if (
@@ -54,11 +61,20 @@ def why_not(instance: Instance, accepted: BundleInput) -> str:
         and instance.sop_class_uid not in accepted.sop_class_uids
     ):
         return f"SOP class {instance.sop_class_uid} is not one the model was made for"
-    if accepted.body_parts and body_part and body_part not in accepted.body_parts:
-        return f"body part {body_part} is not one the model was made for"
     if _number(instance, "NumberOfFrames", 1) > 1:
         return "a multi-frame object is not one the model was made for"
-    return _why_not_size(instance, accepted)
+    return ""
+
+
+def _why_not_anatomy(instance: Instance, accepted: BundleInput) -> str:
+    """What the header does not say is left to the bundle's own gate."""
+    body_part = _text(instance, "BodyPartExamined").upper()
+    if accepted.body_parts and body_part and body_part not in accepted.body_parts:
+        return f"body part {body_part} is not one the model was made for"
+    view = _text(instance, "ViewPosition").upper()
+    if accepted.views and view and view not in accepted.views:
+        return f"view {view} is not one the model was made for"
+    return ""
 
 
 def _why_not_size(instance: Instance, accepted: BundleInput) -> str:

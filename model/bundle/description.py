@@ -72,7 +72,8 @@ class InputSpec:
     """Which instances the model is made for.
 
     body_parts: accepted values of Body Part Examined; an empty string among them
-    accepts an absent one. max_images: per study.
+    accepts an absent one. views: accepted values of View Position; none named accepts
+    all, and an absent one is always accepted. max_images: per study.
     """
 
     modalities: tuple[str, ...]
@@ -81,6 +82,7 @@ class InputSpec:
     min_rows: int
     min_columns: int
     max_images: int
+    views: tuple[str, ...] = ()
 
     @property
     def accepts_absent_body_part(self) -> bool:
@@ -240,6 +242,7 @@ def _input(item: dict[str, Any]) -> InputSpec:
         min_rows=int(item["min_rows"]),
         min_columns=int(item["min_columns"]),
         max_images=int(item["max_images"]),
+        views=tuple(item.get("views", ())),
     )
 
 

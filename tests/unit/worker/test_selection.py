@@ -11,7 +11,9 @@ from dicomnode.domain.rules import Rule
 from dicomnode.worker.selection import select, why_not
 
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
-ACCEPTED = BundleInput(("CR", "DX"), (DX,), ("CHEST", "THORAX"), 200, 200, 2)
+ACCEPTED = BundleInput(
+    ("CR", "DX"), (DX,), ("CHEST", "THORAX"), 200, 200, 2, ("PA", "AP")
+)
 RULE = Rule("cxr", {"Modality": ["CR", "DX", "OT"]})
 
 
@@ -39,6 +41,7 @@ def test_what_fits_is_analysed_in_the_order_of_the_study():
         (an_image(Modality="OT"), "modality OT"),
         (an_image(sop_class_uid="1.2.840.10008.5.1.4.1.1.7"), "SOP class"),
         (an_image(BodyPartExamined="HAND"), "body part HAND"),
+        (an_image(ViewPosition="LL"), "view LL"),
         (an_image(NumberOfFrames="12"), "multi-frame"),
         (an_image(Rows="64"), "64 x 1800 pixels"),
         (an_image(Rows="", Columns=""), "0 x 0 pixels"),
@@ -52,8 +55,9 @@ def test_what_does_not_fit_is_excluded_with_its_reason(image, reason):
     assert excluded.sop_instance_uid == image.sop_instance_uid
 
 
-def test_a_missing_body_part_is_accepted():
-    assert why_not(an_image(BodyPartExamined=""), ACCEPTED) == ""
+@pytest.mark.parametrize("keyword", ["BodyPartExamined", "ViewPosition"])
+def test_a_missing_body_part_or_view_is_accepted(keyword):
+    assert why_not(an_image(**{keyword: ""}), ACCEPTED) == ""
 
 
 def test_what_the_rule_does_not_want_is_not_even_excluded():
