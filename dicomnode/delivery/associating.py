@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.dul import DULServiceProvider
 from pynetdicom.events import Event
 from pynetdicom.presentation import PresentationContext
 
@@ -55,23 +57,26 @@ def associated(
 
     Released at the end. Raises Unreachable, NothingAccepted.
     """
-    association = _application_entity(peer, contexts).associate(
-        peer.host,
-        peer.port,
-        ae_title=peer.ae_title,
-        evt_handlers=[
-            (evt.EVT_CONN_OPEN, _without_nagle),
-            (evt.EVT_CONN_CLOSE, wake_the_waiting),
-            *handlers,
-        ],
-    )
-    if not association.is_established:
-        raise _why_not(peer, association)
-    with reactor_held(association):
-        try:
-            yield association
-        finally:
-            _end(association)
+    ae = _application_entity(peer, contexts)
+    with ExitStack() as ending:
+        ending.callback(_end_reactors, ae)
+        association = ae.associate(
+            peer.host,
+            peer.port,
+            ae_title=peer.ae_title,
+            evt_handlers=[
+                (evt.EVT_CONN_OPEN, _without_nagle),
+                (evt.EVT_CONN_CLOSE, wake_the_waiting),
+                *handlers,
+            ],
+        )
+        if not association.is_established:
+            raise _why_not(peer, association)
+        with reactor_held(association):
+            try:
+                yield association
+            finally:
+                _end(association)
 
 
 def is_alive(association: Association) -> bool:
@@ -104,6 +109,17 @@ def _why_not(peer: Peer, association: Association) -> Unreachable:
     words = _REJECTIONS.get(cause, unknown)  # type: ignore[arg-type]  # ints by now
     filled = words.format(calling=peer.calling_ae_title, called=peer.ae_title)
     return Unreachable(f"{peer}: {filled}")
+
+
+def _end_reactors(ae: AE) -> None:
+    """End what ``ae``, used for one association, has started.
+
+    Ctrl-C in the middle of a request leaves the library's reactor running, and as that
+    thread is no daemon the process would never end.
+    """
+    for thread in threading.enumerate():
+        if isinstance(thread, DULServiceProvider) and thread.assoc.ae is ae:
+            thread.kill_dul()
 
 
 def _end(association: Association) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Protocol
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE
+from pynetdicom import build_context
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
 )
 
+from dicomnode.delivery.associating import Peer, associated
 from dicomnode.demo.failure import DemoFailed
+from dicomnode.errors import DeliveryError
 
 _PENDING = frozenset({0xFF00, 0xFF01})  # PS3.4 Table C.4-1
 
@@ -43,15 +45,13 @@ def find_series(pacs: Pacs, calling_ae_title: str, study_uid: str) -> list[Datas
         setattr(query, keyword, None)
     query.NumberOfSeriesRelatedInstances = None
     model = StudyRootQueryRetrieveInformationModelFind
-    ae = AE(ae_title=calling_ae_title)
-    ae.add_requested_context(model)
-    association = ae.associate(pacs.host, pacs.port, ae_title=pacs.ae_title)
-    if not association.is_established:
-        raise DemoFailed(f"{pacs.ae_title} takes no query; see its log and try again")
+    peer = Peer(pacs.ae_title, pacs.host, pacs.port, calling_ae_title)
     try:
-        answers = list(association.send_c_find(query, model))
-    finally:
-        association.release()
+        with associated(peer, [build_context(model)]) as association:
+            answers = list(association.send_c_find(query, model))
+    except DeliveryError as error:
+        message = f"{pacs.ae_title} takes no query ({error}); see its log and try again"
+        raise DemoFailed(message) from error
     return [
         identifier
         for status, identifier in answers

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pynetdicom import AE, AllStoragePresentationContexts
+from pynetdicom.dul import DULServiceProvider
 
 from dicomnode.delivery import outgoing
 from dicomnode.delivery.storage_scu import Peer, StorageScu
@@ -145,3 +148,30 @@ def test_a_file_that_is_not_dicom_is_named(tmp_path):
     shutil.copy(__file__, path)
     with pytest.raises(DeliveryError, match=r"letter\.txt.*PS3\.10"):
         outgoing.read(path)
+
+
+def test_ctrl_c_in_the_middle_of_a_request_leaves_no_thread_behind():
+    """The library's reactor is no daemon: with it the process would never end."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+
+        def take_and_interrupt():
+            with silent.accept()[0]:
+                _thread.interrupt_main()
+                gone.wait()
+
+        gone = threading.Event()
+        peer = threading.Thread(target=take_and_interrupt)
+        peer.start()
+        with pytest.raises(KeyboardInterrupt):
+            scu(silent.getsockname()[1], timeout_seconds=60).echo()
+        reactors = [
+            thread
+            for thread in threading.enumerate()
+            if isinstance(thread, DULServiceProvider)
+        ]
+        for reactor in reactors:
+            reactor.join(10)
+        left = [reactor for reactor in reactors if reactor.is_alive()]
+        gone.set()
+        peer.join()
+    assert left == []
