@@ -37,7 +37,7 @@ demo: $(VENV)/.installed
 	$(BIN)/dicomnode demo --out demo-output
 
 test: peers check
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

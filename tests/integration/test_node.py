@@ -206,7 +206,8 @@ def test_malformed_files_are_stored_or_refused_and_the_node_goes_on(
     assert node.echoes()
     var = node.folder / "var"
     places = {path.relative_to(var).parts[0] for path in var.rglob("*.dcm")}
-    assert places == {"instances", "results"}
+    assert "instances" in places
+    assert places <= {"instances", "results"}
     assert list(node.folder.glob("*.dcm")) == []
     node.settle({row["study_instance_uid"] for row in node.rows()})
     assert all(row["job_state"] != "FAILED" for row in node.rows())
