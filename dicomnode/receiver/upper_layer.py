@@ -33,6 +33,8 @@ from dicomnode.receiver.sockets import GuardedSocket
 from dicomnode.receiver.statuses import Status
 
 if TYPE_CHECKING:
+    from queue import Queue
+
     from pynetdicom.dimse_primitives import DimseServiceType
     from pynetdicom.transport import AddressInformation, AssociationServer
 
@@ -274,7 +276,7 @@ class AcceptedAssociation(Association):
         if self.requestor.primitive is None:
             # Closed before it asked for anything (a health probe): the thread waits
             # for a request, and ends at once on None, as after its time-out.
-            self.dul.to_user_queue.put(None)
+            cast("Queue[Any]", self.dul.to_user_queue).put(None)
 
     @property
     def _requested(self) -> Request:
