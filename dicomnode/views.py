@@ -44,14 +44,17 @@ class Views(ABC):
         state: str | None = None,
         ae: str | None = None,
         limit: int | None = None,
+        before: str | None = None,
     ) -> list[Record]:
         """``v1_worklist``, newest first.
 
-        ``since`` is the earliest received_at, ``state`` a state of study or job, ``ae``
-        a calling AE title. Raises WorklistError for an unknown state.
+        ``since`` is the earliest received_at, ``before`` a time as the views write it
+        that received_at must be less than, ``state`` a state of study or job, ``ae`` a
+        calling AE title. Raises WorklistError for an unknown state.
         """
         conditions = {
             "received_at >= :since": None if since is None else utc_text(since),
+            "received_at < :before": before,
             f"{_state_column(state)} = :state": state,
             "calling_ae_title = :ae": ae,
         }
@@ -66,6 +69,11 @@ class Views(ABC):
     def events(self, after_seq: int = 0, limit: int = 1000) -> list[Record]:
         """``v1_events`` after ``after_seq``, in order."""
         return self._select("v1_events", {"seq > :seq": after_seq}, "seq", limit)
+
+    def events_of(self, study_instance_uid: str) -> list[Record]:
+        """``v1_events`` of one study, in order."""
+        conditions = {"study_instance_uid = :study": study_instance_uid}
+        return self._select("v1_events", conditions, "seq")
 
     def last_seq(self) -> int:
         """The newest ``seq`` of ``v1_events``: where following it begins; 0 if none."""

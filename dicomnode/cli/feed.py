@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Protocol
 
-from dicomnode.cli.moments import moment
+from dicomnode.health.moments import moment
 
 CHUNK = 500
 _STUDIES = 1000

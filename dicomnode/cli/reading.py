@@ -17,12 +17,12 @@ import typer
 from dicomnode.cli import feed, printing, rendering
 from dicomnode.cli.command import AsJson, Given, command
 from dicomnode.cli.embedded import EmbeddedViews
-from dicomnode.cli.health import remedy_of
-from dicomnode.cli.moments import since as parsed_since
 from dicomnode.domain.delivery import DeliveryState
 from dicomnode.domain.job import JobState
 from dicomnode.domain.study import StudyState
 from dicomnode.errors import UnknownStudy
+from dicomnode.health.moments import since as parsed_since
+from dicomnode.health.problems import remedy_of
 from dicomnode.views import Views
 
 if TYPE_CHECKING:

@@ -12,12 +12,13 @@ from dicomnode.cli.command import ExitCode, Given, command
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register run, receive, work, keep and deliver."""
+    """Register run, receive, work, keep, deliver and web."""
     command(app, "run")(run)
     command(app, "receive")(receive)
     command(app, "work")(work)
     command(app, "keep")(keep)
     command(app, "deliver")(deliver)
+    command(app, "web")(web)
 
 
 def run(given: Given) -> ExitCode:
@@ -53,5 +54,12 @@ def keep(given: Given) -> ExitCode:
 def deliver(given: Given) -> ExitCode:
     """Send results to their destinations."""
     from dicomnode.processes import deliver as role
+
+    return ExitCode(role.main(given.load()))
+
+
+def web(given: Given) -> ExitCode:
+    """Serve the pages, the API and the metrics."""
+    from dicomnode.processes import web as role
 
     return ExitCode(role.main(given.load()))

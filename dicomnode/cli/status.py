@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from dicomnode.cli import printing
 from dicomnode.cli.command import AsJson, ExitCode, Given, command
-from dicomnode.cli.drift import REMEDY, drift_alarms, line_of
-from dicomnode.cli.health import Disk, Problem, Snapshot, problems
-from dicomnode.cli.moments import age
 from dicomnode.cli.reading import opened_views
 from dicomnode.errors import WorklistError
+from dicomnode.health.drift import REMEDY, line_of
+from dicomnode.health.looking import look
+from dicomnode.health.moments import age
+from dicomnode.health.problems import Disk, Problem, Snapshot, problems
 from dicomnode.views import Views
 
 if TYPE_CHECKING:
     from dicomnode.config import Config
 
 RESEARCH_USE = "Research use only. Not a medical device."
-_WAITING = ("RECEIVING", "COMPLETE", "SCHEDULED", "IN_PROGRESS")
-_EXAMPLES = 5
 _GIGABYTE = 1e9
 
 
@@ -52,30 +49,14 @@ def status(given: Given, as_json: AsJson = False) -> ExitCode:
 
 
 def _snapshot(views: Views, config: Config) -> Snapshot:
-    waiting = [row for state in _WAITING for row in views.worklist(state=state)]
-    return Snapshot(
-        now=datetime.now(UTC),
-        counts=views.counts(),
-        waiting=sorted(waiting, key=lambda row: str(row["received_at"])),
-        failed=views.worklist(state="FAILED", limit=_EXAMPLES),
-        workers=views.workers(),
-        refused=views.associations(limit=_EXAMPLES, refused_only=True),
-        late=[row for row in views.deliveries(state="PENDING") if row["attempts"]],
-        drift=drift_alarms(config.node.data_dir),
-        disk=_disk(config),
+    return look(
+        views,
+        datetime.now(UTC),
+        data_dir=config.node.data_dir,
+        store=config.store.url,
+        watermark_percent=config.store.watermark_percent,
         lease_seconds=config.worker.lease_seconds,
     )
-
-
-def _disk(config: Config) -> Disk | None:
-    folder = config.store.url or str(config.node.data_dir)
-    if "://" in folder or not Path(folder).is_dir():
-        return None
-    usage = shutil.disk_usage(folder)
-    # As `df` counts, and the store: what root keeps back is nobody's room.
-    total = usage.used + usage.free
-    used_percent = 100.0 * usage.used / total
-    return Disk(folder, total, used_percent, config.store.watermark_percent)
 
 
 def _record(snapshot: Snapshot, found: list[Problem]) -> dict[str, Any]:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import structlog
 
-from dicomnode.cli.drift import drift_alarms, line_of
 from dicomnode.domain.findings import ImageFindings, NotAnalysed, Observation
 from dicomnode.errors import ConfigError
+from dicomnode.health.drift import drift_alarms, line_of
 from dicomnode.monitoring import FileMonitor
 from dicomnode.worker.watched import WatchedPredictor
 from model.monitor import OUTSIDE, UNDETERMINED, WINDOW, build_reference

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dicomnode.cli.health import Disk, Snapshot, problems, remedy_of
+from dicomnode.health.problems import Disk, Snapshot, problems, remedy_of
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 WELL = Snapshot(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dicomnode.cli.moments import age, moment, since
+from dicomnode.health.moments import age, moment, since
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

@@ -1,0 +1,17 @@
+"""The pages, the API and the metrics: reads the v1 views, acts through the desk."""
+
+from dicomnode.web.access import Account, Accounts, Role
+from dicomnode.web.app import create
+from dicomnode.web.room import Destination, Peer, Pipeline, Room, Site
+
+__all__ = [
+    "Account",
+    "Accounts",
+    "Destination",
+    "Peer",
+    "Pipeline",
+    "Role",
+    "Room",
+    "Site",
+    "create",
+]

@@ -1,0 +1,98 @@
+"""The pages that people read, each from the v1 views; they work without JavaScript."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+
+from dicomnode.domain.job import JobState
+from dicomnode.domain.study import StudyState
+from dicomnode.health.problems import problems, remedy_of
+from dicomnode.web.rendering import page
+from dicomnode.web.room import InRoom
+from dicomnode.web.signing_in import Viewer
+
+pages = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
+
+PAGE_ROWS = 50
+_STATES = [str(one) for one in (*StudyState, *JobState)]
+_RECENT = 500
+
+
+@pages.get("/")
+def worklist(
+    request: Request,
+    room: InRoom,
+    account: Viewer,
+    state: Annotated[str, Query(max_length=20)] = "",
+    ae: Annotated[str, Query(max_length=16)] = "",
+    before: Annotated[str, Query(max_length=40)] = "",
+) -> HTMLResponse:
+    """Studies and their jobs, the newest first."""
+    rows = room.views.worklist(
+        state=state if state in _STATES else None,
+        ae=ae.strip() or None,
+        before=before or None,
+        limit=PAGE_ROWS + 1,
+    )
+    return page(
+        request,
+        room,
+        account,
+        "worklist.html",
+        rows=rows[:PAGE_ROWS],
+        more=rows[PAGE_ROWS - 1]["received_at"] if len(rows) > PAGE_ROWS else "",
+        counts=room.views.counts(),
+        states=_STATES,
+        wanted={"state": state, "ae": ae, "before": before},
+        seq=room.views.last_seq(),
+    )
+
+
+@pages.get("/problems")
+def troubles(request: Request, room: InRoom, account: Viewer) -> HTMLResponse:
+    """What is wrong, and what to do about it; first what stops results."""
+    snapshot = room.look()
+    return page(
+        request,
+        room,
+        account,
+        "problems.html",
+        snapshot=snapshot,
+        problems=problems(snapshot),
+        failed=room.views.worklist(state="FAILED", limit=PAGE_ROWS),
+        dead=[
+            row
+            for state in ("FAILED", "REJECTED")
+            for row in room.views.deliveries(state=state)
+        ],
+        remedy_of=remedy_of,
+    )
+
+
+@pages.get("/destinations")
+def destinations(request: Request, room: InRoom, account: Viewer) -> HTMLResponse:
+    """Where results go, and how many wait."""
+    waiting: dict[str, int] = {}
+    for state in ("PENDING", "FAILED", "REJECTED"):
+        for row in room.views.deliveries(state=state):
+            name = row["destination"]
+            waiting[name] = waiting.get(name, 0) + 1
+    return page(request, room, account, "destinations.html", waiting=waiting, echoed={})
+
+
+@pages.get("/associations")
+def associations(
+    request: Request, room: InRoom, account: Viewer, refused: bool = False
+) -> HTMLResponse:
+    """Who has called: accepted, or refused with the line that would admit them."""
+    rows = room.views.associations(_RECENT, refused_only=refused)
+    return page(request, room, account, "associations.html", rows=rows, refused=refused)
+
+
+@pages.get("/connect")
+def connect(request: Request, room: InRoom, account: Viewer) -> HTMLResponse:
+    """The card that a modality engineer types in."""
+    return page(request, room, account, "connect.html")

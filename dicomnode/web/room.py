@@ -1,0 +1,89 @@
+"""What the pages need of the node, as plain values and small functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Request
+
+from dicomnode.health.problems import Snapshot
+from dicomnode.ports import Clock, Desk
+from dicomnode.views import Views
+from dicomnode.web.access import Accounts
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who may talk to us."""
+
+    ae_title: str
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where results go."""
+
+    name: str
+    ae_title: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Which bundle looks at which studies."""
+
+    name: str
+    bundle: str
+    mode: str
+    destinations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the configuration says, as far as pages show it; no secret is in it.
+
+    ``tls_port`` is 0 where encryption is off.
+    """
+
+    ae_title: str
+    host: str
+    port: int
+    tls_port: int = 0
+    peers: tuple[Peer, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+    pipelines: tuple[Pipeline, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Everything behind the pages.
+
+    ``look`` says how the node stands; ``results`` gives the objects of a job, or raises
+    UnknownStudy; ``echo`` asks a destination for Verification and gives the round trip
+    in seconds, or raises DeliveryError.
+    """
+
+    site: Site
+    accounts: Accounts
+    views: Views
+    desk: Desk
+    clock: Clock
+    look: Callable[[], Snapshot]
+    results: Callable[[str], Sequence[Dataset]]
+    echo: Callable[[str], float]
+
+
+def room_of(request: Request) -> Room:
+    """The room that the application was created with."""
+    room: Room = request.app.state.room
+    return room
+
+
+InRoom = Annotated[Room, Depends(room_of)]

@@ -1,0 +1,95 @@
+"""For machines that watch: /healthz, /readyz and /metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from dicomnode.errors import WorklistError
+from dicomnode.health.moments import moment
+from dicomnode.health.problems import Snapshot, problems
+from dicomnode.version import VERSION
+from dicomnode.web.room import InRoom
+
+watching = APIRouter(include_in_schema=False)
+
+
+@watching.get("/healthz")
+def healthz() -> dict[str, str]:
+    """This process answers."""
+    return {"status": "ok", "version": VERSION}
+
+
+@watching.get("/readyz")
+def readyz(room: InRoom, response: Response) -> dict[str, str]:
+    """The worklist can be read; else 503."""
+    try:
+        room.views.last_seq()
+    except WorklistError as error:
+        response.status_code = 503
+        return {"status": "unavailable", "reason": str(error)}
+    return {"status": "ok"}
+
+
+@watching.get("/metrics")
+def metrics(room: InRoom) -> Response:
+    """The state of the node in the text format of Prometheus."""
+    registry = CollectorRegistry()
+    registry.register(_Node(room.look()))
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Node:
+    """A snapshot as gauges; labels are states and names of the configuration only."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterable[Metric]:
+        """Every gauge."""
+        yield _info()
+        for what, counts in self._snapshot.counts.items():
+            yield _states(what, counts)
+        yield from self._single()
+
+    def _single(self) -> Iterator[Metric]:
+        snapshot = self._snapshot
+        live = sum(map(snapshot.live, snapshot.workers))
+        yield _gauge("workers_live", "Workers heard of within their lease.", live)
+        problem_count = len(problems(snapshot))
+        yield _gauge("problems", "Problems that /problems shows.", problem_count)
+        drifts = len(snapshot.drift)
+        yield _gauge("drift_alarms", "Alarms of the drift monitors.", drifts)
+        yield _gauge("oldest_waiting_seconds", "Age of the oldest.", self._oldest())
+        if snapshot.disk:
+            used = snapshot.disk.used_percent
+            yield _gauge("store_used_percent", "Of the store's file system.", used)
+
+    def _oldest(self) -> float:
+        if not self._snapshot.waiting:
+            return 0.0
+        received_at = moment(self._snapshot.waiting[0]["received_at"])
+        return max(0.0, (self._snapshot.now - received_at).total_seconds())
+
+
+def _gauge(name: str, words: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"dicomnode_{name}", words, value=value)
+
+
+def _states(what: str, counts: Mapping[str, int]) -> Metric:
+    plural = {"study": "studies", "job": "jobs", "delivery": "deliveries"}[what]
+    family = GaugeMetricFamily(
+        f"dicomnode_{plural}", f"How many {plural} are in each state.", labels=["state"]
+    )
+    for state, number in counts.items():
+        family.add_metric([state], number)
+    return family
+
+
+def _info() -> Metric:
+    family = GaugeMetricFamily("dicomnode_info", "Which version.", labels=["version"])
+    family.add_metric([VERSION], 1)
+    return family
