@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli import acting, models, reading, roles, setup, status
+from dicomnode.cli import accounts, acting, models, reading, roles, setup, status
 from dicomnode.cli.command import ConfigFile, Settings, given_by
 
 HELP = """A PACS-integrated AI node: receives studies by C-STORE, classifies them with a
@@ -59,3 +59,4 @@ status.add_to(app)
 reading.add_to(app)
 acting.add_to(app)
 models.add_to(app)
+accounts.add_to(app)

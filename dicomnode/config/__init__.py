@@ -5,6 +5,7 @@
 
 from dicomnode.config.loading import example_text, load, origin
 from dicomnode.config.models import (
+    Account,
     Config,
     Database,
     Delivery,
@@ -25,6 +26,7 @@ from dicomnode.config.models import (
 from dicomnode.config.shown import Shown, shown
 
 __all__ = [
+    "Account",
     "Config",
     "Database",
     "Delivery",

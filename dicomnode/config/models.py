@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from dicomnode.config.values import (
+    HASHED,
     AETitle,
     AnyCondition,
     Count,
@@ -36,6 +37,7 @@ from dicomnode.config.values import (
     Seconds,
     StoreUrl,
     database_url,
+    is_loopback,
 )
 
 
@@ -49,6 +51,16 @@ class Section(BaseModel):
 
 def _checked(secret: SecretStr) -> SecretStr:
     database_url(secret.get_secret_value())
+    return secret
+
+
+RoleName = Literal["viewer", "operator", "admin"]
+
+
+def _hashed(secret: SecretStr) -> SecretStr:
+    if not HASHED.fullmatch(secret.get_secret_value()):
+        message = "is no hashed password; `dicomnode account NAME` makes one"
+        raise ValueError(message)
     return secret
 
 
@@ -251,10 +263,40 @@ class Retention(Section):
 
 
 class Web(Section):
-    """``[web]``: the pages."""
+    """``[web]``: the pages, the API and the metrics.
 
+    ``secret`` signs the sessions; empty: another at each start. ``https``: a proxy ends
+    TLS before it.
+    """
+
+    enabled: bool = True
     host: Host = "127.0.0.1"
     port: Port = 8080
+    anonymous: RoleName | Literal["none"] = "viewer"
+    proxy_header: str = ""
+    proxy_hosts: tuple[Host, ...] = ("127.0.0.1", "::1")
+    secret: SecretStr = SecretStr("")
+    session_hours: Annotated[float, Field(gt=0, le=168)] = 8
+    https: bool = False
+
+    @model_validator(mode="after")
+    def _closed_to_strangers(self) -> Web:
+        if self.enabled and self.anonymous != "none" and not is_loopback(self.host):
+            message = (
+                f"listens on {self.host} and lets in whoever comes; set anonymous = "
+                '"none" and add an [[account]], or set host = "127.0.0.1"'
+            )
+            raise ValueError(message)
+        return self
+
+
+class Account(Section):
+    """``[[account]]``: who may sign in; `dicomnode account` makes the table."""
+
+    name: Name
+    role: RoleName = "viewer"
+    phi: bool = False
+    secret: Annotated[SecretStr, AfterValidator(_hashed)]
 
 
 class Telemetry(Section):
@@ -282,6 +324,7 @@ class Config(Section):
     keep: Keep = Keep()
     retention: Retention = Retention()
     web: Web = Web()
+    account: tuple[Account, ...] = ()
     telemetry: Telemetry = Telemetry()
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)

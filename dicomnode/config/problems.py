@@ -127,7 +127,8 @@ def of_references(tree: Mapping[str, object]) -> Iterator[Problem]:
     yield from _of_followers(tree)
     for table, key in (("pipeline", "name"), ("destination", "name")):
         yield from _twice(table, key, _texts(tree, table, key))
-    yield from _twice("peer", "ae_title", _texts(tree, "peer", "ae_title"))
+    for table, key in (("peer", "ae_title"), ("account", "name")):
+        yield from _twice(table, key, _texts(tree, table, key))
     known = set(_texts(tree, "destination", "name").values())
     for index, pipeline in enumerate(_tables(tree, "pipeline")):
         for position, name in enumerate(_list(pipeline.get("destinations"))):

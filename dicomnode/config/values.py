@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -53,6 +54,18 @@ def host_name(text: str) -> str:
     if not host or any(letter.isspace() for letter in host) or "/" in host:
         raise ValueError("is no address; write an IP address or a host name")
     return host
+
+
+HASHED = re.compile(r"scrypt:[A-Za-z0-9+/]{22}==:[A-Za-z0-9+/]{43}=")
+"""``scrypt:SALT:KEY`` in base64, of 16 and 32 bytes."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address; a name is taken as it sounds."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def peer_host(text: str) -> str:

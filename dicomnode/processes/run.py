@@ -16,7 +16,7 @@ from dicomnode.processes import wiring
 from dicomnode.processes.role import SUPERVISOR_PID, role
 from dicomnode.processes.supervision import Child, Command
 
-ROLES = ("receive", "keep", "work", "deliver")
+ROLES = ("receive", "keep", "work", "deliver", "web")
 WATCH_SECONDS = 0.2
 STOP_SECONDS = 60.0
 """What a job or a C-STORE that has begun may take to end after SIGTERM."""
@@ -26,7 +26,8 @@ def main(config: Config) -> int:
     """Run the whole node until asked to stop."""
     with role("run", config) as stop, only_one(config):
         wiring.prepare(config)
-        children = [Child(_command(name, config), monotonic) for name in ROLES]
+        roles = [one for one in ROLES if one != "web" or config.web.enabled]
+        children = [Child(_command(name, config), monotonic) for name in roles]
         try:
             _watch(children, stop)
         finally:

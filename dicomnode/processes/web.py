@@ -41,7 +41,12 @@ def main(config: Config) -> int:
 
 
 def _settings(config: Config, room: web.Room) -> uvicorn.Config:
-    app = web.create(room, secrets.token_urlsafe(), session_seconds=8 * _HOUR_SECONDS)
+    app = web.create(
+        room,
+        config.web.secret.get_secret_value() or secrets.token_urlsafe(),
+        session_seconds=round(config.web.session_hours * _HOUR_SECONDS),
+        https=config.web.https,
+    )
     return uvicorn.Config(
         app,
         host=config.web.host,
@@ -70,7 +75,7 @@ def _room(config: Config, worklist: Worklist, views: Views) -> web.Room:
 
     return web.Room(
         site=_site(config),
-        accounts=web.Accounts(anonymous=web.Role.VIEWER),
+        accounts=_accounts(config),
         views=views,
         desk=worklist.desk,
         clock=clock,
@@ -78,6 +83,24 @@ def _room(config: Config, worklist: Worklist, views: Views) -> web.Room:
         results=lambda job_id: _results(config, worklist, job_id),
         echo=lambda name: _echo(config, name),
     )
+
+
+def _accounts(config: Config) -> web.Accounts:
+    return web.Accounts(
+        known={
+            one.name: web.Account(
+                one.name, _role(one.role), one.secret.get_secret_value(), one.phi
+            )
+            for one in config.account
+        },
+        anonymous=_role(config.web.anonymous),
+        proxy_header=config.web.proxy_header,
+        proxy_hosts=frozenset(config.web.proxy_hosts),
+    )
+
+
+def _role(name: str) -> web.Role:
+    return web.Role[name.upper()]
 
 
 def _site(config: Config) -> web.Site:

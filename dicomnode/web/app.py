@@ -21,6 +21,7 @@ from dicomnode.errors import (
 )
 from dicomnode.version import VERSION
 from dicomnode.web.acts import acts
+from dicomnode.web.api import api
 from dicomnode.web.feed import feed
 from dicomnode.web.jobs import jobs
 from dicomnode.web.pages import pages
@@ -52,7 +53,7 @@ def create(
         redoc_url=None,
     )
     app.state.room, app.state.readers = room, set()
-    for router in (pages, jobs, acts, session, feed, watching):
+    for router in (pages, jobs, acts, session, feed, watching, api):
         app.include_router(router)
     static = Path(__file__).with_name("static")
     app.mount("/static", StaticFiles(directory=static), name="static")

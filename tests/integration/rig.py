@@ -72,6 +72,9 @@ max_attempts = 10
 [delivery]
 retry_seconds = [1, 1, 1, 1, 1]
 poll_seconds = 0.1
+
+[web]
+enabled = false
 """
 
 
