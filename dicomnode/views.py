@@ -98,6 +98,28 @@ class Views(ABC):
         conditions = {"accepted = :accepted": 0 if refused_only else None}
         return self._select("v1_associations", conditions, "at DESC", limit)
 
+    def hourly(self, since: datetime) -> list[Record]:
+        """Studies of each sender and hour: ``hour`` (UTC), ``n_studies``, the AE title.
+
+        A study that came again is counted with each revision.
+        """
+        return self._run(
+            "SELECT substr(received_at, 1, 13) AS hour, calling_ae_title, "
+            "count(DISTINCT study_instance_uid) AS n_studies FROM v1_worklist "
+            "WHERE received_at >= :since GROUP BY hour, calling_ae_title ORDER BY hour",
+            {"since": utc_text(since)},
+        )
+
+    def senders(self, since: datetime) -> list[Record]:
+        """Each sender's first and last study since then, and how many there were."""
+        return self._run(
+            "SELECT calling_ae_title, count(DISTINCT study_instance_uid) AS n_studies, "
+            "min(received_at) AS first_at, max(received_at) AS last_at "
+            "FROM v1_worklist WHERE received_at >= :since "
+            "GROUP BY calling_ae_title ORDER BY calling_ae_title",
+            {"since": utc_text(since)},
+        )
+
     def identity(self, study_instance_uid: str) -> list[Record]:
         """``v1_identity`` of one study: patient data, never to be logged."""
         conditions = {"study_instance_uid = :study": study_instance_uid}

@@ -54,6 +54,7 @@ def invitation(place: Place, pacs: Pacs) -> str:
 The node and the PACS stay until Ctrl-C. They listen on this machine only.
   Node  AE title {NODE}, 127.0.0.1 port {place.port}; it admits {MODALITY}
   PACS  AE title {pacs.ae_title}, {pacs.host} port {pacs.port}
+  Pages http://127.0.0.1:{place.web_port}/
 Point a modality program at it, for example DCMTK's:
   storescu -aet {MODALITY} -aec {NODE} 127.0.0.1 {place.port} image.dcm
 and watch:

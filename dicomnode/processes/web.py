@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from dicomnode import web
-from dicomnode.config import Config
-from dicomnode.errors import UnknownStudy
+from dicomnode.config import Config, Pipeline
+from dicomnode.errors import DicomNodeError, UnknownStudy
 from dicomnode.health.looking import look
 from dicomnode.health.problems import Snapshot
 from dicomnode.processes import wiring
@@ -81,6 +81,8 @@ def _room(config: Config, worklist: Worklist, views: Views) -> web.Room:
         clock=clock,
         look=seen,
         results=lambda job_id: _results(config, worklist, job_id),
+        cards=lambda: [_card(config, one) for one in config.pipeline],
+        audit=lambda _limit: [],
         echo=lambda name: _echo(config, name),
     )
 
@@ -119,6 +121,19 @@ def _site(config: Config) -> web.Site:
             for one in config.pipeline
         ),
     )
+
+
+def _card(config: Config, pipeline: Pipeline) -> web.Card:
+    monitor = config.node.data_dir / "monitor" / f"{pipeline.name}.json"
+    try:
+        folder = wiring.bundle_folder(
+            config, pipeline.bundle, shadow=pipeline.mode == "shadow"
+        )
+    except DicomNodeError as error:
+        return web.Card(
+            pipeline.name, pipeline.bundle, pipeline.mode, {}, problem=str(error)
+        )
+    return web.card(pipeline.name, pipeline.mode, folder, monitor)
 
 
 def _echo(config: Config, name: str) -> float:

@@ -2,16 +2,19 @@
 
 from dicomnode.web.access import Account, Accounts, Role
 from dicomnode.web.app import create
+from dicomnode.web.cards import Card, card
 from dicomnode.web.room import Destination, Peer, Pipeline, Room, Site
 
 __all__ = [
     "Account",
     "Accounts",
+    "Card",
     "Destination",
     "Peer",
     "Pipeline",
     "Role",
     "Room",
     "Site",
+    "card",
     "create",
 ]

@@ -30,6 +30,7 @@ from dicomnode.web.rendering import page
 from dicomnode.web.room import Room
 from dicomnode.web.session import session
 from dicomnode.web.signing_in import asking
+from dicomnode.web.stats import stats
 from dicomnode.web.watching import watching
 
 _log = structlog.get_logger(__name__)
@@ -53,7 +54,7 @@ def create(
         redoc_url=None,
     )
     app.state.room, app.state.readers = room, set()
-    for router in (pages, jobs, acts, session, feed, watching, api):
+    for router in (pages, jobs, stats, acts, session, feed, watching, api):
         app.include_router(router)
     static = Path(__file__).with_name("static")
     app.mount("/static", StaticFiles(directory=static), name="static")

@@ -12,7 +12,7 @@ from dicomnode.domain.study import StudyState
 from dicomnode.health.problems import problems, remedy_of
 from dicomnode.web.rendering import page
 from dicomnode.web.room import InRoom
-from dicomnode.web.signing_in import Viewer
+from dicomnode.web.signing_in import Admin, Viewer
 
 pages = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
 
@@ -90,6 +90,18 @@ def associations(
     """Who has called: accepted, or refused with the line that would admit them."""
     rows = room.views.associations(_RECENT, refused_only=refused)
     return page(request, room, account, "associations.html", rows=rows, refused=refused)
+
+
+@pages.get("/models")
+def models(request: Request, room: InRoom, account: Viewer) -> HTMLResponse:
+    """The bundles at work: what for, how good, how calibrated, what they saw lately."""
+    return page(request, room, account, "models.html", cards=room.cards())
+
+
+@pages.get("/audit")
+def audit(request: Request, room: InRoom, account: Admin) -> HTMLResponse:
+    """The audit trail (PS3.15 A.5), the newest first."""
+    return page(request, room, account, "audit.html", lines=room.audit(_RECENT))
 
 
 @pages.get("/connect")

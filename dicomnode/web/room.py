@@ -12,6 +12,7 @@ from dicomnode.health.problems import Snapshot
 from dicomnode.ports import Clock, Desk
 from dicomnode.views import Views
 from dicomnode.web.access import Accounts
+from dicomnode.web.cards import Card
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -65,9 +66,11 @@ class Site:
 class Room:
     """Everything behind the pages.
 
-    ``look`` says how the node stands; ``results`` gives the objects of a job, or raises
-    UnknownStudy; ``echo`` asks a destination for Verification and gives the round trip
-    in seconds, or raises DeliveryError.
+    ``look`` says how the node stands; ``cards`` what the pipelines' bundles say of
+    themselves; ``audit`` gives the last lines of the audit trail, the newest first;
+    ``results`` gives the objects of a job, or raises UnknownStudy; ``echo`` asks a
+    destination for Verification and gives the round trip in seconds, or raises
+    DeliveryError.
     """
 
     site: Site
@@ -77,6 +80,8 @@ class Room:
     clock: Clock
     look: Callable[[], Snapshot]
     results: Callable[[str], Sequence[Dataset]]
+    cards: Callable[[], Sequence[Card]]
+    audit: Callable[[int], Sequence[str]]
     echo: Callable[[str], float]
 
 
