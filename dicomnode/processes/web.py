@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,8 @@ def main(config: Config) -> int:
     """Serve until asked to stop."""
     with role("web", config) as stop, wiring.opened_worklist(config) as worklist:
         views = open_views(config.worklist_url)
-        server = uvicorn.Server(_settings(config, _room(config, worklist, views)))
+        room = _room(config, worklist, views)
+        server = uvicorn.Server(_settings(config, room, stop.is_set))
         thread = Thread(target=server.run, name="web", daemon=True)
         thread.start()
         well = asked_to_stop(stop, thread.is_alive)
@@ -40,12 +41,15 @@ def main(config: Config) -> int:
     return 0 if well else 1
 
 
-def _settings(config: Config, room: web.Room) -> uvicorn.Config:
+def _settings(
+    config: Config, room: web.Room, stopping: Callable[[], bool]
+) -> uvicorn.Config:
     app = web.create(
         room,
         config.web.secret.get_secret_value() or secrets.token_urlsafe(),
         session_seconds=round(config.web.session_hours * _HOUR_SECONDS),
         https=config.web.https,
+        stopping=stopping,
     )
     return uvicorn.Config(
         app,
@@ -54,8 +58,7 @@ def _settings(config: Config, room: web.Room) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        # A live page never ends by itself.
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=3,
         limit_concurrency=500,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,17 @@ COOKIE = "dicomnode_session"
 
 
 def create(
-    room: Room, secret: str, *, session_seconds: int, https: bool = False
+    room: Room,
+    secret: str,
+    *,
+    session_seconds: int,
+    https: bool = False,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
     """The application over ``room``; ``secret`` signs the sessions.
 
     ``https``: it is reached by https only, so the cookie must not travel otherwise.
+    ``stopping``: whether live pages are to be let go.
     """
     app = FastAPI(
         title="dicomnode",
@@ -54,6 +61,7 @@ def create(
         redoc_url=None,
     )
     app.state.room, app.state.readers = room, set()
+    app.state.stopping = stopping
     for router in (pages, jobs, stats, acts, session, feed, watching, api):
         app.include_router(router)
     static = Path(__file__).with_name("static")

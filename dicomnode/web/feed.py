@@ -35,7 +35,7 @@ async def events(
         raise HTTPException(503, "too many live pages are open; close some")
     readers.add(request)
     try:
-        while not await request.is_disconnected():
+        while not (request.app.state.stopping() or await request.is_disconnected()):
             rows = await run_in_threadpool(room.views.events, seq, _PORTION)
             for row in rows:
                 seq = row["seq"]

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from dicomnode.domain.job import JobState
 from dicomnode.domain.study import StudyState
 from dicomnode.health.problems import problems, remedy_of
+from dicomnode.views import Record
 from dicomnode.web.rendering import page
 from dicomnode.web.room import InRoom
 from dicomnode.web.signing_in import Admin, Viewer
@@ -37,13 +38,14 @@ def worklist(
         before=before or None,
         limit=PAGE_ROWS + 1,
     )
+    shown, more = _one_page(rows)
     return page(
         request,
         room,
         account,
         "worklist.html",
-        rows=rows[:PAGE_ROWS],
-        more=rows[PAGE_ROWS - 1]["received_at"] if len(rows) > PAGE_ROWS else "",
+        rows=shown,
+        more=more,
         counts=room.views.counts(),
         states=_STATES,
         wanted={"state": state, "ae": ae, "before": before},
@@ -108,3 +110,16 @@ def audit(request: Request, room: InRoom, account: Admin) -> HTMLResponse:
 def connect(request: Request, room: InRoom, account: Viewer) -> HTMLResponse:
     """The card that a modality engineer types in."""
     return page(request, room, account, "connect.html")
+
+
+def _one_page(rows: list[Record]) -> tuple[list[Record], str]:
+    """The rows of one page, and the time that the next one begins before.
+
+    Rows of one instant stay on one page, or the next one would begin after them.
+    """
+    if len(rows) <= PAGE_ROWS:
+        return rows, ""
+    cut = rows[PAGE_ROWS]["received_at"]
+    whole = [row for row in rows[:PAGE_ROWS] if row["received_at"] != cut]
+    shown = whole or rows[:PAGE_ROWS]
+    return shown, str(shown[-1]["received_at"])

@@ -1,0 +1,90 @@
+"""The API for programs, the feed, and what machines watch."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.web.conftest import PASSWORD, STUDIES, browser, state_of
+
+
+def bearer(name: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {name}:{PASSWORD}"}
+
+
+def test_the_views_as_json(hands):
+    client = browser(hands)
+    rows = client.get("/api/v1/worklist").json()
+    assert rows == hands.worklist.views.worklist()
+    assert client.get("/api/v1/worklist?state=FAILED&limit=1").json() == [
+        row for row in rows if row["job_state"] == "FAILED"
+    ]
+    assert client.get("/api/v1/events?after=3&limit=2").json() == (
+        hands.worklist.views.events(3, 2)
+    )
+    for name in ("deliveries", "workers", "associations"):
+        assert (
+            client.get(f"/api/v1/{name}").json()
+            == getattr(hands.worklist.views, name)()
+        )
+
+
+def test_status_says_what_is_wrong(hands):
+    said = browser(hands).get("/api/v1/status").json()
+    assert said["healthy"] is False
+    assert {"what", "remedy", "examples"} <= set(said["problems"][0])
+    assert "Research use only" in said["notice"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/v1/worklist?state=LOST", "/api/v1/worklist?limit=0", "/api/v1/jobs/none"],
+)
+def test_errors_are_json_with_a_remedy(hands, path):
+    answer = browser(hands).get(path)
+    assert answer.status_code in {404, 422, 503}
+    assert answer.json()["error"]
+
+
+def test_a_token_is_needed_where_strangers_are_not_let_in(closed):
+    client = browser(closed)
+    assert client.get("/api/v1/worklist").status_code == 401
+    wrong = {"Authorization": "Bearer vera:guessed"}
+    assert client.get("/api/v1/worklist", headers=wrong).status_code in {401, 403}
+    assert client.get("/api/v1/worklist", headers=bearer("vera")).status_code == 200
+
+
+def test_acts_need_a_token_of_an_operator(closed):
+    client, path = browser(closed), f"/api/v1/jobs/{closed.jobs['failed']}/retry"
+    assert client.post(path).status_code == 401
+    assert client.post(path, headers=bearer("vera")).status_code == 403
+    assert state_of(closed, "failed") == "FAILED"
+    answer = client.post(path, headers=bearer("otto"))
+    assert answer.json()["job_state"] == "SCHEDULED"
+
+
+def test_openapi_describes_the_api_and_nothing_else(hands):
+    described = browser(hands).get("/api/v1/openapi.json").json()
+    assert "/api/v1/worklist" in described["paths"]
+    assert all(path.startswith("/api/v1/") for path in described["paths"])
+
+
+def test_metrics_are_what_the_worklist_says(hands):
+    text = browser(hands).get("/metrics").text
+    found = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert found["dicomnode_jobs", "FAILED"] == 1
+    assert found["dicomnode_jobs", "COMPLETED"] == 2
+    assert found["dicomnode_deliveries", "FAILED"] == 1
+    assert found["dicomnode_studies", "RECEIVING"] == 1
+    assert found["dicomnode_oldest_waiting_seconds",] == 10
+    assert STUDIES["done"] not in text
+
+
+def test_health(hands):
+    client = browser(hands)
+    assert client.get("/healthz").json()["status"] == "ok"
+    assert client.get("/readyz").json() == {"status": "ok"}

@@ -1,0 +1,141 @@
+"""The pages in a real browser: seen, read aloud, acted on, followed as they change."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import uvicorn
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, sync_playwright
+
+from dicomnode import web
+from tests.contract.worklist import making
+from tests.web.conftest import PASSWORD, STUDIES, state_of
+
+pytestmark = pytest.mark.peer
+
+ARGUMENTS = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
+PAGES = ["/", "/problems", "/destinations", "/associations", "/models", "/stats"]
+PAGES += ["/connect", "/sign-in"]
+
+
+@contextmanager
+def served(hands) -> Iterator[str]:
+    app = web.create(hands.room, "secret", session_seconds=3600)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            threading.Event().wait(0.02)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def chromium(require_command):
+    path = shutil.which("chromium") or require_command("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(chromium):
+    """A function that opens a page which must not complain on its console."""
+    contexts, complaints = [], []
+
+    def open_page(url: str, **options) -> Page:
+        contexts.append(chromium.new_context(base_url=url, **options))
+        page = contexts[-1].new_page()
+        page.on(
+            "console",
+            lambda said: said.type == "error" and complaints.append(said.text),
+        )
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        return page
+
+    yield open_page
+    assert complaints == []
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_accessible(hands, opened, scheme):
+    paths = [*PAGES, f"/jobs/{hands.jobs['done']}", f"/jobs/{hands.jobs['failed']}"]
+    with served(hands) as url:
+        page = opened(url, color_scheme=scheme)
+        for path in paths:
+            page.goto(path)
+            found = Axe().run(page)
+            assert found.violations_count == 0, f"{path}: {found.generate_report()}"
+
+
+def test_a_narrow_window_scrolls_tables_and_nothing_else(hands, opened):
+    with served(hands) as url:
+        page = opened(url, viewport={"width": 320, "height": 640})
+        for path in (*PAGES, f"/jobs/{hands.jobs['done']}"):
+            page.goto(path)
+            width = page.evaluate("document.documentElement.scrollWidth")
+            assert width <= 320, path
+
+
+def test_everything_is_read_without_javascript(hands, opened):
+    with served(hands) as url:
+        page = opened(url, java_script_enabled=False)
+        page.goto("/")
+        assert page.locator("tbody tr").count() == len(STUDIES)
+        page.select_option("select[name=state]", "FAILED")
+        page.get_by_role("button", name="Filter").click()
+        page.get_by_role("link", name="FAILED").click()
+        assert "no pixels; see the log" in page.inner_text("main")
+
+
+def test_an_operator_repairs_a_job_with_the_keyboard(closed, opened):
+    with served(closed) as url:
+        page = opened(url)
+        page.goto("/sign-in")
+        page.get_by_label("Name").fill("otto")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Sign out").wait_for()
+        page.goto(f"/jobs/{closed.jobs['failed']}")
+        page.get_by_role("button", name="Retry").focus()
+        page.keyboard.press("Enter")
+        page.get_by_text("SCHEDULED").first.wait_for()
+    assert state_of(closed, "failed") == "SCHEDULED"
+
+
+def test_the_worklist_says_that_it_has_changed(hands, opened):
+    with served(hands) as url:
+        page = opened(url)
+        with page.expect_request("**/events*"):
+            page.goto("/")
+        assert not page.locator("#live").is_visible()
+        hands.worklist.intake.record(making.received(study="1.2.9"))
+        page.locator("#live").wait_for(state="visible")
+        page.get_by_role("link", name="Show").click()
+        page.locator("tbody tr").nth(len(STUDIES)).wait_for()
+        page.close()
+
+
+def test_the_pictures_of_a_report_are_seen(hands, opened):
+    with served(hands) as url:
+        page = opened(url)
+        page.goto(f"/jobs/{hands.jobs['done']}")
+        picture = page.locator("figure img").first
+        picture.scroll_into_view_if_needed()
+        page.wait_for_load_state("networkidle")
+        assert picture.evaluate("image => image.naturalWidth") > 300

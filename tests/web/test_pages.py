@@ -1,0 +1,188 @@
+"""What the pages show, what they hide, and what they let whom do."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.contract.worklist import making
+from tests.web.conftest import STUDIES, browser, csrf, sign_in, state_of
+
+PAGES = ["/", "/problems", "/destinations", "/associations", "/models", "/stats"]
+PAGES += ["/connect", "/sign-in"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_says_research_use_only_and_loads_nothing_from_elsewhere(
+    hands, path
+):
+    answer = browser(hands).get(path)
+    assert answer.status_code == 200
+    assert "Research use only" in answer.text
+    assert not re.search(r"""(src|href|action)=["'](?!/|data:|#|")""", answer.text)
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_the_worklist_shows_every_study_and_escapes_what_senders_say(hands):
+    page = browser(hands).get("/").text
+    assert page.count("<tr>") == 1 + len(STUDIES)
+    assert "&lt;b&gt;XR&lt;/b&gt;" in page
+    assert "<b>XR" not in page
+
+
+def test_the_worklist_is_filtered(hands):
+    client = browser(hands)
+    page = client.get("/?state=FAILED").text
+    assert hands.jobs["failed"] in page
+    assert hands.jobs["done"] not in page
+    assert hands.jobs["done"] not in client.get("/?ae=NOBODY").text
+
+
+def test_pages_of_the_worklist_hold_every_study_once(hands):
+    for number in range(60):
+        study = f"1.2.4.{number}"
+        hands.worklist.intake.record(
+            making.received(study=study, at=making.after(-(number // 7)))
+        )
+    client, path, ages = browser(hands), "/", []
+    while path:
+        page = client.get(path).text
+        ages += re.findall(r'<time datetime="([^"]*)"', page)
+        older = re.search(r'rel="next" href="([^"]*)"', page)
+        path = older[1].replace("&amp;", "&") if older else ""
+    assert len(ages) == 60 + len(STUDIES)
+    assert ages == sorted(ages, reverse=True)
+
+
+def test_problems_come_with_their_remedies(hands):
+    page = browser(hands).get("/problems").text
+    assert "1 failed job(s)" in page
+    assert "1 result(s) not delivered" in page
+    assert "dicomnode retry" in page
+    assert "no pixels; see the log" in page
+
+
+def test_a_refused_sender_is_shown_with_the_lines_that_admit_it(hands):
+    page = browser(hands).get("/associations?refused=true").text
+    assert "CT9" in page
+    assert "[[peer]]\nae_title = &#34;CT9&#34;" in page
+
+
+def test_a_job_tells_its_story_and_shows_its_report(hands):
+    client = browser(hands)
+    page = client.get(f"/jobs/{hands.jobs['done']}").text
+    for words in ("job schedule", "job finish", "delivery send", "Pneumothorax"):
+        assert words in page
+    picture = re.search(r'<img src="([^"]*)"', page)
+    assert picture
+    answer = client.get(picture[1])
+    assert answer.headers["Content-Type"] == "image/jpeg"
+    assert answer.content.startswith(b"\xff\xd8")
+
+
+def test_a_job_without_report_says_why(hands):
+    page = browser(hands).get(f"/jobs/{hands.jobs['failed']}").text
+    assert "no report; its timeline says why" in page
+
+
+def test_what_is_not_there_is_404_with_a_way_back(hands):
+    client = browser(hands)
+    for path in (
+        "/jobs/nothing",
+        f"/jobs/{hands.jobs['done']}/pictures/99",
+        "/nowhere",
+    ):
+        answer = client.get(path)
+        assert answer.status_code == 404
+        assert 'href="/"' in answer.text
+
+
+def test_patient_identity_only_for_accounts_that_may_see_it(closed):
+    client = browser(closed)
+    path = f"/jobs/{closed.jobs['done']}"
+    sign_in(client, "vera")
+    assert making.SECRET not in client.get(path).text
+    sign_in(client, "anna")
+    assert making.SECRET in client.get(path).text
+
+
+def test_strangers_are_asked_to_sign_in(closed):
+    client = browser(closed)
+    for path in ("/", "/problems", f"/jobs/{closed.jobs['done']}", "/stats"):
+        answer = client.get(path)
+        assert answer.url.path == "/sign-in"
+        assert making.STUDY not in answer.text
+
+
+def test_a_wrong_password_begins_no_session(closed):
+    client = browser(closed)
+    form = {"csrf": csrf(client.get("/sign-in").text), "name": "anna", "password": "no"}
+    answer = client.post("/sign-in", data=form)
+    assert answer.status_code == 401
+    assert client.get("/").url.path == "/sign-in"
+
+
+def test_roles_decide_who_may_act(closed):
+    client, path = browser(closed), f"/jobs/{closed.jobs['failed']}/retry"
+    sign_in(client, "vera")
+    page = client.get(f"/jobs/{closed.jobs['failed']}").text
+    assert "/retry" not in page
+    assert client.post(path, data={"csrf": csrf(page)}).status_code == 403
+    assert state_of(closed, "failed") == "FAILED"
+    sign_in(client, "otto")
+    page = client.get(f"/jobs/{closed.jobs['failed']}").text
+    assert client.post(path, data={"csrf": csrf(page)}).status_code == 200
+    assert state_of(closed, "failed") == "SCHEDULED"
+    assert client.get("/audit").status_code == 403
+    sign_in(client, "anna")
+    assert "&lt;AuditMessage/&gt;" in client.get("/audit").text
+
+
+def test_a_form_of_another_site_does_nothing(closed):
+    client, path = browser(closed), f"/jobs/{closed.jobs['failed']}/retry"
+    sign_in(client, "otto")
+    assert client.post(path).status_code == 403
+    assert client.post(path, data={"csrf": "guessed"}).status_code == 403
+    assert state_of(closed, "failed") == "FAILED"
+
+
+def test_dead_letters_are_revived(closed):
+    client = browser(closed)
+    sign_in(client, "otto")
+    page = client.get("/problems").text
+    client.post(f"/jobs/{closed.jobs['dead']}/retry", data={"csrf": csrf(page)})
+    (row,) = closed.worklist.views.deliveries(closed.jobs["dead"])
+    assert row["state"] == "PENDING"
+
+
+def test_echo_says_how_it_went(closed):
+    client = browser(closed)
+    sign_in(client, "otto")
+    page = client.get("/destinations").text
+    well = client.post("/destinations/PACS/echo", data={"csrf": csrf(page)})
+    assert "12.3 ms" in well.text
+    down = client.post("/destinations/DOWN/echo", data={"csrf": csrf(page)})
+    assert "nobody answers; start the archive" in down.text
+
+
+def test_signing_out_ends_the_session(closed):
+    client = browser(closed)
+    sign_in(client, "vera")
+    client.post("/sign-out", data={"csrf": csrf(client.get("/").text)})
+    assert client.get("/").url.path == "/sign-in"
+
+
+def test_a_proxy_at_its_address_says_who_has_signed_in(closed):
+    from dataclasses import replace
+
+    for hosts, reached in (({"testclient"}, "/"), ({"10.0.0.1"}, "/sign-in")):
+        accounts = replace(
+            closed.room.accounts, proxy_header="X-User", proxy_hosts=frozenset(hosts)
+        )
+        behind = replace(closed, room=replace(closed.room, accounts=accounts))
+        answer = browser(behind).get("/", headers={"X-User": "vera"})
+        assert answer.url.path == reached
