@@ -22,7 +22,7 @@ stats = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
 DAYS = 7
 _HOURS = 24 * DAYS
 _RECENT = 1000
-_LEGS = (
+LEGS = (
     ("received to complete", "received_at", "completed_at"),
     ("complete to claimed", "completed_at", "started_at"),
     ("claimed to results kept", "started_at", "finished_at"),
@@ -55,7 +55,7 @@ def shown(request: Request, room: InRoom, account: Viewer) -> HTMLResponse:
         account,
         "stats.html",
         volume=bars(_by_hour(hourly, now), "Studies received in each hour of a week"),
-        legs=[leg for one in _LEGS if (leg := _leg(finished, *one))],
+        legs=[leg for one in LEGS if (leg := _leg(finished, *one))],
         senders=senders,
         silent=silent(senders, now),
     )

@@ -1,0 +1,160 @@
+"""The pages in German."""
+
+from dicomnode.web.wording.catalogue import Catalogue
+
+GERMAN = Catalogue(
+    "Deutsch",
+    {
+        "95 % within": "95 % innerhalb",
+        (
+            "A sender that is not listed is refused; Associations shows it "
+            "with the lines that admit it."
+        ): (
+            "Ein Sender, der hier fehlt, wird abgewiesen; unter "
+            "Assoziationen steht er mit den Zeilen, die ihn zulassen."
+        ),
+        "Address": "Adresse",
+        "Addresses": "Adressen",
+        "Associations": "Assoziationen",
+        "At": "Zeit",
+        "Attempts": "Versuche",
+        "Audit": "Audit",
+        "Bundles": "Bündel",
+        "C-STORE of every storage SOP Class, C-ECHO, storage commitment": (
+            "C-STORE jeder Storage-SOP-Klasse, C-ECHO, Storage Commitment"
+        ),
+        "Calibration": "Kalibrierung",
+        "Called": "Gerufen",
+        "Called AE title": "Gerufener AE-Titel",
+        "Calling": "Rufend",
+        "Clear": "Zurücksetzen",
+        "Connect": "Anschließen",
+        "Deliveries": "Zustellungen",
+        "Destination": "Ziel",
+        "Destinations": "Ziele",
+        "Device": "Gerät",
+        "Drift": "Drift",
+        "Echo": "Echo",
+        "Failed jobs": "Fehlgeschlagene Aufträge",
+        "Figure": "Kennzahl",
+        "Filter": "Filtern",
+        "Finding": "Befund",
+        "From, to": "Von, bis",
+        "How long it takes": "Wie lange es dauert",
+        "How to admit it": "Wie man ihn zulässt",
+        "Images": "Bilder",
+        "Instances": "Instanzen",
+        "Job": "Auftrag",
+        "Jobs": "Aufträge",
+        "Language": "Sprache",
+        "Last heard": "Zuletzt gehört",
+        "Median": "Median",
+        "Modality": "Modalität",
+        "Models": "Modelle",
+        "Name": "Name",
+        "Name or password is wrong.": "Name oder Passwort ist falsch.",
+        "Next attempt": "Nächster Versuch",
+        ("No destination is configured; add a [[destination]] to config.toml."): (
+            "Kein Ziel ist eingerichtet; ergänzen Sie config.toml um ein "
+            "[[destination]]."
+        ),
+        "No peer is configured; add a [[peer]] to config.toml.": (
+            "Kein Sender ist eingerichtet; ergänzen Sie config.toml um ein [[peer]]."
+        ),
+        "No pipeline is configured; add a [[pipeline]] to config.toml.": (
+            "Keine Pipeline ist eingerichtet; ergänzen Sie config.toml um "
+            "ein [[pipeline]]."
+        ),
+        "No study here yet. See Connect for how to send one.": (
+            "Noch keine Studie. Unter Anschließen steht, wie man eine sendet."
+        ),
+        "Nobody has called yet.": "Noch hat niemand gerufen.",
+        "Nothing is stuck.": "Nichts steckt fest.",
+        "Nothing is to be sent.": "Es ist nichts zu senden.",
+        "Nothing was watched yet.": "Noch wurde nichts beobachtet.",
+        "Notice": "Hinweis",
+        "Older": "Ältere",
+        "On": "An",
+        "Only refused": "Nur abgewiesene",
+        "Outcome": "Ausgang",
+        "Pages": "Seiten",
+        "Password": "Passwort",
+        "Patient": "Patient",
+        "Patients": "Patienten",
+        "Pipeline": "Pipeline",
+        "Port": "Port",
+        "Presence": "Vorliegen",
+        "Problems": "Probleme",
+        "Question": "Frage",
+        "Reason": "Grund",
+        "Received": "Empfangen",
+        "Refused lately": "Kürzlich abgewiesen",
+        "Remedy": "Abhilfe",
+        "Report": "Bericht",
+        (
+            "Research use only. Not a medical device. Not for diagnosis or "
+            "treatment decisions."
+        ): (
+            "Nur für Forschung. Kein Medizinprodukt. Nicht für Diagnose- "
+            "oder Behandlungsentscheidungen."
+        ),
+        "Result": "Ergebnis",
+        "Results not delivered": "Nicht zugestellte Ergebnisse",
+        "Retry": "Wiederholen",
+        "Scores of the last images": "Werte der letzten Bilder",
+        "Sender": "Sender",
+        "Senders": "Sender",
+        "Sent": "Gesendet",
+        "Services": "Dienste",
+        "Show": "Anzeigen",
+        "Show all": "Alle anzeigen",
+        "Sign in": "Anmelden",
+        "Sign out": "Abmelden",
+        "Skip to the content": "Zum Inhalt springen",
+        "State": "Zustand",
+        "Statistics": "Statistik",
+        "Studies": "Studien",
+        "Studies received in each hour of the last week": (
+            "Empfangene Studien je Stunde der letzten Woche"
+        ),
+        "Study": "Studie",
+        "The newest first; the file holds all (PS3.15 A.5).": (
+            "Das Neueste zuerst; die Datei enthält alles (PS3.15 A.5)."
+        ),
+        "The worklist has changed.": "Die Arbeitsliste hat sich geändert.",
+        "This did not work": "Das ging nicht",
+        "Timeline": "Verlauf",
+        "Transfer syntaxes": "Transfersyntaxen",
+        "Use": "Verwenden",
+        "Validation": "Validierung",
+        "Validation, with 95 % intervals over patients": (
+            "Validierung, mit 95-%-Intervallen über Patienten"
+        ),
+        "Value": "Wert",
+        "Verification": "Verifikation",
+        "Waiting": "Wartend",
+        "What to type into the modality": "Was in die Modalität einzugeben ist",
+        "What would admit it": "Was ihn zulassen würde",
+        "Who may send": "Wer senden darf",
+        "Worker": "Worker",
+        "Workers": "Worker",
+        "Worklist": "Arbeitsliste",
+        "accepted": "angenommen",
+        "all; images are kept as they are sent": (
+            "alle; Bilder bleiben, wie sie gesendet werden"
+        ),
+        "any": "alle",
+        "claimed to results kept": "übernommen bis Ergebnisse gesichert",
+        "complete to claimed": "vollständig bis übernommen",
+        "encrypted": "verschlüsselt",
+        "hidden from this account": "für dieses Konto verborgen",
+        "none": "keine",
+        "received to complete": "empfangen bis vollständig",
+        "received to results kept": "empfangen bis Ergebnisse gesichert",
+        "refused": "abgewiesen",
+        "revision": "Revision",
+        "silent": "verstummt",
+        "silent for longer than usual": "länger still als sonst",
+        "the address of this machine": "die Adresse dieser Maschine",
+    },
+)

@@ -1,0 +1,158 @@
+"""The pages in Spanish."""
+
+from dicomnode.web.wording.catalogue import Catalogue
+
+SPANISH = Catalogue(
+    "Español",
+    {
+        "95 % within": "95 % en menos de",
+        (
+            "A sender that is not listed is refused; Associations shows it "
+            "with the lines that admit it."
+        ): (
+            "Un emisor que no figura se rechaza; Asociaciones lo muestra "
+            "con las líneas que lo admiten."
+        ),
+        "Address": "Dirección",
+        "Addresses": "Direcciones",
+        "Associations": "Asociaciones",
+        "At": "Hora",
+        "Attempts": "Intentos",
+        "Audit": "Auditoría",
+        "Bundles": "Modelos",
+        "C-STORE of every storage SOP Class, C-ECHO, storage commitment": (
+            "C-STORE de toda clase SOP de almacenamiento, C-ECHO, Storage Commitment"
+        ),
+        "Calibration": "Calibración",
+        "Called": "Llamado",
+        "Called AE title": "AE title llamado",
+        "Calling": "Llamante",
+        "Clear": "Borrar",
+        "Connect": "Conectar",
+        "Deliveries": "Entregas",
+        "Destination": "Destino",
+        "Destinations": "Destinos",
+        "Device": "Dispositivo",
+        "Drift": "Deriva",
+        "Echo": "Eco",
+        "Failed jobs": "Trabajos fallidos",
+        "Figure": "Medida",
+        "Filter": "Filtrar",
+        "Finding": "Hallazgo",
+        "From, to": "De, a",
+        "How long it takes": "Cuánto tarda",
+        "How to admit it": "Cómo admitirlo",
+        "Images": "Imágenes",
+        "Instances": "Instancias",
+        "Job": "Trabajo",
+        "Jobs": "Trabajos",
+        "Language": "Idioma",
+        "Last heard": "Última señal",
+        "Median": "Mediana",
+        "Modality": "Modalidad",
+        "Models": "Modelos",
+        "Name": "Nombre",
+        "Name or password is wrong.": "Nombre o contraseña incorrectos.",
+        "Next attempt": "Próximo intento",
+        ("No destination is configured; add a [[destination]] to config.toml."): (
+            "No hay destino configurado; añada un [[destination]] a config.toml."
+        ),
+        "No peer is configured; add a [[peer]] to config.toml.": (
+            "No hay emisor configurado; añada un [[peer]] a config.toml."
+        ),
+        "No pipeline is configured; add a [[pipeline]] to config.toml.": (
+            "No hay ninguna pipeline configurada; añada un [[pipeline]] a config.toml."
+        ),
+        "No study here yet. See Connect for how to send one.": (
+            "Aún no hay estudios. Conectar explica cómo enviar uno."
+        ),
+        "Nobody has called yet.": "Nadie ha llamado aún.",
+        "Nothing is stuck.": "Nada está atascado.",
+        "Nothing is to be sent.": "No hay nada que enviar.",
+        "Nothing was watched yet.": "Aún no se ha observado nada.",
+        "Notice": "Aviso",
+        "Older": "Anteriores",
+        "On": "Sobre",
+        "Only refused": "Solo rechazadas",
+        "Outcome": "Resultado",
+        "Pages": "Páginas",
+        "Password": "Contraseña",
+        "Patient": "Paciente",
+        "Patients": "Pacientes",
+        "Pipeline": "Pipeline",
+        "Port": "Puerto",
+        "Presence": "Presencia",
+        "Problems": "Problemas",
+        "Question": "Pregunta",
+        "Reason": "Motivo",
+        "Received": "Recibido",
+        "Refused lately": "Rechazados hace poco",
+        "Remedy": "Remedio",
+        "Report": "Informe",
+        (
+            "Research use only. Not a medical device. Not for diagnosis or "
+            "treatment decisions."
+        ): (
+            "Solo para investigación. No es un producto sanitario. No para "
+            "decisiones de diagnóstico o tratamiento."
+        ),
+        "Result": "Resultado",
+        "Results not delivered": "Resultados no entregados",
+        "Retry": "Reintentar",
+        "Scores of the last images": "Valores de las últimas imágenes",
+        "Sender": "Emisor",
+        "Senders": "Emisores",
+        "Sent": "Enviado",
+        "Services": "Servicios",
+        "Show": "Mostrar",
+        "Show all": "Mostrar todo",
+        "Sign in": "Iniciar sesión",
+        "Sign out": "Cerrar sesión",
+        "Skip to the content": "Ir al contenido",
+        "State": "Estado",
+        "Statistics": "Estadísticas",
+        "Studies": "Estudios",
+        "Studies received in each hour of the last week": (
+            "Estudios recibidos en cada hora de la última semana"
+        ),
+        "Study": "Estudio",
+        "The newest first; the file holds all (PS3.15 A.5).": (
+            "Lo más reciente primero; el archivo lo contiene todo (PS3.15 A.5)."
+        ),
+        "The worklist has changed.": "La lista de trabajo ha cambiado.",
+        "This did not work": "No ha funcionado",
+        "Timeline": "Cronología",
+        "Transfer syntaxes": "Sintaxis de transferencia",
+        "Use": "Usar",
+        "Validation": "Validación",
+        "Validation, with 95 % intervals over patients": (
+            "Validación, con intervalos del 95 % sobre pacientes"
+        ),
+        "Value": "Valor",
+        "Verification": "Verificación",
+        "Waiting": "En espera",
+        "What to type into the modality": "Qué escribir en la modalidad",
+        "What would admit it": "Qué lo admitiría",
+        "Who may send": "Quién puede enviar",
+        "Worker": "Worker",
+        "Workers": "Workers",
+        "Worklist": "Lista de trabajo",
+        "accepted": "aceptada",
+        "all; images are kept as they are sent": (
+            "todas; las imágenes se guardan como se envían"
+        ),
+        "any": "todos",
+        "claimed to results kept": "tomado hasta resultados guardados",
+        "complete to claimed": "completo hasta tomado",
+        "encrypted": "cifrado",
+        "hidden from this account": "oculto para esta cuenta",
+        "none": "ninguno",
+        "received to complete": "recibido hasta completo",
+        "received to results kept": "recibido hasta resultados guardados",
+        "refused": "rechazada",
+        "revision": "revisión",
+        "silent": "en silencio",
+        "silent for longer than usual": "en silencio más de lo habitual",
+        "the address of this machine": "la dirección de esta máquina",
+    },
+)
