@@ -39,6 +39,8 @@ COMMANDS = [
     ["echo"],
     ["send"],
     ["demo"],
+    ["account"],
+    ["web"],
     ["model", "list"],
     ["model", "show"],
     ["model", "verify"],
