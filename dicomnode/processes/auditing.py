@@ -130,6 +130,7 @@ def audited_role(role: str, config: Config) -> Iterator[Auditor]:
         try:
             yield auditor
         finally:
+            _note_open(auditor)
             _note_activity(auditor, started=False)
 
 
@@ -168,13 +169,17 @@ def _keeping(config: Config, *, forward: bool) -> Keeping:
     audit = config.audit
     journal = Journal(audit_folder(config), audit.rotate_bytes)
     source = Source(f"{config.node.ae_title}@{socket.gethostname()}", audit.site_id)
-    forwarder = _forwarder(config, journal) if forward and audit.syslog.host else None
+    target = target_of(config) if forward else None
+    forwarder = None if target is None else _forwarder(target, journal)
     return Keeping(journal, source, forwarder, audit.keep_days)
 
 
-def _forwarder(config: Config, journal: Journal) -> Forwarder:
+def target_of(config: Config) -> Target | None:
+    """The configured collector."""
     given = config.audit.syslog
-    target = Target(
+    if not (config.audit.enabled and given.host):
+        return None
+    return Target(
         host=given.host,
         port=given.port,
         tls=given.tls,
@@ -183,7 +188,21 @@ def _forwarder(config: Config, journal: Journal) -> Forwarder:
         private_key=given.private_key,
         timeout_seconds=given.timeout_seconds,
     )
+
+
+def _forwarder(target: Target, journal: Journal) -> Forwarder:
     return Forwarder(journal, lambda messages: syslog.send(target, messages))
+
+
+def lag_bytes(config: Config) -> int:
+    """How much of the trail the collector does not have yet."""
+    journal = Journal(audit_folder(config), config.audit.rotate_bytes)
+    sent = Forwarder(journal, lambda _messages: None).sent()
+    sizes = {
+        number: journal.path_of(number).stat().st_size for number in journal.numbers()
+    }
+    after = (size for number, size in sizes.items() if number > sent.segment)
+    return sum(after) + max(0, sizes.get(sent.segment, 0) - sent.offset)
 
 
 def account() -> str:
@@ -198,6 +217,14 @@ def account() -> str:
 def _note_activity(auditor: Auditor, *, started: bool) -> None:
     now, node = auditor.clock.now(), auditor.node
     auditor.emitter.emit(events.application(node, account(), now, started=started))
+
+
+def _note_open(auditor: Auditor) -> None:
+    """The end of what is under way belongs before the end of the process."""
+    now = auditor.clock.now()
+    for gatherer in (auditor.transfers, auditor.refusals):
+        for message in gatherer.rest(now):
+            auditor.emitter.emit(message)
 
 
 def _note_changes(auditor: Auditor, config: Config) -> None:
