@@ -20,6 +20,7 @@ from pynetdicom import AE
 
 from dicomnode.demo.cases import make_cases
 from dicomnode.demo.minipacs import MiniPacs
+from tests.integration.audit_schema import checked, event_id
 from tests.integration.rig import Node
 
 WORD = "ZYXQUILL"
@@ -152,6 +153,9 @@ def test_names_in_every_text_element_stay_out_of_logs(
     # The audit trail is where the patient ID must be (PS3.15 A.5), and no name is.
     assert f'ParticipantObjectID="{WORD}"'.encode() in left.trail
     assert b"ANNA" not in left.trail
+    lines = left.trail.decode("ascii").splitlines()
+    told = {event_id(checked(line.split(" - ", 1)[1])) for line in lines}
+    assert told == {"110100", "110102", "110103", "110104", "110108", "110113"}
 
 
 def _left(data: Path, scratch: Path) -> list[Path]:
