@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
+from urllib.parse import quote
 
 from dicomnode.audit import (
     AuditMessage,
@@ -103,7 +104,7 @@ class Auditor:
         """An admin has used a verb: ``what`` was done, ``about`` which job or thing."""
         alert = Alert(kind or codes.RESTRICTED_FUNCTION, f"{what}: {about}")
         message = events.security_alert(
-            self.by, alert, f"urn:dicomnode:{about}", self.clock.now()
+            self.by, alert, f"urn:dicomnode:{quote(about)}", self.clock.now()
         )
         self.emitter.emit(message)
 

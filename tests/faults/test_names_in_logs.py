@@ -133,6 +133,7 @@ def said_by_commands(node: Node) -> dict[str, bytes]:
 
 
 @pytest.mark.peer
+@pytest.mark.slow
 def test_names_in_every_text_element_stay_out_of_logs(
     tmp_path: Path, require_command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
