@@ -8,7 +8,7 @@ PEERS := orthanc dcmtk dicom3tools pixelmed-apps postgresql strace chromium
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 
-.PHONY: help install demo test check bench docs peers lock clean
+.PHONY: help install demo test check bench docs peers lock sbom vulnerabilities clean
 
 help:
 	@echo "make demo   install and run the whole chain on this machine"
@@ -17,6 +17,8 @@ help:
 	@echo "make bench  side by side measurements"
 	@echo "make docs   print the documents that are made from tables"
 	@echo "make lock   resolve requirements*.txt anew"
+	@echo "make sbom   write sbom.json, the parts of the program (CycloneDX)"
+	@echo "make vulnerabilities   ask whether one of them has a known vulnerability"
 
 install: $(VENV)/.installed
 
@@ -65,6 +67,12 @@ lock:
 	$(BIN)/uv pip compile pyproject.toml requirements.in --extra dev --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --quiet -c requirements.txt -o requirements-dev.txt
+
+sbom: $(VENV)/.installed-dev
+	$(BIN)/python deploy/sbom.py sbom.json
+
+vulnerabilities: $(VENV)/.installed-dev
+	$(BIN)/python deploy/vulnerabilities.py
 
 clean:
 	rm -rf $(VENV) demo-output dist build

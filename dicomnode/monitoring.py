@@ -8,6 +8,7 @@ of one machine take turns by a lock; on several machines each watches its own sh
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from dicomnode.errors import ConfigError
 from model import monitor
 
 _log = structlog.get_logger(__name__)
+_DIGEST_LENGTH = 4
 REMEDY = (
     "look at the images of this station and what changed there; if they are right,"
     " commission the bundle (`dicomnode model commission`)"
@@ -78,8 +80,8 @@ class FileMonitor:
             _log.warning(
                 "monitor.alarm",
                 pipeline=self._pipeline,
-                reason=f"{alarm.stream}: {alarm.what}: {alarm.measure} {alarm.value:g},"
-                f" limit {alarm.limit:g}",
+                reason=f"{_unnamed(alarm.stream)}: {alarm.what}: {alarm.measure} "
+                f"{alarm.value:g}, limit {alarm.limit:g}",
                 remedy=REMEDY,
             )
 
@@ -92,6 +94,16 @@ class FileMonitor:
             _log.warning("monitor.started_anew", pipeline=self._pipeline)
             return {}
         return found if isinstance(found, dict) else {}
+
+
+def _unnamed(stream: str) -> str:
+    """A stream for the log, where no text of a data set may stand.
+
+    A station is a digest there; `dicomnode status` has its name from the file.
+    """
+    kind, space, station = stream.partition(" ")
+    digest = hashlib.sha256(station.encode()).hexdigest()[:_DIGEST_LENGTH]
+    return f"{kind} {digest}" if space else stream
 
 
 @contextmanager

@@ -117,6 +117,9 @@ def _bridge(stream: TextIO, role: str, log_format: str, level: str) -> None:
             processors=[_identity(role), *_shared(), *_rendering(log_format, stream)],
         )
     )
+    # Else a line that cannot be written, because the disk is full, is printed to
+    # standard error as it was given, before anything was withheld from it.
+    logging.raiseExceptions = False
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)

@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli import accounts, acting, models, reading, roles, setup, status
+from dicomnode.cli import (
+    accounts,
+    acting,
+    doctor,
+    models,
+    reading,
+    roles,
+    setup,
+    status,
+    support,
+)
 from dicomnode.cli.command import ConfigFile, Settings, given_by
 
 HELP = """A PACS-integrated AI node: receives studies by C-STORE, classifies them with a
@@ -56,6 +66,8 @@ def before_commands(
 roles.add_to(app)
 setup.add_to(app)
 status.add_to(app)
+doctor.add_to(app)
+support.add_to(app)
 reading.add_to(app)
 acting.add_to(app)
 models.add_to(app)

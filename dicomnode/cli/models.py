@@ -209,7 +209,8 @@ def install(
     given: Given, source: Source, shadow: Shadow = False, as_json: AsJson = False
 ) -> None:
     """Verify a bundle, copy it onto the shelf and use it; nothing is overwritten."""
-    act = _desk(given.load()).install(source, shadow=shadow)
+    config = given.load()
+    act = _audited(config, _desk(config).install(source, shadow=shadow))
     _print_act(act, as_json=as_json)
     if shadow and not as_json:
         typer.echo(f'it runs in each [[pipeline]] of bundle = "{act.name}" that has')
@@ -218,12 +219,14 @@ def install(
 
 def promote(given: Given, name: Name, as_json: AsJson = False) -> None:
     """Make the version in shadow the active one."""
-    _print_act(_desk(given.load()).promote(name), as_json=as_json)
+    config = given.load()
+    _print_act(_audited(config, _desk(config).promote(name)), as_json=as_json)
 
 
 def rollback(given: Given, name: Name, as_json: AsJson = False) -> None:
     """Go back to the version that was active before."""
-    _print_act(_desk(given.load()).rollback(name), as_json=as_json)
+    config = given.load()
+    _print_act(_audited(config, _desk(config).rollback(name)), as_json=as_json)
 
 
 def commission(  # noqa: PLR0913, PLR0917  # one for each option
@@ -256,6 +259,17 @@ def commission(  # noqa: PLR0913, PLR0917  # one for each option
 def _figure(figure: dict[str, Any]) -> str:
     interval = f"[{figure['low']:.3f}, {figure['high']:.3f}]"
     return f"{figure['value']:.3f} {interval}  n={figure['n']}  {figure['name']}"
+
+
+def _audited(config: Config, act: Act) -> Act:
+    """Another network decides from now on: PS3.15 A.5.3.11, Software Configuration."""
+    from dicomnode.audit import codes
+    from dicomnode.processes.auditing import audited_command
+
+    about = f"{act.name} {act.version} {act.digest}"
+    with audited_command("model", config) as audit:
+        audit.restricted(f"bundle {act.act}", about, codes.SOFTWARE_CONFIGURATION)
+    return act
 
 
 def _print_act(act: Act, *, as_json: bool) -> None:

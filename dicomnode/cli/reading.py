@@ -235,8 +235,20 @@ def show(
             raise UnknownStudy(message)
         if report:
             rendering.report(config, rows, out)
+            _audit_shown(config, views, rows[0]["study_instance_uid"], out)
         else:
             _show(views, rows, as_json=as_json)
+
+
+def _audit_shown(
+    config: Config, views: Views, study_instance_uid: str, out: Path | None
+) -> None:
+    from dicomnode.processes.auditing import audited_command
+
+    with audited_command("show", config) as audit:
+        audit.study_shown(views, study_instance_uid)
+        if out is not None:
+            audit.exported(views, study_instance_uid, out.resolve().as_uri())
 
 
 def _show(views: Views, rows: list[Record], *, as_json: bool) -> None:

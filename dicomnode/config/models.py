@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     SecretStr,
     model_validator,
 )
 
+from dicomnode.config.audit import Audit
+from dicomnode.config.section import Section
 from dicomnode.config.values import (
     HASHED,
     AETitle,
@@ -39,14 +39,6 @@ from dicomnode.config.values import (
     database_url,
     is_loopback,
 )
-
-
-class Section(BaseModel):
-    """A table: frozen, unknown keys refused, defaults checked like given values."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
-    )
 
 
 def _checked(secret: SecretStr) -> SecretStr:
@@ -153,7 +145,7 @@ class Pipeline(Section):
     mode: Literal["active", "shadow"] = "active"
     priority: int = 0
     after: OptionalName = ""
-    findings: dict[str, Presences] = {}
+    findings: dict[str, Presences] = {}  # noqa: RUF012  # pydantic copies it
 
     @model_validator(mode="after")
     def _has_findings_of_another(self) -> Pipeline:
@@ -326,6 +318,7 @@ class Config(Section):
     web: Web = Web()
     account: tuple[Account, ...] = ()
     telemetry: Telemetry = Telemetry()
+    audit: Audit = Audit()
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _file: Path | None = PrivateAttr(default=None)

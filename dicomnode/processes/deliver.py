@@ -14,7 +14,8 @@ from dicomnode.delivery.confirmation import Confirmer, ConfirmPolicy
 from dicomnode.delivery.outbox import Courier, RetryPolicy
 from dicomnode.domain.commitment import CommitmentAnswer
 from dicomnode.errors import WorklistError
-from dicomnode.processes import wiring
+from dicomnode.processes import auditing, wiring
+from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.senders import open_sender, peer_of, timeout_seconds
@@ -28,9 +29,14 @@ def main(config: Config) -> int:
 
     1 when a destination's thread has died.
     """
-    with role("deliver", config) as stop, wiring.opened_worklist(config) as worklist:
+    with (
+        role("deliver", config) as stop,
+        auditing.audited_role("deliver", config) as audit,
+        wiring.opened_worklist(config) as worklist,
+    ):
+        poll_seconds = config.delivery.poll_seconds
         threads = [
-            _start(_rounds(config, one, worklist), config.delivery.poll_seconds, stop)
+            _start(_rounds(config, one, worklist, audit), poll_seconds, stop)
             for one in config.destination
         ]
         well = asked_to_stop(stop, lambda: all(one.is_alive() for one in threads))
@@ -51,20 +57,22 @@ class _Round(Protocol):
 
 
 def _rounds(
-    config: Config, destination: Destination, worklist: Worklist
+    config: Config, destination: Destination, worklist: Worklist, audit: Auditor
 ) -> tuple[_Round, ...]:
-    courier = _courier(config, destination, worklist)
+    courier = _courier(config, destination, worklist, audit)
     if destination.storage_commitment == "off":
         return (courier,)
     return courier, _confirmer(config, destination, worklist)
 
 
-def _courier(config: Config, destination: Destination, worklist: Worklist) -> Courier:
+def _courier(
+    config: Config, destination: Destination, worklist: Worklist, audit: Auditor
+) -> Courier:
     return Courier(
         destination.name,
         worklist.outbox,
         wiring.open_results_store(config),
-        open_sender(destination, config),
+        audit.sender(open_sender(destination, config), destination),
         SystemClock(),
         RetryPolicy(
             retry_seconds=config.delivery.retry_seconds,

@@ -11,7 +11,8 @@ from dicomnode.config import Config
 from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.schedule import Chore, Schedule
-from dicomnode.processes import wiring
+from dicomnode.processes import auditing, wiring
+from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import role
 from dicomnode.router import Router
@@ -24,11 +25,15 @@ MINUTE, HOUR = 60, 3600
 
 def main(config: Config) -> int:
     """Keep until asked to stop."""
-    with role("keep", config) as stop, wiring.opened_worklist(config) as worklist:
+    with (
+        role("keep", config) as stop,
+        auditing.audited_role("keep", config) as audit,
+        wiring.opened_worklist(config) as worklist,
+    ):
         holder = f"{socket.gethostname()}-{os.getpid()}"
         clock = SystemClock()
         schedule = Schedule(
-            _chores(config, worklist),
+            _chores(config, worklist, audit),
             lambda: worklist.upkeep.lead(holder, clock.now(), LEADER_LEASE_SECONDS),
         )
         schedule.start()
@@ -37,12 +42,12 @@ def main(config: Config) -> int:
     return 0
 
 
-def _chores(config: Config, worklist: Worklist) -> Iterator[Chore]:
+def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chore]:
     clock = SystemClock()
     assembler = Assembler(worklist.studies, _policy(config), clock)
     router = Router(worklist.studies, wiring.rules(config), clock)
     chores = Chores(
-        worklist.upkeep,
+        audit.upkeep(worklist.upkeep, worklist.views),
         wiring.open_store(config),
         wiring.open_results_store(config),
         clock,

@@ -8,7 +8,7 @@ import structlog
 
 from dicomnode.config import Config
 from dicomnode.domain.instance import ROUTING_KEYWORDS
-from dicomnode.processes import wiring
+from dicomnode.processes import auditing, wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.receiver.acceptance import Policy
@@ -27,19 +27,25 @@ def main(config: Config) -> int:
 
     1 when the listener has died.
     """
-    with role("receive", config) as stop, wiring.opened_worklist(config) as worklist:
+    with (
+        role("receive", config) as stop,
+        auditing.audited_role("receive", config) as audit,
+        wiring.opened_worklist(config) as worklist,
+    ):
         scp = StorageSCP(
             settings(config),
             wiring.open_store(config),
-            worklist.intake,
+            audit.intake(worklist.intake),
             SystemClock(),
             extra_keywords(config),
             Commitment(worklist.intake, worklist.commitments),
         )
         scp.start()
+        audit.network(attached=True)
         _log.info("receiver.ready", host=config.receiver.host, port=scp.port)
         well = asked_to_stop(stop, lambda: scp.is_listening)
         scp.stop(GRACE_SECONDS)
+        audit.network(attached=False)
     return 0 if well else 1
 
 

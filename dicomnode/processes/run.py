@@ -12,7 +12,7 @@ from time import monotonic
 
 from dicomnode.config import Config
 from dicomnode.errors import ConfigError
-from dicomnode.processes import wiring
+from dicomnode.processes import auditing, wiring
 from dicomnode.processes.role import SUPERVISOR_PID, role
 from dicomnode.processes.supervision import Child, Command
 
@@ -24,7 +24,11 @@ STOP_SECONDS = 60.0
 
 def main(config: Config) -> int:
     """Run the whole node until asked to stop."""
-    with role("run", config) as stop, only_one(config):
+    with (
+        role("run", config) as stop,
+        only_one(config),
+        auditing.audited_role("run", config),
+    ):
         wiring.prepare(config)
         roles = [one for one in ROLES if one != "web" or config.web.enabled]
         children = [Child(_command(name, config), monotonic) for name in roles]

@@ -18,7 +18,7 @@ from dicomnode.errors import ConfigError
 from dicomnode.monitoring import FileMonitor
 from dicomnode.ports import Predictor
 from dicomnode.predictor import BundlePredictor, choose_device, limit_threads
-from dicomnode.processes import wiring
+from dicomnode.processes import auditing, wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import role
 from dicomnode.results import NodeFacts
@@ -43,9 +43,13 @@ def _serve(config: Config, stop: Event) -> int:
     if config.pipeline and not pipelines:
         _log.error("worker.no_pipeline", remedy="see the bundle errors above")
         return 1
-    with wiring.opened_worklist(config) as worklist:
+    with (
+        auditing.audited_role("work", config) as audit,
+        wiring.opened_worklist(config) as worklist,
+    ):
+        jobs = audit.jobs(worklist.jobs, worklist.views)
         loop = WorkerLoop(
-            _facts(device), pipelines, worklist.jobs, SystemClock(), _policy(config)
+            _facts(device), pipelines, jobs, SystemClock(), _policy(config)
         )
         _log.info("worker.ready", device=device, pipelines=sorted(pipelines))
         if loop.run(stop):

@@ -50,7 +50,11 @@ def build(folder: Path) -> bytes:
         for name in sorted(files(folder))
         if name not in (MANIFEST, SIGNATURE)
     }
-    table = {"schema_version": 1, "files": entries}
+    return written({"schema_version": 1, "files": entries})
+
+
+def written(table: Any) -> bytes:
+    """A manifest's one form on disk."""
     return (json.dumps(table, indent=2, sort_keys=True) + "\n").encode()
 
 

@@ -52,7 +52,13 @@ def check_bundle(folder: Path, manifest: bytes, public_key: Path) -> None:
             f"{folder.name} has no {integrity.SIGNATURE}, and a public key is set: sign"
             " it with `python -m model sign`, or get it signed from its source"
         )
-    message = _MANIFEST_PURPOSE + canonical(json.loads(manifest))
+    table = json.loads(manifest)
+    if manifest != integrity.written(table):
+        raise BundleError(
+            f"{integrity.MANIFEST} of {folder.name} is not written as it was signed: "
+            "install the bundle again from its source"
+        )
+    message = _MANIFEST_PURPOSE + canonical(table)
     _check(public_key, path.read_bytes(), message, folder.name)
 
 
@@ -72,13 +78,20 @@ def _check(public_key: Path, encoded: bytes, message: bytes, what: str) -> None:
     from cryptography.exceptions import InvalidSignature
 
     try:
-        signature = base64.b64decode(encoded.strip(), validate=True)
-        _public_key(public_key).verify(signature, message)
+        _public_key(public_key).verify(_decoded(encoded), message)
     except (InvalidSignature, ValueError) as error:
         raise BundleError(
             f"the signature of {what} is not of {public_key.name}: do not use it; ask"
             " its source, or name the right public key"
         ) from error
+
+
+def _decoded(encoded: bytes) -> bytes:
+    signature = base64.b64decode(encoded.strip(), validate=True)
+    # Base64 has several spellings of the same bytes; we write, and take, one of them.
+    if base64.b64encode(signature) != encoded.removesuffix(b"\n"):
+        raise ValueError("not as it was written")
+    return signature
 
 
 def _private_key(path: Path) -> Ed25519PrivateKey:

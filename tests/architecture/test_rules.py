@@ -118,3 +118,22 @@ def test_every_public_function_and_class_says_what_it_is():
         and not ast.get_docstring(node)
     ]
     assert silent == []
+
+
+def called(node: ast.Call) -> str:
+    """``yaml.load`` of ``yaml.load(...)``; empty for what has no plain name."""
+    return ast.unparse(node.func) if isinstance(node.func, ast.Attribute) else ""
+
+
+def test_nothing_loads_what_may_be_a_program():
+    unsafe = {"yaml.load", "yaml.unsafe_load", "torch.load", "numpy.load", "np.load"}
+    unsafe |= {"os.system", "os.popen", "subprocess.getoutput", "joblib.load"}
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                assert (node.module or "").split(".")[0] not in UNSAFE_MODULES, name
+            if isinstance(node, ast.Call) and called(node) in unsafe:
+                given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                safe = given.get("weights_only") == "True"
+                safe |= given.get("allow_pickle") == "False"
+                assert safe, (name, node.lineno, called(node))
