@@ -14,12 +14,6 @@ from dicomnode.config.problems import Problem
 
 def of_unbuilt(config: Config) -> Iterator[Problem]:
     """One problem for each wish that this version would not fulfil."""
-    if config.receiver.tls.enabled:
-        message = (
-            "is not in this version; end TLS in a proxy such as stunnel before "
-            'receiver.host = "127.0.0.1", and set enabled = false'
-        )
-        yield Problem(("receiver", "tls", "enabled"), message)
     if config.receiver.processes > 1:
         message = "must be 1 in this version; start `dicomnode receive` on another port"
         yield Problem(("receiver", "processes"), message)

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 
 import structlog
 
-from dicomnode.config import Config
+from dicomnode.config import Config, Tls
 from dicomnode.domain.instance import ROUTING_KEYWORDS
 from dicomnode.processes import wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.receiver.acceptance import Policy
+from dicomnode.receiver.lobby import LobbyLimits
 from dicomnode.receiver.peers import Peer
-from dicomnode.receiver.scp import Commitment, ScpSettings, StorageSCP
+from dicomnode.receiver.scp import Commitment, ScpSettings, StorageSCP, TlsSettings
+from dicomnode.tls import TlsFiles
 from dicomnode.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _log = structlog.get_logger(__name__)
@@ -37,7 +39,12 @@ def main(config: Config) -> int:
             Commitment(worklist.intake, worklist.commitments),
         )
         scp.start()
-        _log.info("receiver.ready", host=config.receiver.host, port=scp.port)
+        _log.info(
+            "receiver.ready",
+            host=config.receiver.host,
+            port=scp.port,
+            tls_port=scp.tls_port if config.receiver.tls.enabled else None,
+        )
         well = asked_to_stop(stop, lambda: scp.is_listening)
         scp.stop(GRACE_SECONDS)
     return 0 if well else 1
@@ -61,12 +68,32 @@ def settings(config: Config) -> ScpSettings:
         port=receiver.port,
         max_pdu_bytes=receiver.max_pdu_bytes,
         network_timeout_seconds=receiver.network_timeout_seconds,
+        max_association_seconds=receiver.max_association_seconds,
+        lobby=LobbyLimits(
+            receiver.request_timeout_seconds,
+            receiver.max_connections,
+            receiver.max_connections_per_address,
+        ),
+        tls=_tls(receiver.tls),
     )
+
+
+def _tls(tls: Tls) -> TlsSettings | None:
+    if not tls.enabled:
+        return None
+    files = TlsFiles(tls.certificate, tls.private_key, tls.client_ca)
+    return TlsSettings(files, tls.port, tls.required)
 
 
 def _peers(config: Config) -> Iterator[Peer]:
     for one in config.peer:
-        yield Peer(one.ae_title, one.hosts, one.port)
+        yield Peer(
+            one.ae_title,
+            one.hosts,
+            one.port,
+            services=frozenset(one.services),
+            max_associations=one.max_associations,
+        )
 
 
 def _reporting(config: Config) -> Iterator[Peer]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dicomnode.config import Config, Destination
+from dicomnode.delivery.associating import TlsPeer
 from dicomnode.delivery.storage_scu import Peer, StorageScu
 from dicomnode.processes.clock import SystemClock
+from dicomnode.tls import TlsFiles
 
 
 def open_sender(destination: Destination, config: Config) -> StorageScu:
@@ -20,7 +22,17 @@ def peer_of(destination: Destination, config: Config) -> Peer:
         port=destination.port,
         calling_ae_title=config.node.ae_title,
         timeout_seconds=timeout_seconds(destination, config),
+        tls=_tls_of(destination),
     )
+
+
+def _tls_of(destination: Destination) -> TlsPeer | None:
+    if not destination.tls:
+        return None
+    files = TlsFiles(
+        destination.tls_certificate, destination.tls_private_key, destination.tls_ca
+    )
+    return TlsPeer(files, destination.tls_server_name or destination.host)
 
 
 def timeout_seconds(destination: Destination, config: Config) -> float:

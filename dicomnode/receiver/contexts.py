@@ -41,16 +41,19 @@ def supported(
     proposed: Iterable[PresentationContext],
     storage: bool = True,
     commitment: bool = False,
+    echo: bool = True,
 ) -> list[PresentationContext]:
     """The contexts to support on the association that proposed these (PS3.8 9.3.2.2).
 
     One for each abstract syntax, with all its proposed transfer syntaxes by preference.
-    ``storage`` and ``commitment`` say which of these services the peer may use.
+    ``storage``, ``commitment`` and ``echo`` say which of these the peer may use.
     """
     offers: dict[str, dict[UID, None]] = {}
     for context in proposed:
         abstract_syntax = str(context.abstract_syntax or "")
-        if abstract_syntax == Verification or (storage and is_storage(abstract_syntax)):
+        if (echo and abstract_syntax == Verification) or (
+            storage and is_storage(abstract_syntax)
+        ):
             offer = offers.setdefault(abstract_syntax, {})
             offer.update(dict.fromkeys(context.transfer_syntax))
     contexts = [build_context(uid, _by_preference(list(offers[uid]))) for uid in offers]

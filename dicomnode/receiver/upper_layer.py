@@ -24,7 +24,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.service_class import StorageServiceClass
 
 from dicomnode.domain.commitment import PUSH_MODEL
-from dicomnode.receiver.acceptance import Refuse, Request
+from dicomnode.receiver.acceptance import Accept, Refuse, Request, ungranted
 from dicomnode.receiver.commitment import CommitmentScp, CommitmentSession
 from dicomnode.receiver.contexts import supported
 from dicomnode.receiver.gate import Gate
@@ -73,7 +73,7 @@ class _GatedACSE(ACSE):
         self._services = services
         self.request: Request | None = None
         self.entered = False
-        self.may_store = False
+        self.granted = Accept(may_store=False, may_echo=False, may_commit=False)
 
     def negotiate_association(self) -> None:
         """Answer the A-ASSOCIATE-RQ (PS3.8 7.1.1)."""
@@ -86,24 +86,25 @@ class _GatedACSE(ACSE):
             evt.trigger(self.assoc, evt.EVT_REJECTED, {})
             self.assoc.kill()
             return
-        self.entered, self.may_store = True, decision.may_store
+        self.entered, self.granted = True, decision
         self.acceptor.supported_contexts = supported(
             primitive.presentation_context_definition_list,
-            storage=self.may_store,
+            storage=decision.may_store,
             commitment=self._takes_commitment(),
+            echo=decision.may_echo,
         )
         super().negotiate_association()
         # After the answer, so that the sender does not wait for the worklist.
-        contexts = self.assoc.accepted_contexts
-        reason = "" if contexts else "no proposed presentation context was acceptable"
-        self._gate.record(request, reason=reason)
+        words = () if self.assoc.accepted_contexts else ungranted(request, decision)
+        self._gate.record(request, decision, *words)
 
     def _takes_commitment(self) -> bool:
         if self._services.commitment is None:
             return False
         role = self.requestor.role_selection.get(UID(PUSH_MODEL))
-        reports = not self.may_store or (role is not None and bool(role.scp_role))
-        return self._services.offers_commitment or reports
+        asks_to_report = role is not None and bool(role.scp_role)
+        may_ask = self._services.offers_commitment and self.granted.may_commit
+        return self.granted.reports_only or asks_to_report or may_ask
 
 
 class AcceptedAssociation(Association):
@@ -189,7 +190,7 @@ class AcceptedAssociation(Association):
                 # An error of ours must not leave the library's second thread behind.
                 self.cut()
             if self._gated.entered:
-                self._gate.leave()
+                self._gate.leave(self._requested)
                 self._log(time.perf_counter() - began)
                 if self._session:
                     self._session.ended(self._requested)
@@ -239,7 +240,7 @@ class AcceptedAssociation(Association):
         session = self._session_for(event)
         if session is None:
             return Status.NOT_AUTHORISED, None
-        may_ask = self._gated.may_store and self._offers_commitment
+        may_ask = self._gated.granted.may_commit and self._offers_commitment
         return session.asked(event, self._requested, may_ask)
 
     def _on_n_event_report(self, event: evt.Event) -> tuple[int, None]:
