@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 from cryptography import x509
@@ -88,6 +89,14 @@ def client_context(files: TlsFiles) -> ClientContext:
 
 class _TellingSocket(ssl.SSLSocket):
     """Leaves on its context why a handshake failed, for whoever must explain it."""
+
+    def connect(self, address: Any) -> None:
+        """Like that of a socket; one that comes to nothing is closed."""
+        try:
+            super().connect(address)
+        except OSError:
+            self.close()
+            raise
 
     def do_handshake(self, block: bool = False) -> None:
         """Like that of a socket."""

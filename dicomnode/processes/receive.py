@@ -9,13 +9,13 @@ import structlog
 from dicomnode.config import Config, Tls
 from dicomnode.domain.instance import ROUTING_KEYWORDS
 from dicomnode.processes import wiring
+from dicomnode.processes.certificates import of_receiver
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.receiver.acceptance import Policy
 from dicomnode.receiver.lobby import LobbyLimits
 from dicomnode.receiver.peers import Peer
 from dicomnode.receiver.scp import Commitment, ScpSettings, StorageSCP, TlsSettings
-from dicomnode.tls import TlsFiles
 from dicomnode.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _log = structlog.get_logger(__name__)
@@ -81,8 +81,7 @@ def settings(config: Config) -> ScpSettings:
 def _tls(tls: Tls) -> TlsSettings | None:
     if not tls.enabled:
         return None
-    files = TlsFiles(tls.certificate, tls.private_key, tls.client_ca)
-    return TlsSettings(files, tls.port, tls.required)
+    return TlsSettings(of_receiver(tls), tls.port, tls.required)
 
 
 def _peers(config: Config) -> Iterator[Peer]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dicomnode.config import Config, Destination
 from dicomnode.delivery.associating import TlsPeer
 from dicomnode.delivery.storage_scu import Peer, StorageScu
+from dicomnode.processes.certificates import of_destination
 from dicomnode.processes.clock import SystemClock
-from dicomnode.tls import TlsFiles
 
 
 def open_sender(destination: Destination, config: Config) -> StorageScu:
@@ -29,10 +29,9 @@ def peer_of(destination: Destination, config: Config) -> Peer:
 def _tls_of(destination: Destination) -> TlsPeer | None:
     if not destination.tls:
         return None
-    files = TlsFiles(
-        destination.tls_certificate, destination.tls_private_key, destination.tls_ca
+    return TlsPeer(
+        of_destination(destination), destination.tls_server_name or destination.host
     )
-    return TlsPeer(files, destination.tls_server_name or destination.host)
 
 
 def timeout_seconds(destination: Destination, config: Config) -> float:
