@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import structlog
@@ -16,13 +16,22 @@ from dicomnode.domain.instance import (
     ReceivedInstance,
     StoredInstance,
 )
-from dicomnode.errors import ReceiveError, Unreadable, WorklistError
-from dicomnode.ports import Buffer, Clock, InstanceStore, Intake
+from dicomnode.errors import ReceiveError, StoreFull, Unreadable, WorklistError
+from dicomnode.ports import (
+    Buffer,
+    Clock,
+    Incoming,
+    InstanceStore,
+    Intake,
+    Staging,
+)
 from dicomnode.receiver.header import Header, scan
 from dicomnode.receiver.statuses import Status
 
 _LOG = structlog.get_logger(__name__)
 _LOGGED_CHARACTERS = 80
+_COMMENT_CHARACTERS = 64
+_SET_ASIDE = {Status.DATA_SET_DOES_NOT_MATCH, Status.CANNOT_UNDERSTAND}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,31 @@ class Answer:
     status: int
     comment: str = ""
 
+    @property
+    def short_comment(self) -> str:
+        """PS3.7 C: Error Comment, a LO of 64 characters in the default repertoire."""
+        plain = self.comment.encode("ascii", "replace").decode().replace("\\", "/")
+        return plain[:_COMMENT_CHARACTERS]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Data set bytes of one instance, and of all of one association."""
+
+    max_instance_bytes: int = 4 << 30
+    max_association_bytes: int = 1 << 40
+
+    def check(self, n_instance_bytes: int, n_association_bytes: int) -> None:
+        """Raise StoreFull beyond a limit."""
+        for name, n_bytes in (
+            ("max_instance_bytes", n_instance_bytes),
+            ("max_association_bytes", n_association_bytes),
+        ):
+            limit: int = getattr(self, name)
+            if n_bytes > limit:
+                message = f"too large; raise receiver.{name} = {limit}"
+                raise StoreFull(message)
+
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
@@ -53,10 +87,15 @@ class _Kept:
     disposition: Disposition
 
 
+Keep = Callable[[InstanceKey], StoredInstance]
+
+
 class StoreHandler:
     """Answers C-STORE requests; safe for many threads.
 
-    ``extra_keywords``: attributes to record beside ROUTING_KEYWORDS.
+    ``extra_keywords``: attributes to record beside ROUTING_KEYWORDS. ``quarantine``: a
+    data set that names no study, or another instance than its command, is set aside
+    where the store can do so.
     """
 
     def __init__(
@@ -65,28 +104,59 @@ class StoreHandler:
         intake: Intake,
         clock: Clock,
         extra_keywords: Sequence[str] = (),
+        limits: Limits | None = None,
+        quarantine: bool = False,
     ) -> None:
         self._store = store
+        self._staging = store if isinstance(store, Staging) else None
         self._intake = intake
         self._clock = clock
         self._extra_keywords = tuple(extra_keywords)
+        self._limits = limits or Limits()
+        self._quarantine = quarantine
 
-    def __call__(self, request: StoreRequest) -> Answer:
-        """Keep, record, answer; never raises."""
-        began = time.perf_counter()
-        try:
-            kept = self._keep(request)
-        except ReceiveError as error:
-            return self._refuse(request, Answer(error.status, str(error)))
-        except WorklistError as error:
-            comment = f"the worklist cannot record ({error})"
-            return self._refuse(request, Answer(Status.PROCESSING_FAILURE, comment))
-        except Exception as error:  # noqa: BLE001  # the boundary of every C-STORE
-            return self._refuse(request, _failure(error))
-        _log_kept(request, kept, time.perf_counter() - began)
+    @property
+    def limits(self) -> Limits:
+        """What an instance and an association may bring."""
+        return self._limits
+
+    def __call__(self, request: StoreRequest, n_bytes_before: int = 0) -> Answer:
+        """Keep, record, answer; never raises.
+
+        ``n_bytes_before``: of data sets that this association has sent already.
+        """
+        began, n_bytes = time.perf_counter(), memoryview(request.data_set).nbytes
+        kept: list[_Kept] = []
+
+        def keep() -> None:
+            self._limits.check(n_bytes, n_bytes_before + n_bytes)
+            kept.append(self._keep(request))
+
+        if failed := self._guarded(keep):
+            return self._refuse(request, self._aside(request, failed), n_bytes)
+        _log_kept(request, kept[0], time.perf_counter() - began)
         return Answer(Status.SUCCESS)
 
-    def _keep(self, request: StoreRequest) -> _Kept:
+    def begin(self, request: StoreRequest, n_bytes_before: int = 0) -> Arrival | None:
+        """A C-STORE whose data set is to come; None if the store takes only wholes."""
+        if self._staging is None:
+            return None
+        return Arrival(self, self._staging, request, n_bytes_before)
+
+    def _guarded(self, action: Callable[[], None]) -> Answer | None:
+        """Do a part of a C-STORE; if that fails the answer to it, never an error."""
+        try:
+            action()
+        except ReceiveError as error:
+            return Answer(error.status, str(error))
+        except WorklistError as error:
+            comment = f"the worklist cannot record ({error})"
+            return Answer(Status.PROCESSING_FAILURE, comment)
+        except Exception as error:  # noqa: BLE001  # the boundary of every C-STORE
+            return _failure(error)
+        return None
+
+    def _keep(self, request: StoreRequest, incoming: Incoming | None = None) -> _Kept:
         header = scan(
             memoryview(request.data_set),
             request.transfer_syntax_uid,
@@ -94,9 +164,31 @@ class StoreHandler:
         )
         key = _key(request, header)
         # This order is the promise of 0x0000: on disk, synced, recorded, answered.
-        stored = self._store.put(key, (request.data_set,))
+        if incoming is None:
+            stored = self._store.put(key, (request.data_set,))
+        else:
+            stored = incoming.keep(key)
         disposition = self._intake.record(self._received(request, header, key, stored))
         return _Kept(key, stored, disposition)
+
+    def _aside(
+        self, request: StoreRequest, failed: Answer, incoming: Incoming | None = None
+    ) -> Answer:
+        """Keep a refused data set for a look at it, if configured; says so."""
+        if not (self._quarantine and self._staging and failed.status in _SET_ASIDE):
+            return failed
+        staging, names = self._staging, list[str]()
+
+        def set_aside() -> None:
+            taken = incoming
+            if taken is None:
+                taken = staging.stage(_commanded(request))
+                taken.write((request.data_set,))
+            names.append(taken.set_aside())
+
+        self._guarded(set_aside)
+        where = f"; set aside as {names[0]}" if names else "; it could not be set aside"
+        return replace(failed, comment=failed.comment + where)
 
     def _received(
         self,
@@ -116,8 +208,8 @@ class StoreHandler:
             identity=header.identity,
         )
 
-    def _refuse(self, request: StoreRequest, answer: Answer) -> Answer:
-        _log_refused(request, answer)
+    def _refuse(self, request: StoreRequest, answer: Answer, n_bytes: int) -> Answer:
+        _log_refused(request, answer, n_bytes)
         refusal = Refusal(
             at=self._clock.now(),
             calling_ae_title=request.calling_ae_title,
@@ -132,6 +224,100 @@ class StoreHandler:
         except WorklistError as error:
             _LOG.warning("receiver.refusal_not_recorded", error=str(error))
         return answer
+
+
+class Arrival:
+    """One C-STORE while its data set comes in; no method raises. Used by one thread."""
+
+    def __init__(
+        self,
+        handler: StoreHandler,
+        staging: Staging,
+        request: StoreRequest,
+        n_bytes_before: int,
+    ) -> None:
+        self._handler = handler
+        self._request = request
+        self._n_bytes_before = n_bytes_before
+        self._incoming: Incoming | None = None
+        self.n_bytes = 0
+
+        def stage() -> None:
+            handler.limits.check(0, n_bytes_before)
+            self._incoming = staging.stage(_commanded(request))
+
+        self._failed = handler._guarded(stage)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether nothing of it is kept, whatever comes."""
+        return self._failed is not None
+
+    def write(self, fragments: Sequence[Buffer]) -> None:
+        """Take fragments of the data set; of a refused one they are only counted."""
+        self.n_bytes += sum(map(len, fragments))
+        incoming = self._incoming
+        if incoming is None or self.is_refused:
+            return
+
+        def write() -> None:
+            self._handler.limits.check(
+                self.n_bytes, self._n_bytes_before + self.n_bytes
+            )
+            incoming.write(fragments)
+
+        self._failed = self._handler._guarded(write)
+        if self.is_refused:
+            self.discard()
+
+    def finish(self) -> Answer:
+        """The data set is complete: keep, record, answer."""
+        began = time.perf_counter()
+        kept: list[_Kept] = []
+
+        def keep() -> None:
+            with incoming.content() as data_set:
+                whole = replace(self._request, data_set=data_set)
+                kept.append(self._handler._keep(whole, incoming))
+
+        incoming = self._incoming
+        if incoming is not None and not self._failed:
+            failed = self._handler._guarded(keep)
+            self._failed = failed and self._handler._aside(
+                self._request, failed, incoming
+            )
+        if self._failed:
+            return self._handler._refuse(self._request, self._failed, self.n_bytes)
+        _log_kept(self._request, kept[0], time.perf_counter() - began)
+        return Answer(Status.SUCCESS)
+
+    def so_far(self) -> bytes:
+        """What has come of a data set that is not refused."""
+        found: list[bytes] = []
+
+        def read() -> None:
+            if self._incoming is not None:
+                with self._incoming.content() as data_set:
+                    found.append(bytes(data_set))
+
+        self._failed = self._handler._guarded(read)
+        return b"".join(found)
+
+    def discard(self) -> None:
+        """Leave nothing of what has not been kept."""
+        if self._incoming is not None:
+            self._incoming.discard()
+
+
+def _commanded(request: StoreRequest) -> InstanceKey:
+    """What the command says, before study and series are known."""
+    return InstanceKey(
+        study_instance_uid="",
+        series_instance_uid="",
+        sop_instance_uid=_trimmed(request.sop_instance_uid),
+        sop_class_uid=_trimmed(request.sop_class_uid),
+        transfer_syntax_uid=_trimmed(request.transfer_syntax_uid),
+    )
 
 
 def _key(request: StoreRequest, header: Header) -> InstanceKey:
@@ -197,7 +383,7 @@ def _log_kept(request: StoreRequest, kept: _Kept, seconds: float) -> None:
     )
 
 
-def _log_refused(request: StoreRequest, answer: Answer) -> None:
+def _log_refused(request: StoreRequest, answer: Answer, n_bytes: int) -> None:
     _LOG.warning(
         "receiver.c_store",
         outcome="refused",
@@ -209,5 +395,5 @@ def _log_refused(request: StoreRequest, answer: Answer) -> None:
         sop_instance_uid=request.sop_instance_uid[:_LOGGED_CHARACTERS],
         sop_class_uid=request.sop_class_uid[:_LOGGED_CHARACTERS],
         transfer_syntax_uid=request.transfer_syntax_uid,
-        n_bytes=memoryview(request.data_set).nbytes,
+        n_bytes=n_bytes,
     )

@@ -83,10 +83,10 @@ class IncomingFile:
     def keep(self, key: InstanceKey) -> StoredInstance:
         """Move it to its place, durably. Raises Unreadable, StoreFull, ReceiveError.
 
-        Durable order: file, name, folder.
+        Durable order: file, name, folder. It stays as it is after Unreadable.
         """
+        layout.check(key)
         try:
-            layout.check(key)
             with self._refusing():
                 # Not tried again when it fails: the pages may be gone, yet look clean.
                 os.fsync(self._fd)
