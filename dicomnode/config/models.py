@@ -103,6 +103,9 @@ class Receiver(Section):
     unknown_peers: Literal["refuse", "accept"] = "refuse"
     max_pdu_bytes: Annotated[int, Field(ge=4096, le=4 * 1024**2)] = 262144
     network_timeout_seconds: Seconds = 60
+    max_instance_bytes: Count = 4 * 1024**3
+    max_association_bytes: Count = 1024**4
+    quarantine: bool = False
     storage_commitment: bool = True
     tls: Tls = Tls()
 

@@ -13,6 +13,7 @@ from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.receiver.acceptance import Policy
 from dicomnode.receiver.peers import Peer
+from dicomnode.receiver.requests import Limits
 from dicomnode.receiver.scp import Commitment, ScpSettings, StorageSCP
 from dicomnode.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -61,6 +62,8 @@ def settings(config: Config) -> ScpSettings:
         port=receiver.port,
         max_pdu_bytes=receiver.max_pdu_bytes,
         network_timeout_seconds=receiver.network_timeout_seconds,
+        limits=Limits(receiver.max_instance_bytes, receiver.max_association_bytes),
+        quarantine=receiver.quarantine,
     )
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from dicomnode.receiver.arrival import Arrival
 from dicomnode.receiver.command import StoreCommand, parse, response
 from dicomnode.receiver.fragments import CommandPdu, Flow, Fragments, command_pdu
-from dicomnode.receiver.handlers import Answer, Arrival
+from dicomnode.receiver.requests import Answer
 from dicomnode.receiver.sockets import HEADER_BYTES, GuardedSocket
 
 
@@ -65,7 +66,7 @@ class DataPath:
 
     def serve(self) -> bool:
         """Serve the C-STORE that lies in the buffer; False: there is none for us."""
-        start = command_pdu(self._connection)
+        start = self._start()
         command = start and parse(start.command_set)
         if not (start and command):
             return False
@@ -77,6 +78,13 @@ class DataPath:
         finally:
             arrival.discard()
         return True
+
+    def _start(self) -> CommandPdu | None:
+        try:
+            return command_pdu(self._connection)
+        except OSError:
+            self._connection.end()
+            return None
 
     def _receive(
         self, start: CommandPdu, command: StoreCommand, arrival: Arrival

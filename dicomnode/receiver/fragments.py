@@ -13,6 +13,8 @@ _PDU_HEADER = struct.Struct(">BxI")
 _PDV_HEADER = struct.Struct(">IBB")
 _P_DATA_TF = 0x04
 _COMMAND, _LAST = 0x01, 0x02
+_HEADS_BYTES = HEADER_BYTES + _PDV_HEADER.size
+_LONGEST_COMMAND_BYTES = 4096
 _MOST_SLICES = 256
 _AROUND_DATA = 2
 """Context id and message control header, which the length of a PDV counts."""
@@ -39,22 +41,42 @@ class CommandPdu:
 
 
 def command_pdu(connection: GuardedSocket) -> CommandPdu | None:
-    """What lies at the head of the buffer; it stays there. None for anything else."""
-    starts = HEADER_BYTES + _PDV_HEADER.size
-    if connection.n_buffered < starts:
+    """What comes next; it stays in the buffer. None for anything else.
+
+    Waits for the rest of a command that has begun. Raises OSError.
+    """
+    ends_at = time.monotonic() + connection.deadline_seconds
+    while connection.n_buffered < (n_wanted := _n_wanted(connection)):
+        if not connection.fill(ends_at):
+            return None
+    if not n_wanted:
         return None
+    pdu_bytes, pdv_bytes, context_id, _ = _heads(connection)
+    command_set = bytes(connection.peek(n_wanted)[_HEADS_BYTES:])
+    return CommandPdu(context_id, command_set, pdu_bytes - pdv_bytes - 4)
+
+
+def _n_wanted(connection: GuardedSocket) -> int:
+    """Bytes up to the end of the command set; 0 if it is none, whatever comes."""
+    if connection.n_buffered < HEADER_BYTES:
+        return HEADER_BYTES
     pdu_type, pdu_bytes = _PDU_HEADER.unpack(connection.peek(HEADER_BYTES))
     if pdu_type != _P_DATA_TF or pdu_bytes > connection.limit_bytes:
-        return None
-    head = connection.peek(starts)[HEADER_BYTES:]
-    pdv_bytes, context_id, control = _PDV_HEADER.unpack(head)
-    ends = starts + pdv_bytes - _AROUND_DATA
-    if control & (_COMMAND | _LAST) != _COMMAND | _LAST:
-        return None
-    if pdv_bytes + 4 > pdu_bytes or ends > connection.n_buffered:
-        return None
-    command_set = bytes(connection.peek(ends)[starts:])
-    return CommandPdu(context_id, command_set, pdu_bytes - pdv_bytes - 4)
+        return 0
+    if connection.n_buffered < _HEADS_BYTES:
+        return _HEADS_BYTES if pdu_bytes >= _PDV_HEADER.size else 0
+    _, pdv_bytes, _, control = _heads(connection)
+    is_whole = control & (_COMMAND | _LAST) == _COMMAND | _LAST
+    fits = _AROUND_DATA < pdv_bytes <= min(pdu_bytes - 4, _LONGEST_COMMAND_BYTES)
+    return HEADER_BYTES + 4 + pdv_bytes if is_whole and fits else 0
+
+
+def _heads(connection: GuardedSocket) -> tuple[int, int, int, int]:
+    """Length of the PDU, length of its first PDV, context id, control header."""
+    both = connection.peek(_HEADS_BYTES)
+    _, pdu_bytes = _PDU_HEADER.unpack_from(both)
+    pdv_bytes, context_id, control = _PDV_HEADER.unpack_from(both, HEADER_BYTES)
+    return pdu_bytes, pdv_bytes, context_id, control
 
 
 class Fragments:

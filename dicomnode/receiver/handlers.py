@@ -16,68 +16,19 @@ from dicomnode.domain.instance import (
     ReceivedInstance,
     StoredInstance,
 )
-from dicomnode.errors import ReceiveError, StoreFull, Unreadable, WorklistError
-from dicomnode.ports import (
-    Buffer,
-    Clock,
-    Incoming,
-    InstanceStore,
-    Intake,
-    Staging,
-)
+from dicomnode.errors import ReceiveError, Unreadable, WorklistError
+from dicomnode.ports import Clock, Incoming, InstanceStore, Intake, Staging
+from dicomnode.receiver.arrival import Arrival
 from dicomnode.receiver.header import Header, scan
+from dicomnode.receiver.requests import Answer, Limits, StoreRequest
 from dicomnode.receiver.statuses import Status
 
 _LOG = structlog.get_logger(__name__)
 _LOGGED_CHARACTERS = 80
-_COMMENT_CHARACTERS = 64
 _SET_ASIDE = {Status.DATA_SET_DOES_NOT_MATCH, Status.CANNOT_UNDERSTAND}
 
 
-@dataclass(frozen=True, slots=True)
-class StoreRequest:
-    """A C-STORE-RQ (PS3.7 9.3.1.1) with its data set as transmitted."""
-
-    data_set: Buffer
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    calling_ae_title: str
-    called_ae_title: str
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The status to answer with; ``comment`` says why it is not Success."""
-
-    status: int
-    comment: str = ""
-
-    @property
-    def short_comment(self) -> str:
-        """PS3.7 C: Error Comment, a LO of 64 characters in the default repertoire."""
-        plain = self.comment.encode("ascii", "replace").decode().replace("\\", "/")
-        return plain[:_COMMENT_CHARACTERS]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Data set bytes of one instance, and of all of one association."""
-
-    max_instance_bytes: int = 4 << 30
-    max_association_bytes: int = 1 << 40
-
-    def check(self, n_instance_bytes: int, n_association_bytes: int) -> None:
-        """Raise StoreFull beyond a limit."""
-        for name, n_bytes in (
-            ("max_instance_bytes", n_instance_bytes),
-            ("max_association_bytes", n_association_bytes),
-        ):
-            limit: int = getattr(self, name)
-            if n_bytes > limit:
-                message = f"too large; raise receiver.{name} = {limit}"
-                raise StoreFull(message)
+_Put = Callable[[InstanceKey], StoredInstance]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +36,6 @@ class _Kept:
     key: InstanceKey
     stored: StoredInstance
     disposition: Disposition
-
-
-Keep = Callable[[InstanceKey], StoredInstance]
 
 
 class StoreHandler:
@@ -125,17 +73,13 @@ class StoreHandler:
 
         ``n_bytes_before``: of data sets that this association has sent already.
         """
-        began, n_bytes = time.perf_counter(), memoryview(request.data_set).nbytes
-        kept: list[_Kept] = []
+        n_bytes = memoryview(request.data_set).nbytes
 
-        def keep() -> None:
+        def keep() -> _Kept:
             self._limits.check(n_bytes, n_bytes_before + n_bytes)
-            kept.append(self._keep(request))
+            return self._keep(request, self._put(request))
 
-        if failed := self._guarded(keep):
-            return self._refuse(request, self._aside(request, failed), n_bytes)
-        _log_kept(request, kept[0], time.perf_counter() - began)
-        return Answer(Status.SUCCESS)
+        return self._settled(request, n_bytes, keep, lambda: self._copied(request))
 
     def begin(self, request: StoreRequest, n_bytes_before: int = 0) -> Arrival | None:
         """A C-STORE whose data set is to come; None if the store takes only wholes."""
@@ -143,7 +87,34 @@ class StoreHandler:
             return None
         return Arrival(self, self._staging, request, n_bytes_before)
 
-    def _guarded(self, action: Callable[[], None]) -> Answer | None:
+    def finish(self, request: StoreRequest, incoming: Incoming) -> Answer:
+        """Keep what has arrived, record, answer; never raises."""
+
+        def keep() -> _Kept:
+            with incoming.content() as data_set:
+                return self._keep(replace(request, data_set=data_set), incoming.keep)
+
+        return self._settled(request, incoming.n_bytes, keep, lambda: incoming)
+
+    def refuse(self, request: StoreRequest, answer: Answer, n_bytes: int) -> Answer:
+        """Make a refusal visible; never raises."""
+        _log_refused(request, answer, n_bytes)
+        refusal = Refusal(
+            at=self._clock.now(),
+            calling_ae_title=request.calling_ae_title,
+            address=request.address,
+            sop_class_uid=request.sop_class_uid,
+            sop_instance_uid=request.sop_instance_uid,
+            status=int(answer.status),
+            reason=answer.comment,
+        )
+        try:
+            self._intake.record_refusal(refusal)
+        except WorklistError as error:
+            _LOG.warning("receiver.refusal_not_recorded", error=str(error))
+        return answer
+
+    def guarded(self, action: Callable[[], None]) -> Answer | None:
         """Do a part of a C-STORE; if that fails the answer to it, never an error."""
         try:
             action()
@@ -156,7 +127,21 @@ class StoreHandler:
             return _failure(error)
         return None
 
-    def _keep(self, request: StoreRequest, incoming: Incoming | None = None) -> _Kept:
+    def _settled(
+        self,
+        request: StoreRequest,
+        n_bytes: int,
+        keep: Callable[[], _Kept],
+        incoming: Callable[[], Incoming],
+    ) -> Answer:
+        began = time.perf_counter()
+        kept: list[_Kept] = []
+        if failed := self.guarded(lambda: kept.append(keep())):
+            return self.refuse(request, self._set_aside(failed, incoming), n_bytes)
+        _log_kept(request, kept[0], time.perf_counter() - began)
+        return Answer(Status.SUCCESS)
+
+    def _keep(self, request: StoreRequest, put: _Put) -> _Kept:
         header = scan(
             memoryview(request.data_set),
             request.transfer_syntax_uid,
@@ -164,31 +149,28 @@ class StoreHandler:
         )
         key = _key(request, header)
         # This order is the promise of 0x0000: on disk, synced, recorded, answered.
-        if incoming is None:
-            stored = self._store.put(key, (request.data_set,))
-        else:
-            stored = incoming.keep(key)
+        stored = put(key)
         disposition = self._intake.record(self._received(request, header, key, stored))
         return _Kept(key, stored, disposition)
 
-    def _aside(
-        self, request: StoreRequest, failed: Answer, incoming: Incoming | None = None
-    ) -> Answer:
-        """Keep a refused data set for a look at it, if configured; says so."""
-        if not (self._quarantine and self._staging and failed.status in _SET_ASIDE):
+    def _put(self, request: StoreRequest) -> _Put:
+        return lambda key: self._store.put(key, (request.data_set,))
+
+    def _copied(self, request: StoreRequest) -> Incoming:
+        if self._staging is None:
+            raise ReceiveError("the store has no place for refused data sets")
+        incoming = self._staging.stage(request.commanded)
+        incoming.write((request.data_set,))
+        return incoming
+
+    def _set_aside(self, failed: Answer, incoming: Callable[[], Incoming]) -> Answer:
+        """Keep a refused data set for a look at it, if configured; says where."""
+        if not self._quarantine or failed.status not in _SET_ASIDE:
             return failed
-        staging, names = self._staging, list[str]()
-
-        def set_aside() -> None:
-            taken = incoming
-            if taken is None:
-                taken = staging.stage(_commanded(request))
-                taken.write((request.data_set,))
-            names.append(taken.set_aside())
-
-        self._guarded(set_aside)
-        where = f"; set aside as {names[0]}" if names else "; it could not be set aside"
-        return replace(failed, comment=failed.comment + where)
+        names: list[str] = []
+        self.guarded(lambda: names.append(incoming().set_aside()))
+        where = f"set aside as {names[0]}" if names else "it could not be set aside"
+        return replace(failed, comment=f"{failed.comment}; {where}")
 
     def _received(
         self,
@@ -208,117 +190,6 @@ class StoreHandler:
             identity=header.identity,
         )
 
-    def _refuse(self, request: StoreRequest, answer: Answer, n_bytes: int) -> Answer:
-        _log_refused(request, answer, n_bytes)
-        refusal = Refusal(
-            at=self._clock.now(),
-            calling_ae_title=request.calling_ae_title,
-            address=request.address,
-            sop_class_uid=request.sop_class_uid,
-            sop_instance_uid=request.sop_instance_uid,
-            status=int(answer.status),
-            reason=answer.comment,
-        )
-        try:
-            self._intake.record_refusal(refusal)
-        except WorklistError as error:
-            _LOG.warning("receiver.refusal_not_recorded", error=str(error))
-        return answer
-
-
-class Arrival:
-    """One C-STORE while its data set comes in; no method raises. Used by one thread."""
-
-    def __init__(
-        self,
-        handler: StoreHandler,
-        staging: Staging,
-        request: StoreRequest,
-        n_bytes_before: int,
-    ) -> None:
-        self._handler = handler
-        self._request = request
-        self._n_bytes_before = n_bytes_before
-        self._incoming: Incoming | None = None
-        self.n_bytes = 0
-
-        def stage() -> None:
-            handler.limits.check(0, n_bytes_before)
-            self._incoming = staging.stage(_commanded(request))
-
-        self._failed = handler._guarded(stage)
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether nothing of it is kept, whatever comes."""
-        return self._failed is not None
-
-    def write(self, fragments: Sequence[Buffer]) -> None:
-        """Take fragments of the data set; of a refused one they are only counted."""
-        self.n_bytes += sum(map(len, fragments))
-        incoming = self._incoming
-        if incoming is None or self.is_refused:
-            return
-
-        def write() -> None:
-            self._handler.limits.check(
-                self.n_bytes, self._n_bytes_before + self.n_bytes
-            )
-            incoming.write(fragments)
-
-        self._failed = self._handler._guarded(write)
-        if self.is_refused:
-            self.discard()
-
-    def finish(self) -> Answer:
-        """The data set is complete: keep, record, answer."""
-        began = time.perf_counter()
-        kept: list[_Kept] = []
-
-        def keep() -> None:
-            with incoming.content() as data_set:
-                whole = replace(self._request, data_set=data_set)
-                kept.append(self._handler._keep(whole, incoming))
-
-        incoming = self._incoming
-        if incoming is not None and not self._failed:
-            failed = self._handler._guarded(keep)
-            self._failed = failed and self._handler._aside(
-                self._request, failed, incoming
-            )
-        if self._failed:
-            return self._handler._refuse(self._request, self._failed, self.n_bytes)
-        _log_kept(self._request, kept[0], time.perf_counter() - began)
-        return Answer(Status.SUCCESS)
-
-    def so_far(self) -> bytes:
-        """What has come of a data set that is not refused."""
-        found: list[bytes] = []
-
-        def read() -> None:
-            if self._incoming is not None:
-                with self._incoming.content() as data_set:
-                    found.append(bytes(data_set))
-
-        self._failed = self._handler._guarded(read)
-        return b"".join(found)
-
-    def discard(self) -> None:
-        """Leave nothing of what has not been kept."""
-        if self._incoming is not None:
-            self._incoming.discard()
-
-
-def _commanded(request: StoreRequest) -> InstanceKey:
-    """What the command says, before study and series are known."""
-    return InstanceKey(
-        study_instance_uid="",
-        series_instance_uid="",
-        sop_instance_uid=_trimmed(request.sop_instance_uid),
-        sop_class_uid=_trimmed(request.sop_class_uid),
-        transfer_syntax_uid=_trimmed(request.transfer_syntax_uid),
-    )
-
 
 def _key(request: StoreRequest, header: Header) -> InstanceKey:
     if not (header.study_instance_uid and header.series_instance_uid):
@@ -327,20 +198,19 @@ def _key(request: StoreRequest, header: Header) -> InstanceKey:
             "transfer syntax at the source, and send it again"
         )
         raise Unreadable(message)
-    commanded = _trimmed(request.sop_class_uid), _trimmed(request.sop_instance_uid)
+    key = request.commanded
+    named = key.sop_class_uid, key.sop_instance_uid
     # A data set that names none takes the names of the command, as its file meta does.
     contained = (
-        header.sop_class_uid or commanded[0],
-        header.sop_instance_uid or commanded[1],
+        header.sop_class_uid or named[0],
+        header.sop_instance_uid or named[1],
     )
-    if contained != commanded:
-        _mismatch("Class" if contained[0] != commanded[0] else "Instance")
-    return InstanceKey(
+    if contained != named:
+        _mismatch("Class" if contained[0] != named[0] else "Instance")
+    return replace(
+        key,
         study_instance_uid=header.study_instance_uid,
         series_instance_uid=header.series_instance_uid,
-        sop_instance_uid=commanded[1],
-        sop_class_uid=commanded[0],
-        transfer_syntax_uid=_trimmed(request.transfer_syntax_uid),
     )
 
 
@@ -350,11 +220,6 @@ def _mismatch(what: str) -> NoReturn:
         "its source and send it again"
     )
     raise ReceiveError(message, Status.DATA_SET_DOES_NOT_MATCH)
-
-
-def _trimmed(uid: str) -> str:
-    # PS3.5 9.1 pads with one NUL; spaces are a common mistake.
-    return uid.strip(" \0")
 
 
 def _failure(error: Exception) -> Answer:

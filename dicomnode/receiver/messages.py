@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from pynetdicom.dimse import DIMSEServiceProvider
 
@@ -28,7 +28,7 @@ class Messages(DIMSEServiceProvider):
         """Add fragments to the message that is coming in."""
         if self.message is None:
             self._n_bytes = 0
-        values = cast("list[tuple[int, bytes]]", primitive.presentation_data_value_list)
+        values = primitive.presentation_data_value_list
         self._n_bytes += sum(len(value) for _, value in values)
         if self._n_bytes > self.most_bytes:
             self.message = None

@@ -47,15 +47,21 @@ class Reactor(DULServiceProvider):
         if self.connection.socket is not None:
             self._waiting.register(self.connection.socket, select.POLLIN)
         self._idle_timer.start()
-        self.assoc._dul_ready.set()
+        # The library waits for this when it has started its thread.
+        self.assoc._dul_ready.set()  # noqa: SLF001  # a subclass of the library's DUL
 
     def is_alive(self) -> bool:
         """Whether the state machine goes on."""
         return self._owner is not None and not self._kill_thread
 
+    def take_times(self) -> None:
+        """Set the timers as the library does for a DUL that it has made itself."""
+        self.artim_timer.timeout = self.assoc.acse_timeout
+        self._idle_timer.timeout = self.assoc.network_timeout
+
     @property
     def is_at_rest(self) -> bool:
-        """Whether messages may be exchanged (Sta6) and nothing waits to be done."""
+        """Whether messages may begin (Sta6, PS3.8 9.2) and nothing waits to be done."""
         return (
             self.state_machine.current_state == "Sta6"
             and self.event_queue.empty()
@@ -70,7 +76,7 @@ class Reactor(DULServiceProvider):
     def step(self) -> None:
         """Wait for something to happen, and let the state machine act on it."""
         if self.event_queue.empty() and self.to_provider_queue.empty():
-            self._wait()
+            self.wait()
         # PS3.8 9.1.5: ARTIM, ahead of whatever else has come.
         if self.artim_timer.expired:
             self.event_queue.put("Evt18")
@@ -117,7 +123,8 @@ class Reactor(DULServiceProvider):
         self._kill_thread = True
         self._bell.close()
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Until the peer or another thread has something, or a timer expires."""
         # In Sta13 the library reads on, or closes as soon as nothing more comes.
         if self.connection.has_pending or self.state_machine.current_state == "Sta13":
             return

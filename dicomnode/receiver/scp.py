@@ -18,6 +18,7 @@ from dicomnode.receiver.gate import Gate
 from dicomnode.receiver.handlers import StoreHandler
 from dicomnode.receiver.peers import Peer, Peers
 from dicomnode.receiver.reporting import Reporter, ReporterSettings
+from dicomnode.receiver.requests import Limits
 from dicomnode.receiver.server import StorageServer
 from dicomnode.receiver.upper_layer import AcceptedAssociation, Services
 
@@ -25,6 +26,7 @@ _ACCEPT_POLL_SECONDS = 0.2
 _STOP_POLL_SECONDS = 0.02
 # The gate counts associations; the library's own limit would count idle connections.
 _NO_LIMIT = 1 << 30
+_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class ScpSettings:
     """What ``[node]`` and ``[receiver]`` say, and who we are on the wire.
 
     ``port`` 0: the system chooses. ``max_pdu_bytes``: announced in the A-ASSOCIATE-AC;
-    a longer PDU ends the connection (256 KiB are always taken).
+    a longer PDU ends the connection (256 KiB are always taken). ``quarantine``: keep
+    what is refused with 0xA900 or 0xC000 apart.
     """
 
     policy: Policy
@@ -46,6 +49,8 @@ class ScpSettings:
     dimse_timeout_seconds: float = 30
     network_timeout_seconds: float = 60
     offers_commitment: bool = True
+    limits: Limits = _LIMITS
+    quarantine: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,9 @@ class StorageSCP:
         commitment: Commitment | None = None,
     ) -> None:
         gate = Gate(settings.policy, Peers(settings.peers), intake, clock)
-        handler = StoreHandler(store, intake, clock, extra_keywords)
+        handler = StoreHandler(
+            store, intake, clock, extra_keywords, settings.limits, settings.quarantine
+        )
         self._reporter = Reporter(_reporter_settings(settings))
         commitment_scp = None
         if commitment is not None:

@@ -21,13 +21,14 @@ from pynetdicom.service_class import StorageServiceClass
 
 from dicomnode.domain.commitment import PUSH_MODEL
 from dicomnode.receiver.acceptance import Request
+from dicomnode.receiver.arrival import Arrival
 from dicomnode.receiver.command import StoreCommand
 from dicomnode.receiver.commitment import CommitmentSession
 from dicomnode.receiver.data_path import DataPath, Message
-from dicomnode.receiver.handlers import Answer, Arrival, StoreRequest
 from dicomnode.receiver.messages import Messages
 from dicomnode.receiver.negotiation import GatedACSE
 from dicomnode.receiver.reactor import Reactor
+from dicomnode.receiver.requests import Answer, StoreRequest
 from dicomnode.receiver.services import Services
 from dicomnode.receiver.sockets import GuardedSocket
 from dicomnode.receiver.statuses import Status
@@ -72,7 +73,8 @@ class AcceptedAssociation(Association):
         self._offers_commitment = services.offers_commitment
         self._gated = GatedACSE(self, services)
         self.acse = self._gated
-        self._reactor = self._own_reactor()
+        self.dul = self._reactor = Reactor(self)
+        self._reactor.take_times()
         self.dimse = Messages(self, services.store.limits.max_instance_bytes)
         self._socket = GuardedSocket(
             self, connection, server.ae.maximum_pdu_size, services.deadline_seconds
@@ -85,13 +87,6 @@ class AcceptedAssociation(Association):
         self._n_refused = 0
         self._n_bytes = 0
         self._is_serving = False
-
-    def _own_reactor(self) -> Reactor:
-        self.dul = reactor = Reactor(self)
-        # The library sets these timers when it makes its own.
-        reactor.artim_timer.timeout = self.acse_timeout
-        reactor._idle_timer.timeout = self.network_timeout
-        return reactor
 
     def _describe(
         self,
@@ -182,6 +177,9 @@ class AcceptedAssociation(Association):
         )
 
     def _stream(self) -> bool:
+        self._reactor.wait()
+        if not self._socket.ready:
+            return False
         self._is_serving = True
         try:
             return self._data_path.serve()
