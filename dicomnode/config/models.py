@@ -122,6 +122,9 @@ class Receiver(Section):
     max_association_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 86400
     max_connections: Count = 512
     max_connections_per_address: Count = 64
+    max_instance_bytes: Count = 4 * 1024**3
+    max_association_bytes: Count = 1024**4
+    quarantine: bool = False
     storage_commitment: bool = True
     tls: Tls = Tls()
 

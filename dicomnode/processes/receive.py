@@ -15,6 +15,7 @@ from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.receiver.acceptance import Policy
 from dicomnode.receiver.lobby import LobbyLimits
 from dicomnode.receiver.peers import Peer
+from dicomnode.receiver.requests import Limits
 from dicomnode.receiver.scp import Commitment, ScpSettings, StorageSCP, TlsSettings
 from dicomnode.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -75,6 +76,8 @@ def settings(config: Config) -> ScpSettings:
             receiver.max_connections_per_address,
         ),
         tls=_tls(receiver.tls),
+        limits=Limits(receiver.max_instance_bytes, receiver.max_association_bytes),
+        quarantine=receiver.quarantine,
     )
 
 

@@ -20,6 +20,7 @@ from dicomnode.receiver.listening import listen
 from dicomnode.receiver.lobby import Door, LobbyLimits
 from dicomnode.receiver.peers import Peer, Peers
 from dicomnode.receiver.reporting import Reporter, ReporterSettings
+from dicomnode.receiver.requests import Limits
 from dicomnode.receiver.server import ServerLimits, StorageServer
 from dicomnode.receiver.upper_layer import AcceptedAssociation, Services
 from dicomnode.tls import ServerContexts, TlsFiles
@@ -42,6 +43,9 @@ class TlsSettings:
     required: bool = False
 
 
+_LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class ScpSettings:
     """What ``[node]`` and ``[receiver]`` say, and who we are on the wire.
@@ -49,6 +53,8 @@ class ScpSettings:
     ``port`` 0: the system chooses. ``max_pdu_bytes``: announced in the A-ASSOCIATE-AC;
     a longer PDU ends the connection (256 KiB are always taken).
     ``max_association_seconds`` 0: for ever. ``shares_port``: with other processes.
+    a longer PDU ends the connection (256 KiB are always taken). ``quarantine``: keep
+    what is refused with 0xA900 or 0xC000 apart.
     """
 
     policy: Policy
@@ -66,6 +72,8 @@ class ScpSettings:
     lobby: LobbyLimits = field(default_factory=LobbyLimits)
     tls: TlsSettings | None = None
     shares_port: bool = False
+    limits: Limits = _LIMITS
+    quarantine: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,9 @@ class StorageSCP:
         commitment: Commitment | None = None,
     ) -> None:
         gate = Gate(settings.policy, Peers(settings.peers), intake, clock)
-        handler = StoreHandler(store, intake, clock, extra_keywords)
+        handler = StoreHandler(
+            store, intake, clock, extra_keywords, settings.limits, settings.quarantine
+        )
         self._reporter = Reporter(_reporter_settings(settings))
         commitment_scp = None
         if commitment is not None:
