@@ -20,6 +20,3 @@ def of_unbuilt(config: Config) -> Iterator[Problem]:
             'receiver.host = "127.0.0.1", and set enabled = false'
         )
         yield Problem(("receiver", "tls", "enabled"), message)
-    if config.receiver.processes > 1:
-        message = "must be 1 in this version; start `dicomnode receive` on another port"
-        yield Problem(("receiver", "processes"), message)

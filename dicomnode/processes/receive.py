@@ -11,7 +11,9 @@ from dicomnode.domain.instance import ROUTING_KEYWORDS
 from dicomnode.processes import wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
+from dicomnode.processes.sharing import Share, share_of
 from dicomnode.receiver.acceptance import Policy
+from dicomnode.receiver.inside import Board, Inside, SharedInside
 from dicomnode.receiver.peers import Peer
 from dicomnode.receiver.scp import Commitment, ScpSettings, StorageSCP
 from dicomnode.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -27,9 +29,10 @@ def main(config: Config) -> int:
 
     1 when the listener has died.
     """
+    share = share_of()
     with role("receive", config) as stop, wiring.opened_worklist(config) as worklist:
         scp = StorageSCP(
-            settings(config),
+            settings(config, share),
             wiring.open_store(config),
             worklist.intake,
             SystemClock(),
@@ -43,7 +46,7 @@ def main(config: Config) -> int:
     return 0 if well else 1
 
 
-def settings(config: Config) -> ScpSettings:
+def settings(config: Config, share: Share | None = None) -> ScpSettings:
     """``[node]``, ``[receiver]`` and ``[[peer]]`` as the SCP takes them."""
     receiver = config.receiver
     return ScpSettings(
@@ -58,10 +61,20 @@ def settings(config: Config) -> ScpSettings:
         peers=(*_peers(config), *_reporting(config)),
         offers_commitment=receiver.storage_commitment,
         host=receiver.host,
-        port=receiver.port,
+        port=share.port if share else receiver.port,
+        shares_port=share is not None,
+        inside=_inside(config, share),
         max_pdu_bytes=receiver.max_pdu_bytes,
         network_timeout_seconds=receiver.network_timeout_seconds,
     )
+
+
+def _inside(config: Config, share: Share | None) -> Inside:
+    if share is None:
+        return Inside()
+    receiver = config.receiver
+    board = Board(share.board, receiver.processes, receiver.max_associations)
+    return SharedInside(board, share.process)
 
 
 def _peers(config: Config) -> Iterator[Peer]:

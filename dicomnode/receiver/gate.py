@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 
 import structlog
@@ -19,6 +18,7 @@ from dicomnode.receiver.acceptance import (
     Request,
     decide,
 )
+from dicomnode.receiver.inside import Inside
 from dicomnode.receiver.peers import Peers
 
 _LOG = structlog.get_logger(__name__)
@@ -33,24 +33,24 @@ class Gate:
     peers: Peers
     intake: Intake
     clock: Clock
-    _n_inside: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    inside: Inside = field(default_factory=Inside)
 
     def enter(self, request: Request) -> Decision:
         """Decide, and count an accepted association; a refused one is recorded."""
         known = self.peers.known(reports=PUSH_MODEL in request.abstract_syntaxes)
-        with self._lock:
-            decision = decide(request, self.policy, known, self._n_inside)
-            self._n_inside += isinstance(decision, Accept)
+        with self.inside.held():
+            decision = decide(request, self.policy, known, self.inside.total())
+            if isinstance(decision, Accept):
+                self.inside.add(_title(request))
         if isinstance(decision, Refuse):
             _log_refused(request, decision)
             self.record(request, decision)
         return decision
 
-    def leave(self) -> None:
-        """An accepted association has ended."""
-        with self._lock:
-            self._n_inside -= 1
+    def leave(self, request: Request) -> None:
+        """An association that was accepted on this request has ended."""
+        with self.inside.held():
+            self.inside.remove(_title(request))
 
     def record(
         self, request: Request, decision: Decision = _ACCEPT, reason: str = ""
@@ -70,6 +70,10 @@ class Gate:
             self.intake.record_association(association)
         except WorklistError as error:
             _LOG.warning("receiver.association_not_recorded", error=str(error))
+
+
+def _title(request: Request) -> str:
+    return request.calling_ae_title.strip(" ")
 
 
 def _log_refused(request: Request, decision: Refuse) -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pynetdicom.ae import ApplicationEntity
 
@@ -16,6 +16,7 @@ from dicomnode.receiver.acceptance import Policy
 from dicomnode.receiver.commitment import CommitmentScp
 from dicomnode.receiver.gate import Gate
 from dicomnode.receiver.handlers import StoreHandler
+from dicomnode.receiver.inside import Inside
 from dicomnode.receiver.peers import Peer, Peers
 from dicomnode.receiver.reporting import Reporter, ReporterSettings
 from dicomnode.receiver.server import StorageServer
@@ -32,7 +33,8 @@ class ScpSettings:
     """What ``[node]`` and ``[receiver]`` say, and who we are on the wire.
 
     ``port`` 0: the system chooses. ``max_pdu_bytes``: announced in the A-ASSOCIATE-AC;
-    a longer PDU ends the connection (256 KiB are always taken).
+    a longer PDU ends the connection (256 KiB are always taken). ``shares_port``: with
+    other processes (SO_REUSEPORT), whose associations are ``inside`` too.
     """
 
     policy: Policy
@@ -46,6 +48,8 @@ class ScpSettings:
     dimse_timeout_seconds: float = 30
     network_timeout_seconds: float = 60
     offers_commitment: bool = True
+    shares_port: bool = False
+    inside: Inside = field(default_factory=Inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ class StorageSCP:
         extra_keywords: Sequence[str] = (),
         commitment: Commitment | None = None,
     ) -> None:
-        gate = Gate(settings.policy, Peers(settings.peers), intake, clock)
+        peers = Peers(settings.peers)
+        gate = Gate(settings.policy, peers, intake, clock, settings.inside)
         handler = StoreHandler(store, intake, clock, extra_keywords)
         self._reporter = Reporter(_reporter_settings(settings))
         commitment_scp = None
@@ -90,6 +95,7 @@ class StorageSCP:
                     commitment_scp,
                     settings.offers_commitment,
                 ),
+                settings.shares_port,
             )
         except OSError as error:
             message = (

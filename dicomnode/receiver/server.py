@@ -42,11 +42,21 @@ class StorageServer(AssociationServer):
         ae: ApplicationEntity,
         address: tuple[str, int],
         services: Services,
+        shares_port: bool = False,
     ) -> None:
         self.services = services
+        self._shares_port = shares_port
         self._known: set[AcceptedAssociation] = set()
         self._lock = threading.Lock()
         super().__init__(ae, address, ae.ae_title, [], request_handler=_Connection)
+
+    def server_bind(self) -> None:
+        """Bind the port, with others if it is shared."""
+        if self._shares_port:
+            cast("socket.socket", self.socket).setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEPORT, 1
+            )
+        super().server_bind()
 
     @property
     def port(self) -> int:

@@ -189,7 +189,7 @@ class AcceptedAssociation(Association):
                 # An error of ours must not leave the library's second thread behind.
                 self.cut()
             if self._gated.entered:
-                self._gate.leave()
+                self._gate.leave(self._requested)
                 self._log(time.perf_counter() - began)
                 if self._session:
                     self._session.ended(self._requested)

@@ -62,7 +62,6 @@ def complaint(folder: Path, text: str, environ: dict[str, str] | None = None) ->
         ("[receiver.tls]\nenabled = true", "name both PEM files"),
         ("[receiver.tls]\nenabled = true\ncertificate = 'c'\nprivate_key = 'k'",
          "c.toml:2: receiver.tls.enabled is not in this version; end TLS in a proxy"),
-        ("[receiver]\nprocesses = 2", "c.toml:2: receiver.processes must be 1 in this"),
         (PIPELINE.replace("4242", "4242\nstorage_commitment = 'always'")
          + "match = {}", "storage_commitment must be 'auto', 'required' or 'off'"),
         (PIPELINE.replace("4242", "4242\ncommitment_timeout_seconds = 0")
