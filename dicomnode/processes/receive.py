@@ -12,7 +12,9 @@ from dicomnode.processes import wiring
 from dicomnode.processes.certificates import of_receiver
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
+from dicomnode.processes.sharing import Share, share_of
 from dicomnode.receiver.acceptance import Policy
+from dicomnode.receiver.inside import Board, Inside, SharedInside
 from dicomnode.receiver.lobby import LobbyLimits
 from dicomnode.receiver.peers import Peer
 from dicomnode.receiver.requests import Limits
@@ -30,9 +32,10 @@ def main(config: Config) -> int:
 
     1 when the listener has died.
     """
+    share = share_of()
     with role("receive", config) as stop, wiring.opened_worklist(config) as worklist:
         scp = StorageSCP(
-            settings(config),
+            settings(config, share),
             wiring.open_store(config),
             worklist.intake,
             SystemClock(),
@@ -51,7 +54,7 @@ def main(config: Config) -> int:
     return 0 if well else 1
 
 
-def settings(config: Config) -> ScpSettings:
+def settings(config: Config, share: Share | None = None) -> ScpSettings:
     """``[node]``, ``[receiver]`` and ``[[peer]]`` as the SCP takes them."""
     receiver = config.receiver
     return ScpSettings(
@@ -66,7 +69,9 @@ def settings(config: Config) -> ScpSettings:
         peers=(*_peers(config), *_reporting(config)),
         offers_commitment=receiver.storage_commitment,
         host=receiver.host,
-        port=receiver.port,
+        port=share.port if share else receiver.port,
+        shares_port=share is not None,
+        inside=_inside(config, share),
         max_pdu_bytes=receiver.max_pdu_bytes,
         network_timeout_seconds=receiver.network_timeout_seconds,
         max_association_seconds=receiver.max_association_seconds,
@@ -85,6 +90,14 @@ def _tls(tls: Tls) -> TlsSettings | None:
     if not tls.enabled:
         return None
     return TlsSettings(of_receiver(tls), tls.port, tls.required)
+
+
+def _inside(config: Config, share: Share | None) -> Inside:
+    if share is None:
+        return Inside()
+    receiver = config.receiver
+    board = Board(share.board, receiver.processes, receiver.max_associations)
+    return SharedInside(board, share.process)
 
 
 def _peers(config: Config) -> Iterator[Peer]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from dataclasses import dataclass, field
 
 import structlog
@@ -20,6 +18,7 @@ from dicomnode.receiver.acceptance import (
     Request,
     decide,
 )
+from dicomnode.receiver.inside import Inside
 from dicomnode.receiver.peers import Peers
 from dicomnode.receiver.throttle import Throttle
 
@@ -35,29 +34,25 @@ class Gate:
     peers: Peers
     intake: Intake
     clock: Clock
-    _inside: Counter[str] = field(default_factory=Counter)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    inside: Inside = field(default_factory=Inside)
     _may_tell: Throttle = field(default_factory=Throttle)
 
     def enter(self, request: Request) -> Decision:
         """Decide, and count an accepted association; a refused one is recorded."""
         known = self.peers.known(reports=PUSH_MODEL in request.abstract_syntaxes)
-        with self._lock:
-            n_inside, n_of_peer = self._inside.total(), self._inside[_title(request)]
-            decision = decide(request, self.policy, known, n_inside, n_of_peer)
+        with self.inside.held():
+            total, of_peer = self.inside.total(), self.inside.of(_title(request))
+            decision = decide(request, self.policy, known, total, of_peer)
             if isinstance(decision, Accept):
-                self._inside[_title(request)] += 1
+                self.inside.add(_title(request))
         if isinstance(decision, Refuse):
             self._tell_refused(request, decision)
         return decision
 
     def leave(self, request: Request) -> None:
         """An association that was accepted on this request has ended."""
-        title = _title(request)
-        with self._lock:
-            self._inside[title] -= 1
-            if not self._inside[title]:
-                del self._inside[title]
+        with self.inside.held():
+            self.inside.remove(_title(request))
 
     def turned_away(self, address: str, reason: str, remedy: str) -> None:
         """Note a connection that ended before it had asked for an association."""

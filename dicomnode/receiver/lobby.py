@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 import structlog
 
@@ -32,6 +33,8 @@ _EVENTS = {Wants.READ: selectors.EVENT_READ, Wants.WRITE: selectors.EVENT_WRITE}
 _NAP_SECONDS = 0.02
 _ACCEPT_NAP_SECONDS = 0.2
 _ACCEPTED_AT_ONCE = 64
+# What an association needs, and a file or two that it writes.
+_SPARE_DESCRIPTORS = 8
 _DRAINED_BYTES = 64 * 1024
 
 
@@ -127,13 +130,19 @@ class Lobby:
                 error=error.strerror,
                 remedy="raise the limit of open files (LimitNOFILE of the service)",
             )
-        if self._guests:
-            self._leave(next(iter(self._guests)))
+        if self._thin_out():
             return
         # The connection waits in the kernel; looking at once would only burn time.
         self._selector.unregister(door.listener)
         self._closed_doors.append(door)
         self._open_at = time.monotonic() + _ACCEPT_NAP_SECONDS
+
+    def _thin_out(self) -> bool:
+        """Those who have waited longest give their descriptors to those who work."""
+        going = list(islice(self._guests, _SPARE_DESCRIPTORS))
+        for guest in going:
+            self._leave(guest)
+        return bool(going)
 
     def _reopen(self) -> None:
         if self._closed_doors and time.monotonic() >= self._open_at:
@@ -193,7 +202,12 @@ class Lobby:
     def _hand_over(self, guest: Guest) -> None:
         self._forget(guest)
         try:
-            self._admit(guest)
+            try:
+                self._admit(guest)
+            except OSError:
+                # An association has descriptors of its own.
+                self._thin_out()
+                self._admit(guest)
         except TurnedAwayError as error:
             self._tell(str(guest.address[0]), error)
             _end(guest.connection, error.answer)

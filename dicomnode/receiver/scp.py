@@ -16,6 +16,7 @@ from dicomnode.receiver.commitment import CommitmentScp
 from dicomnode.receiver.gate import Gate
 from dicomnode.receiver.guests import HeldSSLSocket
 from dicomnode.receiver.handlers import StoreHandler
+from dicomnode.receiver.inside import Inside
 from dicomnode.receiver.listening import listen
 from dicomnode.receiver.lobby import Door, LobbyLimits
 from dicomnode.receiver.peers import Peer, Peers
@@ -51,10 +52,10 @@ class ScpSettings:
     """What ``[node]`` and ``[receiver]`` say, and who we are on the wire.
 
     ``port`` 0: the system chooses. ``max_pdu_bytes``: announced in the A-ASSOCIATE-AC;
-    a longer PDU ends the connection (256 KiB are always taken).
-    ``max_association_seconds`` 0: for ever. ``shares_port``: with other processes.
     a longer PDU ends the connection (256 KiB are always taken). ``quarantine``: keep
-    what is refused with 0xA900 or 0xC000 apart.
+    what is refused with 0xA900 or 0xC000 apart. ``max_association_seconds`` 0: for
+    ever. ``shares_port``: with other processes (SO_REUSEPORT), whose associations are
+    ``inside`` too.
     """
 
     policy: Policy
@@ -72,6 +73,7 @@ class ScpSettings:
     lobby: LobbyLimits = field(default_factory=LobbyLimits)
     tls: TlsSettings | None = None
     shares_port: bool = False
+    inside: Inside = field(default_factory=Inside)
     limits: Limits = _LIMITS
     quarantine: bool = False
 
@@ -100,7 +102,8 @@ class StorageSCP:
         extra_keywords: Sequence[str] = (),
         commitment: Commitment | None = None,
     ) -> None:
-        gate = Gate(settings.policy, Peers(settings.peers), intake, clock)
+        peers = Peers(settings.peers)
+        gate = Gate(settings.policy, peers, intake, clock, settings.inside)
         handler = StoreHandler(
             store, intake, clock, extra_keywords, settings.limits, settings.quarantine
         )

@@ -69,7 +69,6 @@ def complaint(folder: Path, text: str, environ: dict[str, str] | None = None) ->
         ("[[peer]]\nae_title='A'\nhosts=['h']\nservices=['find']",
          "services[1] must be 'store', 'echo' or 'commitment'"),
         ("[[peer]]\nae_title='A'\nhosts=['h']\nservices=[]", "name at least 1"),
-        ("[receiver]\nprocesses = 2", "c.toml:2: receiver.processes must be 1 in this"),
         (PIPELINE.replace("4242", "4242\nstorage_commitment = 'always'")
          + "match = {}", "storage_commitment must be 'auto', 'required' or 'off'"),
         (PIPELINE.replace("4242", "4242\ncommitment_timeout_seconds = 0")
