@@ -6,6 +6,7 @@ import resource
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import tomllib
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import pytest
 
 from dicomnode.receiver.lobby import LobbyLimits
 from dicomnode.receiver.peers import Peer
+from tests.conftest import unavailable
 from tests.faults.raw import (
     A_ABORT,
     A_ASSOCIATE_AC,
@@ -423,3 +425,32 @@ def test_24_a_peer_gets_the_services_of_its_table_only(
     if seen.remedy:
         (table,) = tomllib.loads(seen.remedy)["peer"]
         assert set(table["services"]) == {"store", "echo", "commitment"}
+
+
+# 58: an interface that is unplugged, an address that changes, IPv6
+
+
+@pytest.mark.peer
+def test_58_the_network_goes_and_comes_back_with_another_address(
+    tmp_path: Path, require_command: Require
+) -> None:
+    own_network = [require_command("unshare"), "--map-root-user", "--net"]
+    require_command("ip")
+    if subprocess.run([*own_network, "true"], check=False).returncode:
+        unavailable("no network namespace can be made here")
+    inside = [sys.executable, "-m", "tests.faults.namespace", str(tmp_path)]
+    done = subprocess.run(
+        [*own_network, *inside], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("host", ["::1", "localhost"])
+def test_58_it_listens_as_configured(tmp_path: Path, host: str) -> None:
+    how = replace(settings(host=host), peers=(Peer("MODALITY", ("::1", "127.0.0.1")),))
+    with (
+        receiving(tmp_path, how) as node,
+        socket.create_connection((host, node.port), HANG_SECONDS) as connection,
+    ):
+        connection.sendall(request())
+        assert answer(connection)[0] == A_ASSOCIATE_AC
