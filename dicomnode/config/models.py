@@ -120,6 +120,7 @@ class Receiver(Section):
     network_timeout_seconds: Seconds = 60
     request_timeout_seconds: Seconds = 5
     max_association_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 86400
+    max_waiting_jobs: Annotated[int, Field(ge=0)] = 0
     max_connections: Count = 512
     max_connections_per_address: Count = 64
     max_instance_bytes: Count = 4 * 1024**3

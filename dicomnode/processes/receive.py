@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from typing import cast
 
 import structlog
 
 from dicomnode.config import Config, Tls
 from dicomnode.domain.instance import ROUTING_KEYWORDS
+from dicomnode.ports import InstanceStore, Staging
 from dicomnode.processes import wiring
 from dicomnode.processes.certificates import of_receiver
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.sharing import Share, share_of
 from dicomnode.receiver.acceptance import Policy
+from dicomnode.receiver.backlog import BacklogLimit, StagingStore
 from dicomnode.receiver.inside import Board, Inside, SharedInside
 from dicomnode.receiver.lobby import LobbyLimits
 from dicomnode.receiver.peers import Peer
 from dicomnode.receiver.requests import Limits
 from dicomnode.receiver.scp import Commitment, ScpSettings, StorageSCP, TlsSettings
 from dicomnode.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicomnode.worklist import Worklist
 
 _log = structlog.get_logger(__name__)
 
@@ -36,7 +41,7 @@ def main(config: Config) -> int:
     with role("receive", config) as stop, wiring.opened_worklist(config) as worklist:
         scp = StorageSCP(
             settings(config, share),
-            wiring.open_store(config),
+            _store(config, worklist),
             worklist.intake,
             SystemClock(),
             extra_keywords(config),
@@ -52,6 +57,14 @@ def main(config: Config) -> int:
         well = asked_to_stop(stop, lambda: scp.is_listening)
         scp.stop(GRACE_SECONDS)
     return 0 if well else 1
+
+
+def _store(config: Config, worklist: Worklist) -> InstanceStore:
+    store, limit = wiring.open_store(config), config.receiver.max_waiting_jobs
+    if not (limit and isinstance(store, Staging)):
+        return store
+    counted = partial(worklist.jobs.n_unfinished, limit)
+    return BacklogLimit(cast("StagingStore", store), counted, limit)
 
 
 def settings(config: Config, share: Share | None = None) -> ScpSettings:
