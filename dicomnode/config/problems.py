@@ -17,7 +17,7 @@ from dicomnode.config.toml_lines import Path as KeyPath
 _REMEDIES = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
-    "dict_type": "must be a table, { keyword = value }",
+    "dict_type": "must be a table, {{ keyword = value }}",
     "finite_number": "must be a finite number",
     "float_parsing": "must be a number, without quotes",
     "float_type": "must be a number, without quotes",

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from dicomnode.ports import Incoming, Staging
-from dicomnode.receiver.requests import Answer, StoreRequest
+from dicomnode.receiver.requests import Answer, Limits, StoreRequest
 
-if TYPE_CHECKING:
-    from dicomnode.receiver.handlers import StoreHandler
+
+class Settlement(Protocol):
+    """Who decides on what has arrived: the C-STORE handler."""
+
+    @property
+    def limits(self) -> Limits:
+        """What an instance and an association may bring."""
+        ...
+
+    def guarded(self, action: Callable[[], None]) -> Answer | None:
+        """Do a part of a C-STORE; if that fails the answer to it, never an error."""
+        ...
+
+    def finish(self, request: StoreRequest, incoming: Incoming) -> Answer:
+        """Keep what has arrived, record, answer; never raises."""
+        ...
+
+    def refuse(self, request: StoreRequest, answer: Answer, n_bytes: int) -> Answer:
+        """Make a refusal visible; never raises."""
+        ...
 
 
 class Arrival:
@@ -21,7 +39,7 @@ class Arrival:
 
     def __init__(
         self,
-        handler: StoreHandler,
+        handler: Settlement,
         staging: Staging,
         request: StoreRequest,
         n_bytes_before: int,

@@ -23,7 +23,8 @@ _MOVE_ORIGINATOR = (0x1030, 0x1031)
 
 _C_STORE_RQ, _C_STORE_RSP = 0x0001, 0x8001
 _NO_DATA_SET = 0x0101
-_IS_UID = re.compile(rb"[0-9.]{1,64}")
+# PS3.5 9.1; leading zeros are wrong but common.
+_IS_UID = re.compile(rb"(?=.{1,64}\Z)[0-9]+(?:\.[0-9]+)*")
 _KNOWN = {
     0x0000,
     _AFFECTED_SOP_CLASS_UID,

@@ -16,7 +16,6 @@ from pynetdicom import evt
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE, N_ACTION, N_EVENT_REPORT
-from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.service_class import StorageServiceClass
 
 from dicomnode.domain.commitment import PUSH_MODEL
@@ -75,12 +74,14 @@ class AcceptedAssociation(Association):
         self.acse = self._gated
         self.dul = self._reactor = Reactor(self)
         self._reactor.take_times()
-        self.dimse = Messages(self, services.store.limits.max_instance_bytes)
+        self.dimse = self._messages = Messages(
+            self, services.store.limits.max_instance_bytes
+        )
         self._socket = GuardedSocket(
             self, connection, server.ae.maximum_pdu_size, services.deadline_seconds
         )
         self.set_socket(self._socket)
-        self._data_path = DataPath(self._socket, self, self.dimse.most_bytes)
+        self._data_path = DataPath(self._socket, self, self._messages.most_bytes)
         self._describe(server, local, remote)
         self._bind()
         self._n_stored = 0
@@ -208,11 +209,7 @@ class AcceptedAssociation(Association):
 
     def resume(self, message: Message) -> None:
         """Give the library the fragments that it would have read itself."""
-        for control, fragment in ((3, message.command_set), (0, message.data_set)):
-            primitive = P_DATA()
-            value = bytes([control]) + fragment
-            primitive.presentation_data_value_list = [(message.context_id, value)]
-            self.dimse.receive_primitive(primitive)
+        self._messages.resume(message.context_id, message.command_set, message.data_set)
 
     def give_up(self) -> None:
         """Abort: what has come cannot be given to the library."""
