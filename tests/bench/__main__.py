@@ -13,9 +13,13 @@ from collections.abc import Callable, Sequence
 
 from tests.bench import latency, startup
 from tests.bench.ingest import running as ingest
+from tests.bench.worklist import measuring as worklist
 
 BENCHES = {"startup": startup.measure, "node": latency.measure}
-PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {"ingest": ingest.main}
+PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
+    "ingest": ingest.main,
+    "worklist": worklist.main,
+}
 """Benches that read their own command line; with no bench named, they run as well."""
 
 
