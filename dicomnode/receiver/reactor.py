@@ -13,6 +13,7 @@ import queue
 import select
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from pynetdicom.dul import DULServiceProvider
@@ -80,6 +81,10 @@ class Reactor(DULServiceProvider):
         # PS3.8 9.1.5: ARTIM, ahead of whatever else has come.
         if self.artim_timer.expired:
             self.event_queue.put("Evt18")
+        if self.state_machine.current_state == "Sta13":
+            # An abort that another thread asks for comes too late, and PS3.8 9.2 knows
+            # no action for it: the connection is about to be closed anyway.
+            self._drop_primitives()
         # A primitive of ours first; it stays in its queue until the action takes it.
         if not self._process_recv_primitive() and self._is_transport_event():
             self._idle_timer.restart()
@@ -88,6 +93,11 @@ class Reactor(DULServiceProvider):
         except queue.Empty:
             return
         self.state_machine.do_action(event)
+
+    def _drop_primitives(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                self.to_provider_queue.get_nowait()
 
     def receive_pdu(self, wait: bool = False, timeout: float | None = None) -> Any:
         """A primitive for the service user, or None once there will be none."""
