@@ -16,8 +16,10 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
+from pynetdicom import evt
 from pynetdicom.dul import DULServiceProvider
 
+from dicomnode.receiver.requests_seen import SeenRequests
 from dicomnode.receiver.sockets import GuardedSocket
 
 if TYPE_CHECKING:
@@ -25,13 +27,15 @@ if TYPE_CHECKING:
     from pynetdicom.timer import Timer
 
 _FOR_EVER_SECONDS = 3600.0
+_A_ASSOCIATE_RQ = b"\x01"
 
 
 class Reactor(DULServiceProvider):
     """The DUL of an acceptor association; its thread calls ``step`` again and again."""
 
-    def __init__(self, association: Association) -> None:
+    def __init__(self, association: Association, seen: SeenRequests) -> None:
         super().__init__(association)
+        self._seen = seen
         self._owner: threading.Thread | None = None
         self._bell = _Bell()
         self._waiting = select.poll()
@@ -132,6 +136,16 @@ class Reactor(DULServiceProvider):
         """Free what the reactor holds; nothing may wait in it any more."""
         self._kill_thread = True
         self._bell.close()
+
+    def _decode_pdu(self, bytestream: bytearray) -> tuple[Any, str]:
+        if not bytestream.startswith(_A_ASSOCIATE_RQ):
+            return super()._decode_pdu(bytestream)
+        encoded = bytes(bytestream)
+        evt.trigger(self.assoc, evt.EVT_DATA_RECV, {"data": encoded})
+        request = self._seen.decoded(encoded)
+        evt.trigger(self.assoc, evt.EVT_PDU_RECV, {"pdu": request})
+        # PS3.8 9.2.2: A-ASSOCIATE-RQ PDU received.
+        return request, "Evt6"
 
     def wait(self) -> None:
         """Until the peer or another thread has something, or a timer expires."""

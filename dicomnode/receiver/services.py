@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dicomnode.receiver.commitment import CommitmentScp
 from dicomnode.receiver.gate import Gate
 from dicomnode.receiver.handlers import StoreHandler
+from dicomnode.receiver.requests_seen import SeenRequests
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +24,4 @@ class Services:
     deadline_seconds: float
     commitment: CommitmentScp | None = None
     offers_commitment: bool = False
+    seen: SeenRequests = field(default_factory=SeenRequests)

@@ -72,7 +72,7 @@ class AcceptedAssociation(Association):
         self._offers_commitment = services.offers_commitment
         self._gated = GatedACSE(self, services)
         self.acse = self._gated
-        self.dul = self._reactor = Reactor(self)
+        self.dul = self._reactor = Reactor(self, services.seen)
         self._reactor.take_times()
         self.dimse = self._messages = Messages(
             self, services.store.limits.max_instance_bytes

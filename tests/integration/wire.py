@@ -135,6 +135,9 @@ class Wire:
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_WR)
 
+    def close(self) -> None:
+        self._connection.close()
+
     def pdus(self, most: int = 1000) -> Iterator[bytes]:
         """Those that come, up to the end of the connection."""
         for _ in range(most):
