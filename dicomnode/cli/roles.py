@@ -32,9 +32,18 @@ def run(given: Given) -> ExitCode:
 
 def receive(given: Given) -> ExitCode:
     """Receive studies by C-STORE, keep them and record them."""
+    from dicomnode.processes import sharing
+
+    config = given.load()
+    if sharing.leads(config):
+        # The receivers read the configuration themselves, as the roles of `run` do.
+        from dicomnode.processes import receivers
+
+        os.environ.update(given.environment())
+        return ExitCode(receivers.main(config))
     from dicomnode.processes import receive as role
 
-    return ExitCode(role.main(given.load()))
+    return ExitCode(role.main(config))
 
 
 def work(given: Given) -> ExitCode:

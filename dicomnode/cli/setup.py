@@ -79,8 +79,18 @@ def _make_folder(folder: Path) -> None:
 
 
 def config_check(given: Given) -> None:
-    """Read the configuration; tell every mistake, or `ok` and the file."""
+    """Read the configuration; tell every mistake, or `ok` and the file.
+
+    The certificates it names are opened too.
+    """
+    from datetime import UTC, datetime
+
+    from dicomnode.processes.certificates import problems
+
     config = given.load()
+    found = list(problems(config, datetime.now(UTC)))
+    if found:
+        raise ConfigError("\n".join(found))
     typer.echo(f"ok: {config.file or 'defaults, there is no configuration file'}")
 
 

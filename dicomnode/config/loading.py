@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from dicomnode.config import problems, sources
 from dicomnode.config.models import Config
 from dicomnode.config.toml_lines import Path as KeyPath
-from dicomnode.config.unbuilt import of_unbuilt
 from dicomnode.errors import ConfigError
 
 
@@ -51,7 +50,6 @@ def _checked(source: sources.Source, file: Path | None) -> Config:
     found = list(problems.of_references(tree))
     try:
         config = Config.model_validate(tree, context={"folder": folder})
-        found += of_unbuilt(config)
     except ValidationError as error:
         found = [*problems.of_validation(error), *found]
     if found:

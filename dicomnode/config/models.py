@@ -27,6 +27,7 @@ from dicomnode.config.values import (
     Name,
     OptionalCount,
     OptionalFile,
+    OptionalHost,
     OptionalName,
     OptionalSeconds,
     PeerHost,
@@ -77,9 +78,13 @@ class Store(Section):
 
 
 class Tls(Section):
-    """``[receiver.tls]``: the second, encrypted port (PS3.15 B.12)."""
+    """``[receiver.tls]``: the second, encrypted port (PS3.15 B.12).
+
+    ``required``: the only port.
+    """
 
     enabled: bool = False
+    required: bool = False
     port: Port = 2762
     certificate: OptionalFile = None
     private_key: OptionalFile = None
@@ -91,6 +96,16 @@ class Tls(Section):
             message = (
                 "is enabled without certificate and private_key; name both PEM files, "
                 "or set enabled = false"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_a_port(self) -> Tls:
+        if self.required and not self.enabled:
+            message = (
+                "is required and not enabled, so no port would be left; set "
+                "enabled = true"
             )
             raise ValueError(message)
         return self
@@ -107,6 +122,14 @@ class Receiver(Section):
     unknown_peers: Literal["refuse", "accept"] = "refuse"
     max_pdu_bytes: Annotated[int, Field(ge=4096, le=4 * 1024**2)] = 262144
     network_timeout_seconds: Seconds = 60
+    request_timeout_seconds: Seconds = 5
+    max_association_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 86400
+    max_waiting_jobs: Annotated[int, Field(ge=0)] = 0
+    max_connections: Count = 512
+    max_connections_per_address: Count = 64
+    max_instance_bytes: Count = 4 * 1024**3
+    max_association_bytes: Count = 1024**4
+    quarantine: bool = False
     storage_commitment: bool = True
     tls: Tls = Tls()
 
@@ -120,6 +143,10 @@ class Peer(Section):
     ae_title: AETitle
     hosts: Annotated[tuple[PeerHost, ...], Field(min_length=1)]
     port: Port = 0
+    services: Annotated[
+        tuple[Literal["store", "echo", "commitment"], ...], Field(min_length=1)
+    ] = ("store", "echo", "commitment")
+    max_associations: Annotated[int, Field(ge=0)] = 0
 
 
 class Study(Section):
@@ -207,6 +234,32 @@ class Destination(Section):
     storage_commitment: Literal["auto", "required", "off"] = "auto"
     commitment_timeout_seconds: Seconds = 600
     timeout_seconds: OptionalSeconds = None
+    tls: bool = False
+    tls_ca: OptionalFile = None
+    tls_certificate: OptionalFile = None
+    tls_private_key: OptionalFile = None
+    tls_server_name: OptionalHost = ""
+
+    @model_validator(mode="after")
+    def _shows_a_whole_identity(self) -> Destination:
+        if bool(self.tls_certificate) != bool(self.tls_private_key):
+            message = (
+                "has one of tls_certificate and tls_private_key; name both PEM files, "
+                "or neither"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _encrypts_when_told_how(self) -> Destination:
+        files = (self.tls_ca, self.tls_certificate, self.tls_server_name)
+        if any(files) and not self.tls:
+            message = (
+                "names what TLS needs and does not use TLS, so results would go in "
+                "the clear; set tls = true, or remove the other tls_ keys"
+            )
+            raise ValueError(message)
+        return self
 
 
 class Worker(Section):

@@ -17,7 +17,7 @@ from dicomnode.config.toml_lines import Path as KeyPath
 _REMEDIES = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
-    "dict_type": "must be a table, { keyword = value }",
+    "dict_type": "must be a table, {{ keyword = value }}",
     "finite_number": "must be a finite number",
     "float_parsing": "must be a number, without quotes",
     "float_type": "must be a number, without quotes",
@@ -91,10 +91,11 @@ def _message(path: KeyPath, detail: ErrorDetails) -> str:
 def _unknown(path: KeyPath) -> str:
     name, table = str(path[-1]), _model_at(path[:-1])
     known = list(table.model_fields)
-    near = get_close_matches(name, known, n=1)
+    homes = [dotted(home) for home, keys in _sections() if name in keys]
+    # A key that is known elsewhere must be very near to be a slip of the pen here.
+    near = get_close_matches(name, known, n=1, cutoff=0.8 if homes else 0.6)
     if near:
         return f"is an unknown key; did you mean `{near[0]}`?"
-    homes = [dotted(home) for home, keys in _sections() if name in keys]
     if homes:
         return f"is an unknown key here; `{name}` belongs to [{homes[0]}]"
     return f"is an unknown key; known here: {', '.join(known)}"

@@ -68,6 +68,11 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def optional_host(text: str) -> str:
+    """Empty, or an address or host name."""
+    return text and host_name(text)
+
+
 def peer_host(text: str) -> str:
     """An address, a network such as 10.1.0.0/16, or a host name."""
     if "/" not in text:
@@ -208,6 +213,7 @@ def _as_list(value: object) -> object:
 
 AETitle = Annotated[str, AfterValidator(ae_title)]
 Host = Annotated[str, AfterValidator(host_name)]
+OptionalHost = Annotated[str, AfterValidator(optional_host)]
 PeerHost = Annotated[str, AfterValidator(peer_host)]
 Name = Annotated[str, AfterValidator(plain_name)]
 OptionalName = Annotated[str, AfterValidator(optional_name)]

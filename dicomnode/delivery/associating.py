@@ -16,7 +16,8 @@ from pynetdicom.events import Event
 from pynetdicom.presentation import PresentationContext
 
 from dicomnode.delivery.held import reactor_held, wake_the_waiting
-from dicomnode.errors import NothingAccepted, Unreachable
+from dicomnode.errors import ConfigError, NothingAccepted, Unreachable
+from dicomnode.tls import ClientContext, TlsFiles, client_context
 from dicomnode.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _REJECTIONS = {
@@ -29,6 +30,25 @@ _REJECTIONS = {
 """(source, diagnostic) of an A-ASSOCIATE-RJ (PS3.8 Table 9-21) -> words and remedy."""
 
 
+_TLS_REMEDIES = {
+    "expired": "renew its certificate, and check the clocks",
+    "match": "set destination.tls_server_name to the name in its certificate",
+    "not valid for": "set destination.tls_server_name to the name in its certificate",
+    "issuer": "name the authority that signed its certificate in destination.tls_ca",
+    "self-signed": "name the authority of its certificate in destination.tls_ca",
+    "wrong_version": "it does not speak TLS on this port; correct destination.port",
+}
+"""A word of OpenSSL about a failed handshake -> remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsPeer:
+    """How to encrypt, and the name that the peer's certificate must hold."""
+
+    files: TlsFiles
+    server_name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """Whom to associate with, as whom, and for how long to wait (seconds)."""
@@ -38,6 +58,7 @@ class Peer:
     port: int
     calling_ae_title: str
     timeout_seconds: float = 30.0
+    tls: TlsPeer | None = None
 
     def __str__(self) -> str:
         return f"{self.ae_title}@{self.host}:{self.port}"
@@ -57,6 +78,8 @@ def associated(
 
     Released at the end. Raises Unreachable, NothingAccepted.
     """
+    # Made anew each time, so that a renewed certificate is used at once.
+    tls = _tls(peer)
     ae = _application_entity(peer, contexts)
     with ExitStack() as ending:
         ending.callback(_end_reactors, ae)
@@ -69,9 +92,14 @@ def associated(
                 (evt.EVT_CONN_CLOSE, wake_the_waiting),
                 *handlers,
             ],
+            tls_args=(tls, peer.tls.server_name) if tls and peer.tls else None,
         )
         if not association.is_established:
-            raise _why_not(peer, association)
+            raise (
+                _no_tls(peer, tls.failure)
+                if tls and tls.failure
+                else _why_not(peer, association)
+            )
         with reactor_held(association):
             try:
                 yield association
@@ -94,6 +122,22 @@ def _application_entity(peer: Peer, contexts: Sequence[PresentationContext]) -> 
     ae.network_timeout = peer.timeout_seconds
     ae.requested_contexts = list(contexts)
     return ae
+
+
+def _tls(peer: Peer) -> ClientContext | None:
+    try:
+        return client_context(peer.tls.files) if peer.tls else None
+    except ConfigError as error:
+        raise Unreachable(f"{peer}: {error}") from error
+
+
+def _no_tls(peer: Peer, failure: str) -> Unreachable:
+    words = failure.lower()
+    remedy = next(
+        (text for word, text in _TLS_REMEDIES.items() if word in words),
+        "check that it takes TLS 1.2 or 1.3 on this port, and read its log",
+    )
+    return Unreachable(f"{peer}: TLS handshake failed ({failure}); {remedy}")
 
 
 def _why_not(peer: Peer, association: Association) -> Unreachable:

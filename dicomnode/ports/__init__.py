@@ -7,7 +7,13 @@ behind it. All instants are aware UTC.
 from __future__ import annotations
 
 from dicomnode.ports.delivering import CommitmentAnswers, Commitments, Outbox, Sender
-from dicomnode.ports.files import Buffer, InstanceStore, Usage
+from dicomnode.ports.files import (
+    Buffer,
+    Incoming,
+    InstanceStore,
+    Staging,
+    Usage,
+)
 from dicomnode.ports.keeping import Clock, Desk, ExpiredStudy, Upkeep
 from dicomnode.ports.receiving import Intake, Kept, KeptInstance, Studies
 from dicomnode.ports.working import DriftMonitor, Jobs, Predictor
@@ -20,6 +26,7 @@ __all__ = [
     "Desk",
     "DriftMonitor",
     "ExpiredStudy",
+    "Incoming",
     "InstanceStore",
     "Intake",
     "Jobs",
@@ -28,6 +35,7 @@ __all__ = [
     "Outbox",
     "Predictor",
     "Sender",
+    "Staging",
     "Studies",
     "Upkeep",
     "Usage",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from dicomnode.domain.instance import InstanceKey, StoredInstance
 
@@ -56,4 +57,45 @@ class InstanceStore(Protocol):
 
     def sweep(self, older_than: datetime) -> int:
         """Remove unfinished files last written before ``older_than``; how many."""
+        ...
+
+
+class Incoming(Protocol):
+    """A data set that arrives in pieces; used by one thread."""
+
+    @property
+    def n_bytes(self) -> int:
+        """So far."""
+        ...
+
+    def write(self, fragments: Sequence[Buffer]) -> None:
+        """Append fragments. Raises StoreFull, ReceiveError; then nothing is left."""
+        ...
+
+    def content(self) -> AbstractContextManager[memoryview]:
+        """The data set so far."""
+        ...
+
+    def keep(self, key: InstanceKey) -> StoredInstance:
+        """What InstanceStore.put does with the whole; nothing is left to discard."""
+        ...
+
+    def set_aside(self) -> str:
+        """Keep it, durably, where nothing is ever analysed; its name there."""
+        ...
+
+    def discard(self) -> None:
+        """Leave nothing behind; no error after the others."""
+        ...
+
+
+@runtime_checkable
+class Staging(Protocol):
+    """A store that takes a data set in pieces, before its study is known."""
+
+    def stage(self, key: InstanceKey) -> Incoming:
+        """For the SOP Class, SOP Instance and transfer syntax of ``key``.
+
+        Raises StoreFull, Unreadable, ReceiveError.
+        """
         ...

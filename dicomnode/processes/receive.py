@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from typing import cast
 
 import structlog
 
-from dicomnode.config import Config
+from dicomnode.config import Config, Tls
 from dicomnode.domain.instance import ROUTING_KEYWORDS
+from dicomnode.ports import InstanceStore, Staging
 from dicomnode.processes import auditing, wiring
+from dicomnode.processes.certificates import of_receiver
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
+from dicomnode.processes.sharing import Share, share_of
 from dicomnode.receiver.acceptance import Policy
+from dicomnode.receiver.backlog import BacklogLimit, StagingStore
+from dicomnode.receiver.inside import Board, Inside, SharedInside
+from dicomnode.receiver.lobby import LobbyLimits
 from dicomnode.receiver.peers import Peer
-from dicomnode.receiver.scp import Commitment, ScpSettings, StorageSCP
+from dicomnode.receiver.requests import Limits
+from dicomnode.receiver.scp import Commitment, ScpSettings, StorageSCP, TlsSettings
 from dicomnode.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicomnode.worklist import Worklist
 
 _log = structlog.get_logger(__name__)
 
@@ -27,14 +37,15 @@ def main(config: Config) -> int:
 
     1 when the listener has died.
     """
+    share = share_of()
     with (
         role("receive", config) as stop,
         auditing.audited_role("receive", config) as audit,
         wiring.opened_worklist(config) as worklist,
     ):
         scp = StorageSCP(
-            settings(config),
-            wiring.open_store(config),
+            settings(config, share),
+            _store(config, worklist),
             audit.intake(worklist.intake),
             SystemClock(),
             extra_keywords(config),
@@ -42,14 +53,27 @@ def main(config: Config) -> int:
         )
         scp.start()
         audit.network(attached=True)
-        _log.info("receiver.ready", host=config.receiver.host, port=scp.port)
+        _log.info(
+            "receiver.ready",
+            host=config.receiver.host,
+            port=scp.port,
+            tls_port=scp.tls_port if config.receiver.tls.enabled else None,
+        )
         well = asked_to_stop(stop, lambda: scp.is_listening)
         scp.stop(GRACE_SECONDS)
         audit.network(attached=False)
     return 0 if well else 1
 
 
-def settings(config: Config) -> ScpSettings:
+def _store(config: Config, worklist: Worklist) -> InstanceStore:
+    store, limit = wiring.open_store(config), config.receiver.max_waiting_jobs
+    if not (limit and isinstance(store, Staging)):
+        return store
+    counted = partial(worklist.jobs.n_unfinished, limit)
+    return BacklogLimit(cast("StagingStore", store), counted, limit)
+
+
+def settings(config: Config, share: Share | None = None) -> ScpSettings:
     """``[node]``, ``[receiver]`` and ``[[peer]]`` as the SCP takes them."""
     receiver = config.receiver
     return ScpSettings(
@@ -64,15 +88,46 @@ def settings(config: Config) -> ScpSettings:
         peers=(*_peers(config), *_reporting(config)),
         offers_commitment=receiver.storage_commitment,
         host=receiver.host,
-        port=receiver.port,
+        port=share.port if share else receiver.port,
+        shares_port=share is not None,
+        inside=_inside(config, share),
         max_pdu_bytes=receiver.max_pdu_bytes,
         network_timeout_seconds=receiver.network_timeout_seconds,
+        max_association_seconds=receiver.max_association_seconds,
+        lobby=LobbyLimits(
+            receiver.request_timeout_seconds,
+            receiver.max_connections,
+            receiver.max_connections_per_address,
+        ),
+        tls=_tls(receiver.tls),
+        limits=Limits(receiver.max_instance_bytes, receiver.max_association_bytes),
+        quarantine=receiver.quarantine,
     )
+
+
+def _tls(tls: Tls) -> TlsSettings | None:
+    if not tls.enabled:
+        return None
+    return TlsSettings(of_receiver(tls), tls.port, tls.required)
+
+
+def _inside(config: Config, share: Share | None) -> Inside:
+    if share is None:
+        return Inside()
+    receiver = config.receiver
+    board = Board(share.board, receiver.processes, receiver.max_associations)
+    return SharedInside(board, share.process)
 
 
 def _peers(config: Config) -> Iterator[Peer]:
     for one in config.peer:
-        yield Peer(one.ae_title, one.hosts, one.port)
+        yield Peer(
+            one.ae_title,
+            one.hosts,
+            one.port,
+            services=frozenset(one.services),
+            max_associations=one.max_associations,
+        )
 
 
 def _reporting(config: Config) -> Iterator[Peer]:

@@ -7,17 +7,15 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event
 from time import monotonic
 
 from dicomnode.config import Config
 from dicomnode.errors import ConfigError
 from dicomnode.processes import auditing, wiring
 from dicomnode.processes.role import SUPERVISOR_PID, role
-from dicomnode.processes.supervision import Child, Command
+from dicomnode.processes.supervision import Child, Command, stop_all, watch
 
 ROLES = ("receive", "keep", "work", "deliver", "web")
-WATCH_SECONDS = 0.2
 STOP_SECONDS = 60.0
 """What a job or a C-STORE that has begun may take to end after SIGTERM."""
 
@@ -33,25 +31,10 @@ def main(config: Config) -> int:
         roles = [one for one in ROLES if one != "web" or config.web.enabled]
         children = [Child(_command(name, config), monotonic) for name in roles]
         try:
-            _watch(children, stop)
+            watch(children, stop)
         finally:
-            _stop(children)
+            stop_all(children, STOP_SECONDS)
     return 0
-
-
-def _watch(children: list[Child], stop: Event) -> None:
-    while not stop.is_set():
-        for child in children:
-            child.watch()
-        stop.wait(WATCH_SECONDS)
-
-
-def _stop(children: list[Child]) -> None:
-    for child in children:
-        child.ask_to_stop()
-    deadline = monotonic() + STOP_SECONDS
-    for child in children:
-        child.wait(deadline - monotonic())
 
 
 def _command(name: str, config: Config) -> Command:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Event
+from time import monotonic as now
 
 import structlog
 
 _log = structlog.get_logger(__name__)
 
+WATCH_SECONDS = 0.2
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 30.0
 STEADY_SECONDS = 60.0
@@ -23,19 +26,29 @@ def restart_delay_seconds(failures: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What a role is started with."""
+    """What a role is started with; it inherits the file ``descriptors``."""
 
     role: str
     argv: Sequence[str]
     environ: dict[str, str]
+    descriptors: tuple[int, ...] = ()
 
 
 class Child:
-    """One role's process: started, watched, restarted with growing delay."""
+    """One role's process: started, watched, restarted with growing delay.
 
-    def __init__(self, command: Command, monotonic: Callable[[], float]) -> None:
+    ``clean_up`` runs after it has died, before it is started again.
+    """
+
+    def __init__(
+        self,
+        command: Command,
+        monotonic: Callable[[], float],
+        clean_up: Callable[[], None] = lambda: None,
+    ) -> None:
         self.command = command
         self._monotonic = monotonic
+        self._clean_up = clean_up
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._restart_at = 0.0
@@ -73,7 +86,9 @@ class Child:
     def _start(self) -> None:
         self._started_at = self._monotonic()
         self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and role
-            self.command.argv, env=self.command.environ
+            self.command.argv,
+            env=self.command.environ,
+            pass_fds=self.command.descriptors,
         )
         _log.info(
             "supervisor.started", role=self.command.role, child_pid=self._process.pid
@@ -85,6 +100,7 @@ class Child:
         delay = restart_delay_seconds(self._failures)
         self._restart_at = self._monotonic() + delay
         self._process = None
+        self._clean_up()
         _log.error(
             "supervisor.role_ended",
             role=self.command.role,
@@ -92,3 +108,20 @@ class Child:
             failures=self._failures,
             restart_in_seconds=delay,
         )
+
+
+def watch(children: Sequence[Child], stop: Event) -> None:
+    """Keep every child running until ``stop`` is set."""
+    while not stop.is_set():
+        for child in children:
+            child.watch()
+        stop.wait(WATCH_SECONDS)
+
+
+def stop_all(children: Sequence[Child], seconds: float) -> None:
+    """Ask every child to stop; SIGKILL for those that have not after ``seconds``."""
+    for child in children:
+        child.ask_to_stop()
+    deadline = now() + seconds
+    for child in children:
+        child.wait(deadline - now())

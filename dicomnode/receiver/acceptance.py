@@ -23,19 +23,25 @@ DICOM_APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 _PERMANENT, _TRANSIENT = 1, 2
 _SERVICE_USER, _PRESENTATION = 1, 3
 
+STORE, ECHO, COMMITMENT = "store", "echo", "commitment"
+ALL_SERVICES = frozenset({STORE, ECHO, COMMITMENT})
+"""What a peer may be allowed: C-STORE, C-ECHO, requests for storage commitment."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnownPeer:
     """A configured peer: ``hosts`` as written, ``networks`` as they resolve now.
 
     ``reports_only``: a destination, which may answer our requests for storage
-    commitment and nothing else.
+    commitment and nothing else. ``max_associations`` 0: no limit of its own.
     """
 
     ae_title: str
     hosts: tuple[str, ...]
     networks: tuple[Network, ...]
     reports_only: bool = False
+    services: frozenset[str] = ALL_SERVICES
+    max_associations: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +69,14 @@ class Request:
 class Accept:
     """The association may be negotiated.
 
-    ``may_store`` False: only to report on storage commitment (PS3.4 J).
+    ``may_commit``: ask us for storage commitment. ``reports_only``: a destination that
+    comes to report on ours (PS3.4 J), and may C-ECHO.
     """
 
     may_store: bool = True
+    may_echo: bool = True
+    may_commit: bool = True
+    reports_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +94,14 @@ Decision = Accept | Refuse
 
 
 def decide(
-    request: Request, policy: Policy, peers: Sequence[KnownPeer], n_associations: int
+    request: Request,
+    policy: Policy,
+    peers: Sequence[KnownPeer],
+    n_associations: int,
+    n_of_peer: int = 0,
 ) -> Decision:
-    """Accept or refuse; ``n_associations`` are open already.
+    """Accept or refuse; ``n_associations`` are open already, ``n_of_peer`` of them by
+    the same calling AE title.
 
     AE titles compare exactly, but for spaces at their ends (PS3.8 Table 9-11).
     """
@@ -95,8 +110,23 @@ def decide(
         or _wrong_called(request, policy)
         or _wrong_calling(request, policy, peers)
         or _too_many(policy, n_associations)
-        or Accept(_may_store(request, policy, peers))
+        or _too_many_of_peer(request, peers, n_of_peer)
+        or _accepted(request, policy, peers)
     )
+
+
+def ungranted(request: Request, granted: Accept) -> tuple[str, str]:
+    """Reason and remedy when no presentation context was acceptable.
+
+    Reason alone when it is no service that a ``[[peer]]`` table could grant.
+    """
+    reason = "no proposed presentation context was acceptable"
+    if granted.reports_only or granted == Accept():
+        return reason, ""
+    title = request.calling_ae_title.strip(" ")
+    services = json.dumps(sorted(ALL_SERVICES))
+    remedy = f"[[peer]]\nae_title = {json.dumps(title)}\nservices = {services}"
+    return f"{reason}; peer {title!r} may not use every service", remedy
 
 
 def _wrong_application_context(request: Request) -> Refuse | None:
@@ -143,20 +173,24 @@ def _wrong_calling(
     return Refuse(_PERMANENT, _SERVICE_USER, 3, reason, remedy)
 
 
-def _may_store(request: Request, policy: Policy, peers: Sequence[KnownPeer]) -> bool:
-    return policy.accept_unknown_peers or _known(
-        request, [peer for peer in peers if not peer.reports_only]
-    )
+def _accepted(request: Request, policy: Policy, peers: Sequence[KnownPeer]) -> Accept:
+    known = _known(request, [peer for peer in peers if not peer.reports_only])
+    if not known:
+        if policy.accept_unknown_peers:
+            return Accept()
+        return Accept(may_store=False, may_commit=False, reports_only=True)
+    services = frozenset[str]().union(*(peer.services for peer in known))
+    return Accept(STORE in services, ECHO in services, COMMITMENT in services)
 
 
-def _known(request: Request, peers: Sequence[KnownPeer]) -> bool:
+def _known(request: Request, peers: Sequence[KnownPeer]) -> list[KnownPeer]:
     calling, address = request.calling_ae_title.strip(" "), _address(request.address)
-    return any(
-        address in network
+    return [
+        peer
         for peer in peers
         if peer.ae_title.strip(" ") == calling
-        for network in peer.networks
-    )
+        and any(address in network for network in peer.networks)
+    ]
 
 
 def _too_many(policy: Policy, n_associations: int) -> Refuse | None:
@@ -165,6 +199,19 @@ def _too_many(policy: Policy, n_associations: int) -> Refuse | None:
         return None
     reason = f"{n_associations} associations are open, the limit is {limit}"
     remedy = f"[receiver]\nmax_associations = {2 * limit}"
+    return Refuse(_TRANSIENT, _PRESENTATION, 2, reason, remedy)
+
+
+def _too_many_of_peer(
+    request: Request, peers: Sequence[KnownPeer], n_of_peer: int
+) -> Refuse | None:
+    limits = [peer.max_associations for peer in _known(request, peers)]
+    limit = max(limits, default=0) if all(limits) else 0
+    if not limit or n_of_peer < limit:
+        return None
+    title = request.calling_ae_title.strip(" ")
+    reason = f"peer {title!r} has {n_of_peer} associations open, its limit is {limit}"
+    remedy = f"[[peer]]\nae_title = {json.dumps(title)}\nmax_associations = {2 * limit}"
     return Refuse(_TRANSIENT, _PRESENTATION, 2, reason, remedy)
 
 

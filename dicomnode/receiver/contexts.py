@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.presentation import PresentationContext, build_context
@@ -20,6 +21,7 @@ _PREFERRED = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 _NOT_STORED = {"MediaStorageDirectoryStorage"}
 
 
+@lru_cache(maxsize=1024)
 def is_storage(abstract_syntax: str) -> bool:
     """Whether to keep instances of this SOP Class: storage, private, or unknown to us.
 
@@ -41,22 +43,34 @@ def supported(
     proposed: Iterable[PresentationContext],
     storage: bool = True,
     commitment: bool = False,
+    echo: bool = True,
 ) -> list[PresentationContext]:
     """The contexts to support on the association that proposed these (PS3.8 9.3.2.2).
 
     One for each abstract syntax, with all its proposed transfer syntaxes by preference.
-    ``storage`` and ``commitment`` say which of these services the peer may use.
+    ``storage``, ``commitment`` and ``echo`` say which of these the peer may use.
     """
     offers: dict[str, dict[UID, None]] = {}
     for context in proposed:
         abstract_syntax = str(context.abstract_syntax or "")
-        if abstract_syntax == Verification or (storage and is_storage(abstract_syntax)):
+        if (echo and abstract_syntax == Verification) or (
+            storage and is_storage(abstract_syntax)
+        ):
             offer = offers.setdefault(abstract_syntax, {})
             offer.update(dict.fromkeys(context.transfer_syntax))
-    contexts = [build_context(uid, _by_preference(list(offers[uid]))) for uid in offers]
+    contexts = [_built(uid, tuple(offers[uid])) for uid in offers]
     return [*contexts, _commitment()] if commitment else contexts
 
 
+@lru_cache(maxsize=256)
+def _built(
+    abstract_syntax: str, transfer_syntaxes: tuple[UID, ...]
+) -> PresentationContext:
+    """Shared by associations: the library reads it and makes its results anew."""
+    return build_context(abstract_syntax, _by_preference(transfer_syntaxes))
+
+
+@lru_cache(maxsize=1)
 def _commitment() -> PresentationContext:
     # Never deflated: its data sets are decoded here, and could be bombs. Either side
     # may have either role: modalities ask, destinations report (PS3.7 D.3.3.4).

@@ -44,12 +44,8 @@ class Element(NamedTuple):
     value: memoryview
 
 
-class _Head(NamedTuple):
-    group: int
-    number: int
-    vr: bytes
-    length: int
-    begins: int
+_Head = tuple[int, int, bytes, int, int]
+"""Group, number, VR, length, and where the value begins."""
 
 
 def elements(
@@ -79,7 +75,7 @@ def _head(data: memoryview, position: int, syntax: Syntax) -> _Head:
     """Raises struct.error at the end of the data."""
     group, number, vr, length = syntax.tag_vr_length(data, position)
     if vr in _SHORT and not syntax.implicit_vr and group != _ITEM_GROUP:
-        return _Head(group, number, vr, length, position + 8)
+        return group, number, vr, length, position + 8
     begins = position + 8
     # Items have no VR (PS3.5 7.5), and some senders forget it at single elements.
     if syntax.implicit_vr or group == _ITEM_GROUP or not vr.isalpha():
@@ -88,7 +84,7 @@ def _head(data: memoryview, position: int, syntax: Syntax) -> _Head:
         # PS3.5 7.1.2: two reserved bytes, then a 32-bit length.
         begins += 4
     (length,) = syntax.length(data, begins - 4)
-    return _Head(group, number, vr, length, begins)
+    return group, number, vr, length, begins
 
 
 def _inside(vr: bytes, syntax: Syntax) -> Syntax:

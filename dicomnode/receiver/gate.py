@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 
 import structlog
@@ -19,7 +18,9 @@ from dicomnode.receiver.acceptance import (
     Request,
     decide,
 )
+from dicomnode.receiver.inside import Inside
 from dicomnode.receiver.peers import Peers
+from dicomnode.receiver.throttle import Throttle
 
 _LOG = structlog.get_logger(__name__)
 _ACCEPT = Accept()
@@ -33,27 +34,44 @@ class Gate:
     peers: Peers
     intake: Intake
     clock: Clock
-    _n_inside: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    inside: Inside = field(default_factory=Inside)
+    _may_tell: Throttle = field(default_factory=Throttle)
 
     def enter(self, request: Request) -> Decision:
         """Decide, and count an accepted association; a refused one is recorded."""
         known = self.peers.known(reports=PUSH_MODEL in request.abstract_syntaxes)
-        with self._lock:
-            decision = decide(request, self.policy, known, self._n_inside)
-            self._n_inside += isinstance(decision, Accept)
+        with self.inside.held():
+            total, of_peer = self.inside.total(), self.inside.of(_title(request))
+            decision = decide(request, self.policy, known, total, of_peer)
+            if isinstance(decision, Accept):
+                self.inside.add(_title(request))
         if isinstance(decision, Refuse):
-            _log_refused(request, decision)
-            self.record(request, decision)
+            self._tell_refused(request, decision)
         return decision
 
-    def leave(self) -> None:
-        """An accepted association has ended."""
-        with self._lock:
-            self._n_inside -= 1
+    def leave(self, request: Request) -> None:
+        """An association that was accepted on this request has ended."""
+        with self.inside.held():
+            self.inside.remove(_title(request))
+
+    def turned_away(self, address: str, reason: str, remedy: str) -> None:
+        """Note a connection that ended before it had asked for an association."""
+        self.record(Request("", "", address), Refuse(0, 0, 0, reason, remedy))
+
+    def _tell_refused(self, request: Request, decision: Refuse) -> None:
+        # A sender that tries again and again must not fill log and worklist.
+        cause = (decision.result, decision.source, decision.diagnostic)
+        titles = (_title(request), request.called_ae_title)
+        if self._may_tell.passes((request.address, *titles, *cause)) is not None:
+            _log_refused(request, decision)
+            self.record(request, decision)
 
     def record(
-        self, request: Request, decision: Decision = _ACCEPT, reason: str = ""
+        self,
+        request: Request,
+        decision: Decision = _ACCEPT,
+        reason: str = "",
+        remedy: str = "",
     ) -> None:
         """Note the decision in the worklist; failing to do so changes nothing."""
         refused = decision if isinstance(decision, Refuse) else None
@@ -64,12 +82,16 @@ class Gate:
             address=request.address,
             accepted=refused is None,
             reason=refused.reason if refused else reason,
-            remedy=refused.remedy if refused else "",
+            remedy=refused.remedy if refused else remedy,
         )
         try:
             self.intake.record_association(association)
         except WorklistError as error:
             _LOG.warning("receiver.association_not_recorded", error=str(error))
+
+
+def _title(request: Request) -> str:
+    return request.calling_ae_title.strip(" ")
 
 
 def _log_refused(request: Request, decision: Refuse) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import structlog
@@ -17,33 +17,18 @@ from dicomnode.domain.instance import (
     StoredInstance,
 )
 from dicomnode.errors import ReceiveError, Unreadable, WorklistError
-from dicomnode.ports import Buffer, Clock, InstanceStore, Intake
+from dicomnode.ports import Clock, Incoming, InstanceStore, Intake, Staging
+from dicomnode.receiver.arrival import Arrival
 from dicomnode.receiver.header import Header, scan
+from dicomnode.receiver.requests import Answer, Limits, StoreRequest
 from dicomnode.receiver.statuses import Status
 
 _LOG = structlog.get_logger(__name__)
 _LOGGED_CHARACTERS = 80
+_SET_ASIDE = {Status.DATA_SET_DOES_NOT_MATCH, Status.CANNOT_UNDERSTAND}
 
 
-@dataclass(frozen=True, slots=True)
-class StoreRequest:
-    """A C-STORE-RQ (PS3.7 9.3.1.1) with its data set as transmitted."""
-
-    data_set: Buffer
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    calling_ae_title: str
-    called_ae_title: str
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The status to answer with; ``comment`` says why it is not Success."""
-
-    status: int
-    comment: str = ""
+_Put = Callable[[InstanceKey], StoredInstance]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +41,9 @@ class _Kept:
 class StoreHandler:
     """Answers C-STORE requests; safe for many threads.
 
-    ``extra_keywords``: attributes to record beside ROUTING_KEYWORDS.
+    ``extra_keywords``: attributes to record beside ROUTING_KEYWORDS. ``quarantine``: a
+    data set that names no study, or another instance than its command, is set aside
+    where the store can do so.
     """
 
     def __init__(
@@ -65,28 +52,96 @@ class StoreHandler:
         intake: Intake,
         clock: Clock,
         extra_keywords: Sequence[str] = (),
+        limits: Limits | None = None,
+        quarantine: bool = False,
     ) -> None:
         self._store = store
+        self._staging = store if isinstance(store, Staging) else None
         self._intake = intake
         self._clock = clock
         self._extra_keywords = tuple(extra_keywords)
+        self._limits = limits or Limits()
+        self._quarantine = quarantine
 
-    def __call__(self, request: StoreRequest) -> Answer:
-        """Keep, record, answer; never raises."""
-        began = time.perf_counter()
+    @property
+    def limits(self) -> Limits:
+        """What an instance and an association may bring."""
+        return self._limits
+
+    def __call__(self, request: StoreRequest, n_bytes_before: int = 0) -> Answer:
+        """Keep, record, answer; never raises.
+
+        ``n_bytes_before``: of data sets that this association has sent already.
+        """
+        n_bytes = memoryview(request.data_set).nbytes
+
+        def keep() -> _Kept:
+            self._limits.check(n_bytes, n_bytes_before + n_bytes)
+            return self._keep(request, self._put(request))
+
+        return self._settled(request, n_bytes, keep, lambda: self._copied(request))
+
+    def begin(self, request: StoreRequest, n_bytes_before: int = 0) -> Arrival | None:
+        """A C-STORE whose data set is to come; None if the store takes only wholes."""
+        if self._staging is None:
+            return None
+        return Arrival(self, self._staging, request, n_bytes_before)
+
+    def finish(self, request: StoreRequest, incoming: Incoming) -> Answer:
+        """Keep what has arrived, record, answer; never raises."""
+
+        def keep() -> _Kept:
+            with incoming.content() as data_set:
+                return self._keep(replace(request, data_set=data_set), incoming.keep)
+
+        return self._settled(request, incoming.n_bytes, keep, lambda: incoming)
+
+    def refuse(self, request: StoreRequest, answer: Answer, n_bytes: int) -> Answer:
+        """Make a refusal visible; never raises."""
+        _log_refused(request, answer, n_bytes)
+        refusal = Refusal(
+            at=self._clock.now(),
+            calling_ae_title=request.calling_ae_title,
+            address=request.address,
+            sop_class_uid=request.sop_class_uid,
+            sop_instance_uid=request.sop_instance_uid,
+            status=int(answer.status),
+            reason=answer.comment,
+        )
         try:
-            kept = self._keep(request)
+            self._intake.record_refusal(refusal)
+        except WorklistError as error:
+            _LOG.warning("receiver.refusal_not_recorded", error=str(error))
+        return answer
+
+    def guarded(self, action: Callable[[], None]) -> Answer | None:
+        """Do a part of a C-STORE; if that fails the answer to it, never an error."""
+        try:
+            action()
         except ReceiveError as error:
-            return self._refuse(request, Answer(error.status, str(error)))
+            return Answer(error.status, str(error))
         except WorklistError as error:
             comment = f"the worklist cannot record ({error})"
-            return self._refuse(request, Answer(Status.PROCESSING_FAILURE, comment))
+            return Answer(Status.PROCESSING_FAILURE, comment)
         except Exception as error:  # noqa: BLE001  # the boundary of every C-STORE
-            return self._refuse(request, _failure(error))
-        _log_kept(request, kept, time.perf_counter() - began)
+            return _failure(error)
+        return None
+
+    def _settled(
+        self,
+        request: StoreRequest,
+        n_bytes: int,
+        keep: Callable[[], _Kept],
+        incoming: Callable[[], Incoming],
+    ) -> Answer:
+        began = time.perf_counter()
+        kept: list[_Kept] = []
+        if failed := self.guarded(lambda: kept.append(keep())):
+            return self.refuse(request, self._set_aside(failed, incoming), n_bytes)
+        _log_kept(request, kept[0], time.perf_counter() - began)
         return Answer(Status.SUCCESS)
 
-    def _keep(self, request: StoreRequest) -> _Kept:
+    def _keep(self, request: StoreRequest, put: _Put) -> _Kept:
         header = scan(
             memoryview(request.data_set),
             request.transfer_syntax_uid,
@@ -94,9 +149,28 @@ class StoreHandler:
         )
         key = _key(request, header)
         # This order is the promise of 0x0000: on disk, synced, recorded, answered.
-        stored = self._store.put(key, (request.data_set,))
+        stored = put(key)
         disposition = self._intake.record(self._received(request, header, key, stored))
         return _Kept(key, stored, disposition)
+
+    def _put(self, request: StoreRequest) -> _Put:
+        return lambda key: self._store.put(key, (request.data_set,))
+
+    def _copied(self, request: StoreRequest) -> Incoming:
+        if self._staging is None:
+            raise ReceiveError("the store has no place for refused data sets")
+        incoming = self._staging.stage(request.commanded)
+        incoming.write((request.data_set,))
+        return incoming
+
+    def _set_aside(self, failed: Answer, incoming: Callable[[], Incoming]) -> Answer:
+        """Keep a refused data set for a look at it, if configured; says where."""
+        if not self._quarantine or failed.status not in _SET_ASIDE:
+            return failed
+        names: list[str] = []
+        self.guarded(lambda: names.append(incoming().set_aside()))
+        where = f"set aside as {names[0]}" if names else "it could not be set aside"
+        return replace(failed, comment=f"{failed.comment}; {where}")
 
     def _received(
         self,
@@ -116,23 +190,6 @@ class StoreHandler:
             identity=header.identity,
         )
 
-    def _refuse(self, request: StoreRequest, answer: Answer) -> Answer:
-        _log_refused(request, answer)
-        refusal = Refusal(
-            at=self._clock.now(),
-            calling_ae_title=request.calling_ae_title,
-            address=request.address,
-            sop_class_uid=request.sop_class_uid,
-            sop_instance_uid=request.sop_instance_uid,
-            status=int(answer.status),
-            reason=answer.comment,
-        )
-        try:
-            self._intake.record_refusal(refusal)
-        except WorklistError as error:
-            _LOG.warning("receiver.refusal_not_recorded", error=str(error))
-        return answer
-
 
 def _key(request: StoreRequest, header: Header) -> InstanceKey:
     if not (header.study_instance_uid and header.series_instance_uid):
@@ -141,20 +198,19 @@ def _key(request: StoreRequest, header: Header) -> InstanceKey:
             "transfer syntax at the source, and send it again"
         )
         raise Unreadable(message)
-    commanded = _trimmed(request.sop_class_uid), _trimmed(request.sop_instance_uid)
+    key = request.commanded
+    named = key.sop_class_uid, key.sop_instance_uid
     # A data set that names none takes the names of the command, as its file meta does.
     contained = (
-        header.sop_class_uid or commanded[0],
-        header.sop_instance_uid or commanded[1],
+        header.sop_class_uid or named[0],
+        header.sop_instance_uid or named[1],
     )
-    if contained != commanded:
-        _mismatch("Class" if contained[0] != commanded[0] else "Instance")
-    return InstanceKey(
+    if contained != named:
+        _mismatch("Class" if contained[0] != named[0] else "Instance")
+    return replace(
+        key,
         study_instance_uid=header.study_instance_uid,
         series_instance_uid=header.series_instance_uid,
-        sop_instance_uid=commanded[1],
-        sop_class_uid=commanded[0],
-        transfer_syntax_uid=_trimmed(request.transfer_syntax_uid),
     )
 
 
@@ -164,11 +220,6 @@ def _mismatch(what: str) -> NoReturn:
         "its source and send it again"
     )
     raise ReceiveError(message, Status.DATA_SET_DOES_NOT_MATCH)
-
-
-def _trimmed(uid: str) -> str:
-    # PS3.5 9.1 pads with one NUL; spaces are a common mistake.
-    return uid.strip(" \0")
 
 
 def _failure(error: Exception) -> Answer:
@@ -197,7 +248,7 @@ def _log_kept(request: StoreRequest, kept: _Kept, seconds: float) -> None:
     )
 
 
-def _log_refused(request: StoreRequest, answer: Answer) -> None:
+def _log_refused(request: StoreRequest, answer: Answer, n_bytes: int) -> None:
     _LOG.warning(
         "receiver.c_store",
         outcome="refused",
@@ -209,5 +260,5 @@ def _log_refused(request: StoreRequest, answer: Answer) -> None:
         sop_instance_uid=request.sop_instance_uid[:_LOGGED_CHARACTERS],
         sop_class_uid=request.sop_class_uid[:_LOGGED_CHARACTERS],
         transfer_syntax_uid=request.transfer_syntax_uid,
-        n_bytes=memoryview(request.data_set).nbytes,
+        n_bytes=n_bytes,
     )

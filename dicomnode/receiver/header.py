@@ -118,7 +118,7 @@ def _read(
 
 
 def _value(
-    element: Element, syntax: Syntax, encodings: Sequence[str]
+    element: Element, syntax: Syntax, encodings: tuple[str, ...]
 ) -> str | tuple[str, ...]:
     vr = element.vr
     if vr in {"", "UN"}:

@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 
 import structlog
 
-from dicomnode.receiver.acceptance import KnownPeer, Network
+from dicomnode.receiver.acceptance import ALL_SERVICES, KnownPeer, Network
 
 _LOG = structlog.get_logger(__name__)
 _KEEP_SECONDS = 60.0
@@ -24,12 +24,16 @@ class Peer:
 
     ``port``: where it takes answers to storage commitment, 0 for nowhere.
     ``reports_only``: a destination that is no peer; it may only answer us.
+    ``services``: what it may ask for. ``max_associations``: at one time, 0 for as many
+    as there are for all.
     """
 
     ae_title: str
     hosts: tuple[str, ...]
     port: int = 0
     reports_only: bool = False
+    services: frozenset[str] = ALL_SERVICES
+    max_associations: int = 0
 
 
 def addresses(host: str) -> tuple[str, ...]:
@@ -68,6 +72,8 @@ class Peers:
                 peer.hosts,
                 tuple(network for host in peer.hosts for network in self._of(host)),
                 peer.reports_only,
+                peer.services,
+                peer.max_associations,
             )
             for peer in self._peers
             if reports or not peer.reports_only

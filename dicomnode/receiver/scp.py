@@ -6,25 +6,45 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pynetdicom.ae import ApplicationEntity
 
-from dicomnode.errors import ConfigError
 from dicomnode.ports import Clock, CommitmentAnswers, InstanceStore, Intake, Kept
 from dicomnode.receiver.acceptance import Policy
 from dicomnode.receiver.commitment import CommitmentScp
 from dicomnode.receiver.gate import Gate
+from dicomnode.receiver.guests import HeldSSLSocket
 from dicomnode.receiver.handlers import StoreHandler
+from dicomnode.receiver.inside import Inside
+from dicomnode.receiver.listening import listen
+from dicomnode.receiver.lobby import Door, LobbyLimits
 from dicomnode.receiver.peers import Peer, Peers
 from dicomnode.receiver.reporting import Reporter, ReporterSettings
-from dicomnode.receiver.server import StorageServer
+from dicomnode.receiver.requests import Limits
+from dicomnode.receiver.server import ServerLimits, StorageServer
 from dicomnode.receiver.upper_layer import AcceptedAssociation, Services
+from dicomnode.tls import ServerContexts, TlsFiles
 
 _ACCEPT_POLL_SECONDS = 0.2
 _STOP_POLL_SECONDS = 0.02
 # The gate counts associations; the library's own limit would count idle connections.
 _NO_LIMIT = 1 << 30
+# Threads beyond the limit of associations, for those whom the gate still answers; when
+# they are used up too, the lobby rejects.
+_ABOUT_TO_BE_REJECTED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """A second port, with TLS; ``required``: the only one."""
+
+    files: TlsFiles
+    port: int = 0
+    required: bool = False
+
+
+_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +52,10 @@ class ScpSettings:
     """What ``[node]`` and ``[receiver]`` say, and who we are on the wire.
 
     ``port`` 0: the system chooses. ``max_pdu_bytes``: announced in the A-ASSOCIATE-AC;
-    a longer PDU ends the connection (256 KiB are always taken).
+    a longer PDU ends the connection (256 KiB are always taken). ``quarantine``: keep
+    what is refused with 0xA900 or 0xC000 apart. ``max_association_seconds`` 0: for
+    ever. ``shares_port``: with other processes (SO_REUSEPORT), whose associations are
+    ``inside`` too.
     """
 
     policy: Policy
@@ -46,6 +69,13 @@ class ScpSettings:
     dimse_timeout_seconds: float = 30
     network_timeout_seconds: float = 60
     offers_commitment: bool = True
+    max_association_seconds: float = 0
+    lobby: LobbyLimits = field(default_factory=LobbyLimits)
+    tls: TlsSettings | None = None
+    shares_port: bool = False
+    inside: Inside = field(default_factory=Inside)
+    limits: Limits = _LIMITS
+    quarantine: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,32 +102,28 @@ class StorageSCP:
         extra_keywords: Sequence[str] = (),
         commitment: Commitment | None = None,
     ) -> None:
-        gate = Gate(settings.policy, Peers(settings.peers), intake, clock)
-        handler = StoreHandler(store, intake, clock, extra_keywords)
+        peers = Peers(settings.peers)
+        gate = Gate(settings.policy, peers, intake, clock, settings.inside)
+        handler = StoreHandler(
+            store, intake, clock, extra_keywords, settings.limits, settings.quarantine
+        )
         self._reporter = Reporter(_reporter_settings(settings))
         commitment_scp = None
         if commitment is not None:
             kept, answers = commitment.kept, commitment.answers
             commitment_scp = CommitmentScp(store, kept, answers, clock, self._reporter)
-        try:
-            self._server = StorageServer(
-                _entity(settings),
-                (settings.host, settings.port),
-                Services(
-                    gate,
-                    handler,
-                    settings.network_timeout_seconds,
-                    commitment_scp,
-                    settings.offers_commitment,
-                ),
-            )
-        except OSError as error:
-            message = (
-                f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); "
-                "stop the program that uses the port, or set receiver.host or "
-                "receiver.port"
-            )
-            raise ConfigError(message) from error
+        services = Services(
+            gate,
+            handler,
+            settings.network_timeout_seconds,
+            commitment_scp,
+            settings.offers_commitment,
+        )
+        doors = _doors(settings)
+        self._ports = [door.listener.getsockname()[1] for door in doors]
+        self._server = StorageServer(
+            _entity(settings), doors, services, _limits(settings)
+        )
         self._thread = threading.Thread(
             target=self._server.serve_forever,
             args=(_ACCEPT_POLL_SECONDS,),
@@ -107,8 +133,13 @@ class StorageSCP:
 
     @property
     def port(self) -> int:
-        """The TCP port we listen on."""
-        return self._server.port
+        """The TCP port we listen on; the one with TLS if there is no other."""
+        return int(self._ports[0])
+
+    @property
+    def tls_port(self) -> int:
+        """The TCP port for TLS; the one without if there is no other."""
+        return int(self._ports[-1])
 
     @property
     def is_listening(self) -> bool:
@@ -139,6 +170,29 @@ class StorageSCP:
             for association in self._server.living():
                 association.cut()
         self._reporter.stop()
+
+
+def _doors(settings: ScpSettings) -> list[Door]:
+    """Open the ports; raises ConfigError."""
+    tls = settings.tls
+    # The certificate first: nothing listens when it cannot be used.
+    contexts = ServerContexts(tls.files, HeldSSLSocket) if tls else None
+    shares = settings.shares_port
+    doors = []
+    if not (tls and tls.required):
+        doors.append(Door(listen(settings.host, settings.port, shares_port=shares)))
+    if tls and contexts:
+        listener = listen(settings.host, tls.port, "receiver.tls", shares)
+        doors.append(Door(listener, contexts.current))
+    return doors
+
+
+def _limits(settings: ScpSettings) -> ServerLimits:
+    return ServerLimits(
+        settings.policy.max_associations + _ABOUT_TO_BE_REJECTED,
+        settings.max_association_seconds,
+        settings.lobby,
+    )
 
 
 def _entity(settings: ScpSettings) -> ApplicationEntity:

@@ -1,84 +1,162 @@
-"""The listening socket, and one thread for each connection."""
+"""The listening sockets, the lobby before them, and the associations behind it."""
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
-from socketserver import BaseServer
-from typing import Any, cast
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
 import structlog
 from pynetdicom.ae import ApplicationEntity
-from pynetdicom.transport import AssociationServer, RequestHandler
+from pynetdicom.transport import AddressInformation
 
+from dicomnode.receiver.guests import CONGESTED, Guest, TurnedAwayError
+from dicomnode.receiver.lobby import Door, Lobby, LobbyLimits
+from dicomnode.receiver.throttle import Throttle
 from dicomnode.receiver.upper_layer import AcceptedAssociation, Services
 
+if TYPE_CHECKING:
+    from pynetdicom.transport import AssociationServer
+
 _LOG = structlog.get_logger(__name__)
+_ADVICE = "raise receiver.max_associations, or find out who asks so often"
+_MAX_UNTOLD = 64
 
 
-class _Connection(RequestHandler):
-    server: StorageServer
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """``max_associations``: with their threads, also those about to be rejected.
 
-    def handle(self) -> None:
-        """Start the association; its thread lives on after this returns."""
-        association = AcceptedAssociation(
-            self.server,
-            self.server.services,
-            cast("socket.socket", self.request),
-            self.local,
-            self.remote,
-        )
-        association.start()
-        self.server.note(association)
+    ``max_association_seconds``: how long one may last; 0 for ever.
+    """
+
+    max_associations: int
+    max_association_seconds: float = 0
+    lobby: LobbyLimits = field(default_factory=LobbyLimits)
 
 
-class StorageServer(AssociationServer):
-    """Accepts connections and knows the associations on them."""
+class StorageServer:
+    """Accepts connections and knows the associations on them.
 
-    request_queue_size = 128
+    ``doors`` are closed after ``close``.
+    """
 
     def __init__(
         self,
         ae: ApplicationEntity,
-        address: tuple[str, int],
+        doors: Sequence[Door],
         services: Services,
+        limits: ServerLimits,
     ) -> None:
+        self.ae = ae
+        self.ae_title = ae.ae_title
         self.services = services
-        self._known: set[AcceptedAssociation] = set()
+        self._limits = limits
+        self._doors = tuple(doors)
+        self._lobby = Lobby(self._doors, limits.lobby, self._admit, self._tell)
+        self._began: dict[AcceptedAssociation, float] = {}
         self._lock = threading.Lock()
-        super().__init__(ae, address, ae.ae_title, [], request_handler=_Connection)
+        self._stopped = threading.Event()
+        self._may_tell = Throttle()
+        # Telling the worklist and ending associations take time that the lobby has not.
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
+        self._n_untold = 0
 
-    @property
-    def port(self) -> int:
-        """The TCP port, also when the system chose it."""
-        return int(self.server_address[1])
-
-    def note(self, association: AcceptedAssociation) -> None:
-        """Remember a started association for as long as it lives."""
-        with self._lock:
-            self._known = {one for one in self._known if one.is_alive()}
-            self._known.add(association)
+    def serve_forever(self, poll_seconds: float) -> None:
+        """Accept connections until ``close``."""
+        try:
+            while not self._stopped.is_set():
+                self._lobby.serve(poll_seconds)
+                self._end_the_longest()
+        finally:
+            self._lobby.close()
+            for door in self._doors:
+                door.listener.close()
 
     def living(self) -> tuple[AcceptedAssociation, ...]:
         """The associations whose threads are running."""
         with self._lock:
-            return tuple(one for one in self._known if one.is_alive())
+            self._began = {
+                one: began for one, began in self._began.items() if one.is_alive()
+            }
+            return tuple(self._began)
 
-    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
-        """Accept a connection that answers at once and notices a dead peer."""
-        connection, address = super().get_request()
-        # Without it a response of two segments waits 40 ms for an acknowledgement.
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        connection.settimeout(self.services.deadline_seconds)
-        return connection, address
+    def shutdown_request(self, connection: socket.socket) -> None:
+        """Close a connection; the library does so at the end of each association."""
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
+        connection.close()
 
     def close(self) -> None:
         """Stop accepting; associations go on."""
-        BaseServer.shutdown(self)
-        self.server_close()
+        self._stopped.set()
+        self._aside.shutdown(wait=False, cancel_futures=True)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that could not be served is logged, not printed."""
-        _LOG.exception("receiver.connection_failed", address=str(client_address[0]))
-        self.shutdown_request(request)
+    def _admit(self, guest: Guest) -> None:
+        if len(self.living()) >= self._limits.max_associations:
+            raise TurnedAwayError("too many associations at once", _ADVICE, CONGESTED)
+        connection = guest.connection
+        connection.settimeout(self.services.deadline_seconds)
+        association = AcceptedAssociation(
+            cast("AssociationServer", self),
+            self.services,
+            connection,
+            AddressInformation.from_tuple(connection.getsockname()),
+            AddressInformation.from_tuple(guest.address),
+        )
+        try:
+            association.start()
+        except RuntimeError as error:
+            # The system gives no more threads; the next one may find it better.
+            raise TurnedAwayError(str(error), _ADVICE, CONGESTED) from error
+        with self._lock:
+            self._began[association] = time.monotonic()
+
+    def _tell(self, address: str, error: TurnedAwayError) -> None:
+        n_held = self._may_tell.passes(address)
+        if n_held is None:
+            return
+        _LOG.warning(
+            "receiver.turned_away",
+            address=address,
+            reason=error.reason,
+            remedy=error.remedy,
+            n_more_before=n_held,
+        )
+        if self._n_untold < _MAX_UNTOLD and not self._stopped.is_set():
+            self._n_untold += 1
+            self._aside.submit(self._record, address, error)
+
+    def _record(self, address: str, error: TurnedAwayError) -> None:
+        self._n_untold -= 1
+        self.services.gate.turned_away(address, error.reason, error.remedy)
+
+    def _end_the_longest(self) -> None:
+        limit = self._limits.max_association_seconds
+        if not limit:
+            return
+        now = time.monotonic()
+        with self._lock:
+            late = {
+                one: now - at for one, at in self._began.items() if now - at > limit
+            }
+        for one, seconds in late.items():
+            # A message under way may finish, if it does not take as long again.
+            if one.is_alive() and (not one.is_busy or seconds > 2 * limit):
+                self._cut(one)
+
+    def _cut(self, association: AcceptedAssociation) -> None:
+        _LOG.warning(
+            "receiver.association_too_long",
+            address=association.requestor.address,
+            remedy="raise receiver.max_association_seconds, or look at the sender",
+        )
+        with self._lock:
+            self._began[association] = math.inf
+        association.cut()

@@ -1,109 +1,52 @@
-"""Our subclasses of pynetdicom's acceptor: negotiation and the C-STORE entry.
+"""Our subclass of pynetdicom's acceptor association: one thread, one C-STORE path.
 
-All that the library may do stays with it: state machine, PDUs, C-ECHO, release, abort.
-Whatever replaces more of it (the reactors, the data path) belongs here too.
+All that the library may do stays with it: state machine, PDUs, negotiation, C-ECHO,
+release, abort, and every C-STORE that is not plain.
 """
 
 from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
 from pynetdicom import evt
 from pynetdicom._globals import MODE_ACCEPTOR
-from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE, N_ACTION, N_EVENT_REPORT
-from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.service_class import StorageServiceClass
 
 from dicomnode.domain.commitment import PUSH_MODEL
-from dicomnode.receiver.acceptance import Refuse, Request
-from dicomnode.receiver.commitment import CommitmentScp, CommitmentSession
-from dicomnode.receiver.contexts import supported
-from dicomnode.receiver.gate import Gate
-from dicomnode.receiver.handlers import Answer, StoreRequest
+from dicomnode.receiver.acceptance import Request
+from dicomnode.receiver.arrival import Arrival
+from dicomnode.receiver.command import StoreCommand
+from dicomnode.receiver.commitment import CommitmentSession
+from dicomnode.receiver.data_path import DataPath, Message
+from dicomnode.receiver.messages import Messages
+from dicomnode.receiver.negotiation import GatedACSE
+from dicomnode.receiver.reactor import Reactor
+from dicomnode.receiver.requests import Answer, StoreRequest
+from dicomnode.receiver.services import Services
 from dicomnode.receiver.sockets import GuardedSocket
 from dicomnode.receiver.statuses import Status
 
 if TYPE_CHECKING:
-    from queue import Queue
-
     from pynetdicom.dimse_primitives import DimseServiceType
     from pynetdicom.transport import AddressInformation, AssociationServer
 
+__all__ = ["AcceptedAssociation", "Services"]
+
 _LOG = structlog.get_logger(__name__)
-_COMMENT_CHARACTERS = 64
+# A peer with a smaller one gets its response from the library, in pieces.
+_MIN_RESPONSE_PDU_BYTES = 1024
 _LIBRARY_LOG_EVENTS = (
     evt.EVT_DIMSE_RECV,
     evt.EVT_DIMSE_SENT,
     evt.EVT_PDU_RECV,
     evt.EVT_PDU_SENT,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What every association of a server shares.
-
-    ``deadline_seconds``: for each PDU of a peer, from its first byte to its last.
-    ``commitment``: answers storage commitment; ``offers_commitment``: to everyone who
-    may store, else only to destinations that report to us.
-    """
-
-    gate: Gate
-    store: Callable[[StoreRequest], Answer]
-    deadline_seconds: float
-    commitment: CommitmentScp | None = None
-    offers_commitment: bool = False
-
-
-class _GatedACSE(ACSE):
-    """Asks the gate before it negotiates, and supports what storage is proposed."""
-
-    def __init__(self, association: Association, services: Services) -> None:
-        super().__init__(association)
-        self._gate = services.gate
-        self._services = services
-        self.request: Request | None = None
-        self.entered = False
-        self.may_store = False
-
-    def negotiate_association(self) -> None:
-        """Answer the A-ASSOCIATE-RQ (PS3.8 7.1.1)."""
-        primitive = cast("A_ASSOCIATE", self.requestor.primitive)
-        request = _request(primitive, str(self.requestor.address))
-        self.request = request
-        decision = self._gate.enter(request)
-        if isinstance(decision, Refuse):
-            self.send_reject(decision.result, decision.source, decision.diagnostic)
-            evt.trigger(self.assoc, evt.EVT_REJECTED, {})
-            self.assoc.kill()
-            return
-        self.entered, self.may_store = True, decision.may_store
-        self.acceptor.supported_contexts = supported(
-            primitive.presentation_context_definition_list,
-            storage=self.may_store,
-            commitment=self._takes_commitment(),
-        )
-        super().negotiate_association()
-        # After the answer, so that the sender does not wait for the worklist.
-        contexts = self.assoc.accepted_contexts
-        reason = "" if contexts else "no proposed presentation context was acceptable"
-        self._gate.record(request, reason=reason)
-
-    def _takes_commitment(self) -> bool:
-        if self._services.commitment is None:
-            return False
-        role = self.requestor.role_selection.get(UID(PUSH_MODEL))
-        reports = not self.may_store or (role is not None and bool(role.scp_role))
-        return self._services.offers_commitment or reports
 
 
 class AcceptedAssociation(Association):
@@ -127,16 +70,23 @@ class AcceptedAssociation(Association):
             CommitmentSession(services.commitment) if services.commitment else None
         )
         self._offers_commitment = services.offers_commitment
-        self._gated = _GatedACSE(self, services)
+        self._gated = GatedACSE(self, services)
         self.acse = self._gated
+        self.dul = self._reactor = Reactor(self, services.seen)
+        self._reactor.take_times()
+        self.dimse = self._messages = Messages(
+            self, services.store.limits.max_instance_bytes
+        )
         self._socket = GuardedSocket(
             self, connection, server.ae.maximum_pdu_size, services.deadline_seconds
         )
         self.set_socket(self._socket)
+        self._data_path = DataPath(self._socket, self, self._messages.most_bytes)
         self._describe(server, local, remote)
         self._bind()
         self._n_stored = 0
         self._n_refused = 0
+        self._n_bytes = 0
         self._is_serving = False
 
     def _describe(
@@ -162,7 +112,6 @@ class AcceptedAssociation(Association):
         self.bind(evt.EVT_C_STORE, self._on_c_store)
         self.bind(evt.EVT_N_ACTION, self._on_n_action)
         self.bind(evt.EVT_N_EVENT_REPORT, self._on_n_event_report)
-        self.bind(evt.EVT_CONN_CLOSE, self._on_close)
 
     @property
     def is_busy(self) -> bool:
@@ -180,19 +129,91 @@ class AcceptedAssociation(Association):
     def run_reactor(self) -> None:
         """Serve until release, abort or loss, then say how it went in one line."""
         began = time.perf_counter()
-        ended = False
         try:
             super().run_reactor()
-            ended = True
+            # What another thread has asked for, an abort at most, is still to be done.
+            self._reactor.finish()
         finally:
-            if not ended:
-                # An error of ours must not leave the library's second thread behind.
-                self.cut()
+            # An error of ours must not leave a peer waiting.
+            self.cut()
+            self._reactor.close()
             if self._gated.entered:
-                self._gate.leave()
+                self._gate.leave(self._requested)
                 self._log(time.perf_counter() - began)
                 if self._session:
                     self._session.ended(self._requested)
+
+    def _run_reactor(self) -> None:
+        """Serve messages until the association ends (PS3.8 7.2 to 7.4)."""
+        while not (self._kill or self._has_ended()):
+            if self._may_stream() and self._stream():
+                continue
+            self._reactor.step()
+            context_id, message = self.dimse.get_msg(block=False)
+            if message and context_id is not None:
+                self._serve_request(message, context_id)
+
+    def _has_ended(self) -> bool:
+        if self.acse.is_release_requested():
+            self.acse.send_release(is_response=True)
+            self.is_released, self.is_established = True, False
+            evt.trigger(self, evt.EVT_RELEASED, {})
+        elif self.acse.is_aborted() or not self._reactor.is_alive():
+            self._reactor.receive_pdu()
+            self.is_aborted, self.is_established = True, False
+            evt.trigger(self, evt.EVT_ABORTED, {})
+        elif self._reactor.idle_timer_expired():
+            self.abort()
+        else:
+            return False
+        self.kill()
+        return True
+
+    def _may_stream(self) -> bool:
+        """Whether a message may begin, and nothing waits to be done before it."""
+        return (
+            self._reactor.is_at_rest
+            and self.dimse.message is None
+            and (not 0 < self.dimse.maximum_pdu_size < _MIN_RESPONSE_PDU_BYTES)
+        )
+
+    def _stream(self) -> bool:
+        self._reactor.wait()
+        if not self._socket.ready:
+            return False
+        self._is_serving = True
+        try:
+            return self._data_path.serve()
+        finally:
+            self._is_serving = False
+
+    def begin(self, command: StoreCommand, context_id: int) -> Arrival | None:
+        """What ``data_path.Surroundings`` asks for, as the others of that name."""
+        context = self._accepted_cx.get(context_id)
+        if context is None:
+            return None
+        request = self._store_request(
+            command.sop_class_uid,
+            command.sop_instance_uid,
+            str(context.transfer_syntax[0]),
+        )
+        return self._store.begin(request, self._n_bytes)
+
+    def answered(self, answer: Answer, n_bytes: int) -> None:
+        """Count an instance and keep the association from being idle."""
+        self._n_bytes += n_bytes
+        refused = answer.status != Status.SUCCESS
+        self._n_refused += refused
+        self._n_stored += not refused
+        self._reactor.note_traffic()
+
+    def resume(self, message: Message) -> None:
+        """Give the library the fragments that it would have read itself."""
+        self._messages.resume(message.context_id, message.command_set, message.data_set)
+
+    def give_up(self) -> None:
+        """Abort: what has come cannot be given to the library."""
+        self.abort()
 
     def _serve_request(self, msg: DimseServiceType, context_id: int) -> None:
         self._is_serving = True
@@ -217,9 +238,7 @@ class AcceptedAssociation(Association):
         if context is None:
             self.abort()
             return
-        self._is_paused = True
         StorageServiceClass(self).SCP(msg, context)
-        self._is_paused = False
 
     def _note_response(self, msg: N_EVENT_REPORT) -> None:
         if self._session is None:
@@ -239,7 +258,7 @@ class AcceptedAssociation(Association):
         session = self._session_for(event)
         if session is None:
             return Status.NOT_AUTHORISED, None
-        may_ask = self._gated.may_store and self._offers_commitment
+        may_ask = self._gated.granted.may_commit and self._offers_commitment
         return session.asked(event, self._requested, may_ask)
 
     def _on_n_event_report(self, event: evt.Event) -> tuple[int, None]:
@@ -257,26 +276,33 @@ class AcceptedAssociation(Association):
         request = cast("C_STORE", event.request)
         data_set = request.DataSet.getbuffer() if request.DataSet else b""
         answer = self._store(
-            StoreRequest(
-                data_set=data_set,
-                sop_class_uid=str(request.AffectedSOPClassUID),
-                sop_instance_uid=str(request.AffectedSOPInstanceUID),
-                transfer_syntax_uid=str(event.context.transfer_syntax),
-                calling_ae_title=self._requested.calling_ae_title,
-                called_ae_title=self._requested.called_ae_title,
-                address=self._requested.address,
-            )
+            self._store_request(
+                str(request.AffectedSOPClassUID),
+                str(request.AffectedSOPInstanceUID),
+                str(event.context.transfer_syntax),
+                data_set,
+            ),
+            self._n_bytes,
         )
-        refused = answer.status != Status.SUCCESS
-        self._n_refused += refused
-        self._n_stored += not refused
+        self.answered(answer, len(data_set))
         return _status(answer)
 
-    def _on_close(self, _event: evt.Event) -> None:
-        if self.requestor.primitive is None:
-            # Closed before it asked for anything (a health probe): the thread waits
-            # for a request, and ends at once on None, as after its time-out.
-            cast("Queue[Any]", self.dul.to_user_queue).put(None)
+    def _store_request(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+        data_set: bytes | memoryview = b"",
+    ) -> StoreRequest:
+        return StoreRequest(
+            data_set=data_set,
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
+            transfer_syntax_uid=transfer_syntax_uid,
+            calling_ae_title=self._requested.calling_ae_title,
+            called_ae_title=self._requested.called_ae_title,
+            address=self._requested.address,
+        )
 
     @property
     def _requested(self) -> Request:
@@ -297,24 +323,9 @@ class AcceptedAssociation(Association):
         )
 
 
-def _request(primitive: A_ASSOCIATE, address: str) -> Request:
-    return Request(
-        called_ae_title=primitive.called_ae_title.strip(),
-        calling_ae_title=primitive.calling_ae_title.strip(),
-        address=address,
-        application_context=str(primitive.application_context_name),
-        abstract_syntaxes=frozenset(
-            str(context.abstract_syntax)
-            for context in primitive.presentation_context_definition_list
-        ),
-    )
-
-
 def _status(answer: Answer) -> Dataset:
     status = Dataset()
     status.Status = int(answer.status)
     if answer.comment:
-        # PS3.7 C: Error Comment, a LO of 64 characters in the default repertoire.
-        comment = answer.comment.encode("ascii", "replace").decode().replace("\\", "/")
-        status.ErrorComment = comment[:_COMMENT_CHARACTERS]
+        status.ErrorComment = answer.short_comment
     return status

@@ -11,6 +11,7 @@ from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
 _DEFAULT = "ISO_IR 6"
 _MAX_TERMS = 16
+_SHORT_BYTES = 64
 _NUMBERS = {
     "US": "H",
     "SS": "h",
@@ -39,12 +40,20 @@ def encodings(specific_character_set: str) -> tuple[str, ...]:
 
 
 def text(
-    vr: str, raw: bytes, order: str, encodings: Sequence[str]
+    vr: str, raw: bytes, order: str, encodings: tuple[str, ...]
 ) -> str | tuple[str, ...]:
     """A value as text, several as a tuple; empty when it has none or is unreadable.
 
     ``order``: of bytes, ``<`` or ``>``.
     """
+    # The instances of a series repeat nearly all of their values.
+    read = _remembered if len(raw) <= _SHORT_BYTES else _text
+    return read(vr, raw, order, encodings)
+
+
+def _text(
+    vr: str, raw: bytes, order: str, encodings: tuple[str, ...]
+) -> str | tuple[str, ...]:
     if vr in _NUMBERS:
         return _joined(_numbers(_NUMBERS[vr], raw, order))
     if vr in _PLAIN:
@@ -57,6 +66,9 @@ def text(
     decoded = decoded.replace("\0", "")
     parts = [decoded] if vr in _SINGLE else decoded.split("\\")
     return _joined([part.strip() for part in parts])
+
+
+_remembered = lru_cache(maxsize=2048)(_text)
 
 
 def _joined(parts: Sequence[str]) -> str | tuple[str, ...]:

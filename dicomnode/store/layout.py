@@ -3,11 +3,15 @@
 The shard is the first two hex digits of the SHA-256 of the Study Instance UID, so no
 folder grows with the number of studies. The content is the start of the SHA-256 of the
 data set, so the same name always means the same content.
+
+Beside the shards lie ``incoming``, where data sets arrive as ``.part`` files, and
+``quarantine``, where refused ones are kept: no location is in either.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import fields
 from hashlib import sha256
 
@@ -15,11 +19,14 @@ from dicomnode.domain.instance import InstanceKey
 from dicomnode.errors import Unreadable
 
 PART = ".part"
+INCOMING = "incoming"
+QUARANTINE = "quarantine"
 _SHORT = 12
 _UID_LENGTH = 64
 # PS3.5 9.1. Components with leading zeros are wrong but common, and harmless here.
 _UID = r"[0-9]+(?:\.[0-9]+)*"
 _IS_UID = re.compile(_UID)
+_COMMANDED = ("sop_class_uid", "sop_instance_uid", "transfer_syntax_uid")
 _IS_LOCATION = re.compile(
     rf"[0-9a-f]{{2}}/{_UID}/{_UID}\.(?:[0-9a-f]{{12}}|[0-9a-f]{{64}})\.dcm"
 )
@@ -30,10 +37,19 @@ def check(key: InstanceKey) -> None:
 
     No path is ever built from a UID that has not passed here.
     """
-    for field in fields(key):
-        uid = getattr(key, field.name)
+    _check(key, [field.name for field in fields(key)])
+
+
+def check_command(key: InstanceKey) -> None:
+    """The same for what a command says, before study and series are known."""
+    _check(key, _COMMANDED)
+
+
+def _check(key: InstanceKey, names: Iterable[str]) -> None:
+    for each in names:
+        uid = getattr(key, each)
         if len(uid) > _UID_LENGTH or not _IS_UID.fullmatch(uid):
-            name = field.name.removesuffix("_uid").replace("_", " ")
+            name = each.removesuffix("_uid").replace("_", " ")
             message = (
                 f"the {name} UID is not a UID (PS3.5 9.1: digits and dots, at most 64)"
                 "; correct the instance at its source and send it again"

@@ -26,7 +26,6 @@ from sqlalchemy import (
     Connection,
     CursorResult,
     Engine,
-    Insert,
     Row,
     Table,
     create_engine,
@@ -35,12 +34,12 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.sql.base import Executable
 
 from dicomnode.errors import WorklistError
-from dicomnode.worklist import sqlite
+from dicomnode.worklist import prepared, sqlite
+from dicomnode.worklist.prepared import Prepared
 from dicomnode.worklist.schema import events
 from dicomnode.worklist.translation import translated
 
@@ -67,7 +66,7 @@ class Transaction:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._postgresql = connection.dialect.name == "postgresql"
+        self.is_sqlite = connection.dialect.name == "sqlite"
         self._events: list[Event] = []
 
     def execute(self, statement: Executable) -> CursorResult[Any]:
@@ -80,21 +79,43 @@ class Transaction:
         """All rows of a query, or of a change with RETURNING."""
         return self.connection.execute(statement, values).all()
 
+    def run(
+        self, statement: Prepared, rows: Sequence[Mapping[str, Any]]
+    ) -> Sequence[Any]:
+        """Run a prepared statement for each of ``rows``; all that it finds."""
+        return statement.run(self.connection, rows)
+
+    def insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows that have the same columns."""
+        if self.is_sqlite:
+            prepared.insert(self.connection, table, rows)
+        else:
+            self.connection.execute(insert(table), rows)
+
     def insert_missing(self, table: Table, values: Mapping[str, Any]) -> bool:
         """Insert a row unless one with its key is there; whether it was inserted."""
-        statement = _insert_missing(table, self.connection.dialect.name)
+        if self.is_sqlite:
+            key = next(iter(table.primary_key.columns))
+            return bool(prepared.insert_missing(self.connection, table, [values], key))
+        statement = _insert_missing(table)
         return self.connection.execute(statement, values).rowcount == 1
 
     def insert_all(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert the rows whose key is not there yet."""
-        statement = _insert_missing(table, self.connection.dialect.name)
+        if self.is_sqlite:
+            key = next(iter(table.primary_key.columns))
+            prepared.insert_missing(self.connection, table, rows, key)
+            return
+        statement = _insert_missing(table)
         self.connection.execute(statement, rows)
 
     def insert_all_missing(
         self, table: Table, rows: Sequence[Mapping[str, Any]], key: Column[str]
     ) -> set[str]:
         """Insert the rows whose key is not there yet; the keys that were inserted."""
-        statement = _insert_returning(table, key, self.connection.dialect.name)
+        if self.is_sqlite:
+            return set(prepared.insert_missing(self.connection, table, rows, key))
+        statement = _insert_returning(table, key)
         return set(self.connection.execute(statement, rows).scalars())
 
     def note(self, event: Event) -> None:
@@ -103,20 +124,20 @@ class Transaction:
 
     def lock_migrations(self) -> None:
         """Wait for other migrations (SQLite: the file lock already does)."""
-        if self._postgresql:
+        if not self.is_sqlite:
             self.connection.execute(_MIGRATION_LOCK)
 
     def flush(self) -> None:
         """Write the noted events."""
         if not self._events:
             return
-        if self._postgresql:
+        if not self.is_sqlite:
             self.connection.execute(_EVENT_LOCK)
         rows = [
             {name: getattr(event, name) for name in Event.__slots__}
             for event in self._events
         ]
-        self.connection.execute(insert(events), rows)
+        self.insert(events, rows)
 
 
 class Database:
@@ -175,20 +196,14 @@ class Database:
 
 
 @cache
-def _insert_missing(table: Table, dialect: str) -> Executable:
-    statement = _insert_or_leave(table, dialect).inline()
+def _insert_missing(table: Table) -> Executable:
+    statement = postgresql.insert(table).on_conflict_do_nothing().inline()
     return statement.execution_options(preserve_rowcount=True)
 
 
 @cache
-def _insert_returning(table: Table, key: Column[str], dialect: str) -> Executable:
-    return _insert_or_leave(table, dialect).returning(key)
-
-
-def _insert_or_leave(table: Table, dialect: str) -> Insert:
-    if dialect == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return sqlite_dialect.insert(table).on_conflict_do_nothing()
+def _insert_returning(table: Table, key: Column[str]) -> Executable:
+    return postgresql.insert(table).on_conflict_do_nothing().returning(key)
 
 
 def open_database(url: str) -> Database:

@@ -2,10 +2,10 @@
 
 A commit costs a disk sync whether it holds one row or fifty. The first thread that
 finds nobody committing takes everything that waits, its own item among it, and commits
-it; the others return with their answers once that is durable. There is no thread to
-start, feed or end. If a group fails, each of its items is tried once more alone, so
-that one bad item cannot fail the others; if the database as a whole is unavailable they
-fail together.
+it; the others return with their answers once that is durable, and the first of those
+who have come meanwhile commits next. There is no thread to start, feed or end. If a
+group fails, each of its items is tried once more alone, so that one bad item cannot
+fail the others; if the database as a whole is unavailable they fail together.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ _LARGEST_GROUP = 256
 
 
 class _Ticket(Generic[T, R]):
-    """One waiting item."""
+    """One waiting item; whoever ends its waiting lets go of ``woken``."""
 
-    __slots__ = ("answers", "failure", "item", "over")
+    __slots__ = ("answers", "failure", "item", "leads", "woken")
 
     def __init__(self, item: T) -> None:
         self.item = item
-        self.over = False
+        self.woken = threading.Lock()
+        self.woken.acquire()
+        self.leads = False
         self.answers: tuple[R, ...] = ()
         self.failure: Unavailable | None = None
 
@@ -45,36 +47,38 @@ class GroupCommit(Generic[T, R]):
     ) -> None:
         self._commit = commit
         self._largest_group = largest_group
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._waiting: list[_Ticket[T, R]] = []
         self._committing = False
 
     def submit(self, item: T) -> R:
         """The answer for ``item``, once durable; raises what its commit raises."""
         ticket: _Ticket[T, R] = _Ticket(item)
-        group = self._wait(ticket)
-        if group:
-            self._commit_group(group)
+        if not self._begins(ticket):
+            # Only those whose waiting is over are woken, each by its own lock: with one
+            # condition for all, each commit would wake everyone.
+            ticket.woken.acquire()
+        if ticket.leads:
+            self._commit_group([*self._taken(), ticket])
         if ticket.failure:
             raise Unavailable(str(ticket.failure)) from ticket.failure
         return ticket.answers[0] if ticket.answers else self._commit([item])[0]
 
-    def _wait(self, ticket: _Ticket[T, R]) -> list[_Ticket[T, R]]:
-        """Until ``ticket`` is over, or its thread is the one to commit a group."""
-        with self._changed:
-            self._waiting.append(ticket)
-            while self._committing and not ticket.over:
-                self._changed.wait()
-            if ticket.over:
-                return []
-            self._committing = True
-            return self._take(ticket)
+    def _begins(self, ticket: _Ticket[T, R]) -> bool:
+        """Whether nobody commits and ``ticket`` leads; otherwise it waits in line."""
+        with self._lock:
+            if self._committing:
+                self._waiting.append(ticket)
+                return False
+            self._committing = ticket.leads = True
+            return True
 
-    def _take(self, ticket: _Ticket[T, R]) -> list[_Ticket[T, R]]:
-        others = [one for one in self._waiting if one is not ticket]
+    def _taken(self) -> Sequence[_Ticket[T, R]]:
+        """Those who go with the leader."""
         room = self._largest_group - 1
-        self._waiting = others[room:]
-        return [*others[:room], ticket]
+        with self._lock:
+            taken, self._waiting = self._waiting[:room], self._waiting[room:]
+        return taken
 
     def _commit_group(self, group: Sequence[_Ticket[T, R]]) -> None:
         try:
@@ -91,8 +95,12 @@ class GroupCommit(Generic[T, R]):
             self._release(group)
 
     def _release(self, group: Sequence[_Ticket[T, R]]) -> None:
-        with self._changed:
-            self._committing = False
-            for ticket in group:
-                ticket.over = True
-            self._changed.notify_all()
+        with self._lock:
+            following = self._waiting.pop(0) if self._waiting else None
+            self._committing = following is not None
+        if following:
+            following.leads = True
+            following.woken.release()
+        for ticket in group:
+            if not ticket.leads:
+                ticket.woken.release()

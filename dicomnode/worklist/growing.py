@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import BindParameter, Row, bindparam, func, insert, select, update
+from sqlalchemy import BindParameter, bindparam, func, select, update
 
 from dicomnode.domain.instance import Attributes, ReceivedInstance
 from dicomnode.domain.job import JOB_STATES
@@ -14,6 +14,7 @@ from dicomnode.domain.ownership import is_own_result
 from dicomnode.domain.study import STUDY_STATES, StudyState
 from dicomnode.worklist.engine import Event, Transaction
 from dicomnode.worklist.moves import job_event, may, state_after
+from dicomnode.worklist.prepared import Prepared
 from dicomnode.worklist.rows import current_revisions
 from dicomnode.worklist.schema import identities, jobs, revisions, series, studies
 
@@ -28,12 +29,15 @@ _LOCK = (
     .with_for_update()
 )
 _CURRENT = current_revisions.where(revisions.c.study_instance_uid.in_(_UIDS))
+_CURRENT_OF = Prepared(
+    current_revisions.where(revisions.c.study_instance_uid == bindparam("uid"))
+)
 _N_SERIES = (
     select(func.count())
     .where(series.c.study_instance_uid == revisions.c.study_instance_uid)
     .scalar_subquery()
 )
-_COUNT_IN = (
+_COUNT_IN = Prepared(
     update(revisions)
     .where(revisions.c.study_instance_uid == bindparam("uid"))
     .where(revisions.c.revision == bindparam("current"))
@@ -54,18 +58,32 @@ def extend_studies(transaction: Transaction, fresh: Sequence[ReceivedInstance]) 
         for uid, group in groupby(fresh, lambda one: one.key.study_instance_uid)
     }
     uids = list(by_study)
-    known = {row.study_instance_uid for row in transaction.rows(_LOCK, {"uids": uids})}
+    known = _known(transaction, uids)
     for uid in uids:
         if uid not in known:
             _first_revision(transaction, uid, by_study[uid][0])
     news = {uid: _news(group, uid in known) for uid, group in by_study.items()}
-    current = transaction.rows(_CURRENT, {"uids": [uid for uid in uids if news[uid]]})
+    current = _current(transaction, [uid for uid in uids if news[uid]])
     counted = [
         _counted(transaction, row, news[row.study_instance_uid]) for row in current
     ]
     if counted:
         _insert_series(transaction, [one for uid in uids for one in news[uid]])
-        transaction.connection.execute(_COUNT_IN, counted)
+        transaction.run(_COUNT_IN, counted)
+
+
+def _known(transaction: Transaction, uids: Sequence[str]) -> set[str]:
+    """Those of the studies that are there, locked where writers do not take turns."""
+    if transaction.is_sqlite:
+        return {row.study_instance_uid for row in _current(transaction, uids)}
+    return {row.study_instance_uid for row in transaction.rows(_LOCK, {"uids": uids})}
+
+
+def _current(transaction: Transaction, uids: Sequence[str]) -> Sequence[Any]:
+    """The current revisions of the studies."""
+    if transaction.is_sqlite:
+        return transaction.run(_CURRENT_OF, [{"uid": uid} for uid in uids])
+    return transaction.rows(_CURRENT, {"uids": uids})
 
 
 def _news(
@@ -85,7 +103,7 @@ def clean(text: str) -> str:
 
 
 def _counted(
-    transaction: Transaction, row: Row[Any], fresh: Sequence[ReceivedInstance]
+    transaction: Transaction, row: Any, fresh: Sequence[ReceivedInstance]
 ) -> dict[str, Any]:
     """The values of ``_COUNT_IN`` for one study, in a new revision where one is due."""
     is_open = row.state == StudyState.RECEIVING.value
@@ -124,14 +142,14 @@ def _first_revision(
     values = {"study_instance_uid": study_instance_uid, "revision": 1}
     if transaction.insert_missing(studies, values):
         _open_revision(transaction, values, first)
-        transaction.execute(insert(identities).values(_identity_row(first)))
+        transaction.insert(identities, [_identity_row(first)])
     else:
         # Another receiver has made the study since we looked.
         current_revision(transaction, study_instance_uid)
 
 
 def _next_revision(
-    transaction: Transaction, before: Row[Any], first: ReceivedInstance
+    transaction: Transaction, before: Any, first: ReceivedInstance
 ) -> None:
     study_instance_uid, revision = before.study_instance_uid, before.revision + 1
     kept = ("n_series", "n_instances", "accession_number", "modality")
@@ -157,7 +175,7 @@ def _open_revision(
         "calling_ae_title": clean(first.calling_ae_title),
         "forced": False,
     }
-    transaction.execute(insert(revisions).values(**values, **received))
+    transaction.insert(revisions, [values | received])
     transaction.note(
         Event(
             at=first.received_at,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, insert, select
+from sqlalchemy import Select, select
 
 from dicomnode.domain.association import Association, Refusal
 from dicomnode.domain.instance import Disposition, ReceivedInstance
@@ -46,7 +46,7 @@ class Intake:
             "remedy": association.remedy,
         }
         with self._database.write() as transaction:
-            transaction.execute(insert(associations).values(values))
+            transaction.insert(associations, [values])
 
     def record_refusal(self, refusal: Refusal) -> None:
         """Note a C-STORE that was not answered with Success, for the change feed."""

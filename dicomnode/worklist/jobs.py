@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, select, update
+from sqlalchemy import ColumnElement, Row, Select, func, select, update
 from sqlalchemy import true as always
 
 from dicomnode.domain.delivery import DeliveryState, NewResult
@@ -111,6 +111,16 @@ class Jobs:
                 _add_result(transaction, job, result, now)
             if results:
                 supersede_older(transaction, job, now)
+
+    def n_unfinished(self, at_most: int) -> int:
+        """Jobs that are SCHEDULED or IN_PROGRESS; counted up to ``at_most``."""
+        states = (JobState.SCHEDULED, JobState.IN_PROGRESS)
+        some = select(jobs.c.job_id).where(jobs.c.state.in_(states)).limit(at_most)
+        with self._database.read() as connection:
+            counted = connection.execute(
+                select(func.count()).select_from(some.subquery())
+            )
+            return int(counted.scalar_one())
 
     def instances(self, study_instance_uid: str) -> Sequence[Instance]:
         """The current instances of a study, in order of arrival."""

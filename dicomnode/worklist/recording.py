@@ -16,11 +16,14 @@ from sqlalchemy import bindparam, select, update
 from dicomnode.domain.instance import Disposition, ReceivedInstance
 from dicomnode.worklist.engine import Event, Transaction
 from dicomnode.worklist.growing import clean, extend_studies
+from dicomnode.worklist.prepared import Prepared
 from dicomnode.worklist.schema import instances, studies
 
-_KNOWN = select(
-    instances.c.ordinal, instances.c.sha256, instances.c.forgotten_at
-).where(instances.c.sop_instance_uid == bindparam("uid"))
+_KNOWN = Prepared(
+    select(instances.c.ordinal, instances.c.sha256, instances.c.forgotten_at).where(
+        instances.c.sop_instance_uid == bindparam("uid")
+    )
+)
 
 
 def record_all(
@@ -62,7 +65,7 @@ def _insert_new(
 def _keep_beside(transaction: Transaction, received: ReceivedInstance) -> Disposition:
     """An instance whose SOP Instance UID is known: the same again, or a conflict."""
     uid = received.key.sop_instance_uid
-    known = transaction.rows(_KNOWN, {"uid": uid})
+    known = transaction.run(_KNOWN, [{"uid": uid}])
     same = next((row for row in known if row.sha256 == received.stored.sha256), None)
     if same is not None:
         if same.forgotten_at is not None:

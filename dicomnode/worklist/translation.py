@@ -6,6 +6,7 @@ no patient data reaches a message or a log.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -51,23 +52,23 @@ def translated() -> Iterator[None]:
         message = "no free database connection; start fewer roles or workers"
         raise Unavailable(message) from error
     except DBAPIError as error:
-        raise _kind(error)(_message(str(error.orig))) from error
+        kind = Unavailable if error.connection_invalidated else _kind(error.orig)
+        raise kind(_message(str(error.orig))) from error
+    except sqlite3.Error as error:
+        raise _kind(error)(_message(str(error))) from error
     except (SQLAlchemyError, ValueError, OverflowError) as error:
         raise WorklistError(_message(str(error))) from error
 
 
-def _kind(error: DBAPIError) -> type[WorklistError]:
-    # sqlite3 raises OperationalError for locks, full disks and I/O errors alone;
-    # psycopg also for a deadlock, after which the same work may well succeed.
-    by_sqlite = type(error.orig).__module__ == "sqlite3"
-    operational = type(error.orig).__name__ == "OperationalError"
-    if error.connection_invalidated or operational or (by_sqlite and _broken(error)):
-        return Unavailable
-    return WorklistError
-
-
-def _broken(error: DBAPIError) -> bool:
-    return type(error.orig).__name__ == "DatabaseError"
+def _kind(error: BaseException | None) -> type[WorklistError]:
+    # sqlite3 raises OperationalError for locks, full disks and I/O errors alone, and a
+    # bare DatabaseError for a broken file; psycopg raises the first also for a
+    # deadlock, after which the same work may well succeed.
+    kind = type(error)
+    broken = kind.__module__ == "sqlite3" and kind.__name__ == "DatabaseError"
+    return (
+        Unavailable if broken or kind.__name__ == "OperationalError" else WorklistError
+    )
 
 
 def _message(text: str) -> str:

@@ -1,27 +1,42 @@
-"""Side by side measurements: `python -m tests.bench [startup|node] ...`.
+"""Side by side measurements: `python -m tests.bench [startup|node|ingest|...] ...`.
 
-Machines differ and are noisy: read ratios and medians, not absolutes.
+Machines differ and are noisy: read ratios and medians, not absolutes. A bench with
+options of its own is named first: `python -m tests.bench ingest --help`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Callable, Sequence
 
 from tests.bench import latency, startup
+from tests.bench.ingest import running as ingest
+from tests.bench.worklist import measuring as worklist
 
 BENCHES = {"startup": startup.measure, "node": latency.measure}
+PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
+    "ingest": ingest.main,
+    "worklist": worklist.main,
+}
+"""Benches that read their own command line; with no bench named, they run as well."""
 
 
-def main() -> None:
+def main() -> int:
+    if sys.argv[1:2] and sys.argv[1] in PROGRAMS:
+        return PROGRAMS[sys.argv[1]](sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("bench", nargs="*", help=f"any of {', '.join(BENCHES)}")
+    names = ", ".join((*BENCHES, *PROGRAMS))
+    parser.add_argument("bench", nargs="*", help=f"any of {names}")
     parser.add_argument("--repeat", type=int, default=10, help="runs of each")
     parser.add_argument("--json", action="store_true", help="one object for each bench")
     given = parser.parse_args()
-    for name in given.bench or BENCHES:
+    for name in [one for one in given.bench or BENCHES if one in BENCHES]:
         figures = BENCHES[name](given.repeat)
         print(json.dumps({name: figures}) if given.json else table(name, figures))
+    others = [one for one in given.bench or PROGRAMS if one in PROGRAMS]
+    return max((PROGRAMS[name](()) for name in others), default=0)
 
 
 def table(name: str, figures: dict[str, object]) -> str:
@@ -31,4 +46,4 @@ def table(name: str, figures: dict[str, object]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

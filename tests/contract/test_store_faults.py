@@ -43,7 +43,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, call: str, number: int) -> None:
     monkeypatch.setattr(os, call, fail)
 
 
-@pytest.mark.parametrize("call", ["write", "fsync", "rename"])
+@pytest.mark.parametrize("call", ["writev", "fsync", "rename"])
 @pytest.mark.parametrize(
     "number", [errno.EIO, errno.EMFILE, errno.ENOSPC, errno.EDQUOT]
 )
@@ -166,7 +166,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         monkeypatch.setattr(os, name, call)
 
-    watch("write", lambda *_: "write")
+    watch("writev", lambda *_: "writev")
     watch("rename", lambda *_: "rename")
     watch("fsync", lambda fd: f"fsync:{os.readlink(f'/proc/self/fd/{fd}')}")
     return calls
@@ -178,11 +178,13 @@ def test_the_durable_order(
     calls = recorded(monkeypatch)
     stored = store.put(KEY, [DATA_SET])
     folder = (root / stored.location).parent
-    # The new folders are entered in their parents first; then file, name, folder.
-    assert calls[:4] == [f"fsync:{folder.parent}", f"fsync:{root}", "write", "write"]
-    assert calls[4].startswith(f"fsync:{folder}/")
+    # Twice the root: the folder of what arrives is new too.
+    assert calls[:4] == [f"fsync:{root}", f"fsync:{root}", "writev", "writev"]
+    assert calls[4].startswith(f"fsync:{root}/incoming/")
     assert calls[4].endswith(".part")
-    assert calls[5:] == ["rename", f"fsync:{folder}"]
+    # The new folders are entered in their parents before the name is.
+    assert calls[5:7] == [f"fsync:{folder.parent}", f"fsync:{root}"]
+    assert calls[7:] == ["rename", f"fsync:{folder}"]
 
 
 def test_a_known_folder_costs_two_syncs_and_a_duplicate_syncs_too(
@@ -193,7 +195,7 @@ def test_a_known_folder_costs_two_syncs_and_a_duplicate_syncs_too(
     calls = recorded(monkeypatch)
     store.put(replace(KEY, sop_instance_uid="1.2.9"), [DATA_SET])
     assert [call.split(":")[0] for call in calls] == [
-        *("write", "write", "fsync", "rename", "fsync")
+        *("writev", "writev", "fsync", "rename", "fsync")
     ]
     calls.clear()
     # Whoever stored it first may not have synced the folder yet.
@@ -210,7 +212,7 @@ def test_another_process_syncs_the_folders_it_meets(
     calls = recorded(monkeypatch)
     second.put(KEY, [DATA_SET])
     folder = (root / stored.location).parent
-    assert calls[:2] == [f"fsync:{folder.parent}", f"fsync:{root}"]
+    assert calls[5:7] == [f"fsync:{folder.parent}", f"fsync:{root}"]
 
 
 def test_colliding_first_digits_overwrite_nothing(

@@ -29,6 +29,7 @@ from dicomnode.domain.instance import InstanceKey, StoredInstance
 from dicomnode.errors import ConfigError, WorklistError
 from dicomnode.ports import Buffer
 from dicomnode.receiver.acceptance import Policy
+from dicomnode.receiver.lobby import LobbyLimits
 from dicomnode.store import LocalStore
 from tests.contract.fakes import MemoryIntake, MemoryStore
 from tests.integration.receiving import (
@@ -385,7 +386,7 @@ def test_probes_and_other_protocols_do_no_harm(node: Node, sent: bytes) -> None:
 
 
 def test_a_pdu_that_is_never_finished_ends_the_connection(tmp_path: Path) -> None:
-    how = settings(network_timeout_seconds=0.3, acse_timeout_seconds=HANG_SECONDS)
+    how = settings(lobby=LobbyLimits(request_timeout_seconds=0.3))
     with receiving(tmp_path, how) as node, connected(node) as connection:
         connection.sendall(b"\x01\x00\x00\x00\x00\x64half")
         assert everything(connection) == b""

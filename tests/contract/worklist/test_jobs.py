@@ -42,6 +42,19 @@ def test_a_claimed_job_is_not_claimed_again(worklist: Worklist) -> None:
     assert worklist.jobs.claim("w2", ["cxr"], after(1), 60) == []
 
 
+def test_what_waits_or_runs_is_counted_up_to_a_limit(worklist: Worklist) -> None:
+    assert worklist.jobs.n_unfinished(9) == 0
+    scheduled(worklist, "one", "two", "three")
+    worklist.jobs.claim("w1", ["two"], NOON, 60)
+    assert worklist.jobs.n_unfinished(9) == 3
+    assert worklist.jobs.n_unfinished(2) == 2
+
+
+def test_finished_jobs_wait_for_nobody(worklist: Worklist) -> None:
+    finished(worklist)
+    assert worklist.jobs.n_unfinished(9) == 0
+
+
 def test_only_own_pipelines_are_claimed(worklist: Worklist) -> None:
     scheduled(worklist, "one", "two")
     taken = worklist.jobs.claim("w1", ["two", "three"], NOON, 60, limit=9)

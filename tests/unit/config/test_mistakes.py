@@ -60,9 +60,15 @@ def complaint(folder: Path, text: str, environ: dict[str, str] | None = None) ->
         ("receiver = 3", "c.toml:1: receiver must be a table"),
         ("[receiver]\nunknown_peers = 'maybe'", "must be 'refuse' or 'accept'"),
         ("[receiver.tls]\nenabled = true", "name both PEM files"),
-        ("[receiver.tls]\nenabled = true\ncertificate = 'c'\nprivate_key = 'k'",
-         "c.toml:2: receiver.tls.enabled is not in this version; end TLS in a proxy"),
-        ("[receiver]\nprocesses = 2", "c.toml:2: receiver.processes must be 1 in this"),
+        ("[receiver.tls]\nrequired = true", "c.toml:1: receiver.tls is required and "
+         "not enabled, so no port would be left; set enabled = true"),
+        (PIPELINE.replace("4242", "4242\ntls = true\ntls_certificate = 'c'")
+         + "match = {}", "has one of tls_certificate and tls_private_key"),
+        (PIPELINE.replace("4242", "4242\ntls_ca = 'c'") + "match = {}",
+         "does not use TLS, so results would go in the clear; set tls = true"),
+        ("[[peer]]\nae_title='A'\nhosts=['h']\nservices=['find']",
+         "services[1] must be 'store', 'echo' or 'commitment'"),
+        ("[[peer]]\nae_title='A'\nhosts=['h']\nservices=[]", "name at least 1"),
         (PIPELINE.replace("4242", "4242\nstorage_commitment = 'always'")
          + "match = {}", "storage_commitment must be 'auto', 'required' or 'off'"),
         (PIPELINE.replace("4242", "4242\ncommitment_timeout_seconds = 0")

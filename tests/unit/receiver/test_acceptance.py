@@ -130,7 +130,8 @@ REPORT = Request(
 
 
 def test_a_destination_comes_in_to_report_and_not_to_store() -> None:
-    assert decide(REPORT, POLICY, (*PEERS, PACS), 0) == Accept(may_store=False)
+    reports = Accept(may_store=False, may_commit=False, reports_only=True)
+    assert decide(REPORT, POLICY, (*PEERS, PACS), 0) == reports
     too = KnownPeer("PACS", ("10.7.0.0/16",), (ip_network("10.7.0.0/16"),))
     assert decide(REPORT, POLICY, (PACS, too), 0) == Accept(may_store=True)
 

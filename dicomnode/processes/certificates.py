@@ -1,0 +1,48 @@
+"""The certificates that a configuration names: whether they will work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from dicomnode.config import Config, Destination, Tls, origin
+from dicomnode.tls import TlsFiles, faults
+
+_RECEIVER_KEYS = {
+    "certificate": "certificate",
+    "private_key": "private_key",
+    "authorities": "client_ca",
+}
+_DESTINATION_KEYS = {
+    "certificate": "tls_certificate",
+    "private_key": "tls_private_key",
+    "authorities": "tls_ca",
+}
+
+
+def of_receiver(tls: Tls) -> TlsFiles:
+    """What ``[receiver.tls]`` names."""
+    return TlsFiles(tls.certificate, tls.private_key, tls.client_ca)
+
+
+def of_destination(one: Destination) -> TlsFiles:
+    """What a ``[[destination]]`` names."""
+    return TlsFiles(one.tls_certificate, one.tls_private_key, one.tls_ca)
+
+
+def problems(config: Config, now: datetime) -> Iterator[str]:
+    """A line for each file that cannot work: where it is named, why not, remedy."""
+    places = origin(config)
+    for table, keys, files in _tables(config):
+        for field, words in faults(files, now):
+            key = f"{table}.{keys[field]}"
+            place = places.get(key) or places.get(table, "")
+            yield f"{place}: {key} {words}" if place else f"{key} {words}"
+
+
+def _tables(config: Config) -> Iterator[tuple[str, dict[str, str], TlsFiles]]:
+    if config.receiver.tls.enabled:
+        yield "receiver.tls", _RECEIVER_KEYS, of_receiver(config.receiver.tls)
+    for number, one in enumerate(config.destination, start=1):
+        if one.tls:
+            yield f"destination[{number}]", _DESTINATION_KEYS, of_destination(one)

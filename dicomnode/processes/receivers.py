@@ -1,0 +1,98 @@
+"""Several receiver processes on one port: started, watched, restarted, stopped.
+
+Python runs one thread at a time in each process, so the way to use a second core is a
+second process. The kernel deals connections out among all sockets that listen on the
+port with SO_REUSEPORT; a process that dies takes only its own associations with it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from time import monotonic
+
+import structlog
+
+from dicomnode.config import Config
+from dicomnode.errors import ConfigError
+from dicomnode.processes.role import SUPERVISOR_PID, role
+from dicomnode.processes.sharing import Share
+from dicomnode.processes.supervision import Child, Command, stop_all, watch
+from dicomnode.receiver.inside import Board, new_board
+
+_log = structlog.get_logger(__name__)
+
+STOP_SECONDS = 45.0
+"""More than a receiver's grace for a C-STORE that has begun, less than ours."""
+
+
+def main(config: Config) -> int:
+    """Keep ``receiver.processes`` receivers running until asked to stop."""
+    receiver = config.receiver
+    with (
+        role("receive", config) as stop,
+        reserved(receiver.host, receiver.port) as port,
+    ):
+        board = new_board(receiver.processes, receiver.max_associations)
+        children = [
+            _child(config, board, Share(process, board.descriptor, port))
+            for process in range(receiver.processes)
+        ]
+        _log.info("receivers.starting", n_processes=receiver.processes, port=port)
+        try:
+            watch(children, stop)
+        finally:
+            stop_all(children, STOP_SECONDS)
+    return 0
+
+
+def _child(config: Config, board: Board, share: Share) -> Child:
+    argv = [sys.executable, "-m", "dicomnode", "receive"]
+    if config.file is not None:
+        argv += ["--config", str(config.file)]
+    own = {SUPERVISOR_PID: str(os.getpid()), **share.environ()}
+    command = Command("receive", argv, {**os.environ, **own}, (board.descriptor,))
+    return Child(command, monotonic, partial(board.wipe, share.process))
+
+
+@contextmanager
+def reserved(host: str, port: int) -> Iterator[int]:
+    """Hold a port that nobody else has for receivers that share it; its number.
+
+    Raises ConfigError: with SO_REUSEPORT alone, two nodes could share a port unawares.
+    """
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise ConfigError(
+            "this system cannot share a port among processes; set receiver.processes "
+            "to 1"
+        )
+    try:
+        with _bound(host, port, shares=False) as probe:
+            port = int(probe.getsockname()[1])
+        # Bound but not listening: the number stays ours, connections go to the others.
+        holder = _bound(host, port, shares=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {host}:{port} ({error.strerror}); stop the program that "
+            "uses the port, or set receiver.host or receiver.port"
+        ) from error
+    with holder:
+        yield port
+
+
+def _bound(host: str, port: int, *, shares: bool) -> socket.socket:
+    family, kind, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    made = socket.socket(family, kind)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind((host, port))
+    except OSError:
+        made.close()
+        raise
+    return made

@@ -1,0 +1,56 @@
+"""pynetdicom's message service, for what does not take the C-STORE data path."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.pdu_primitives import P_DATA
+
+if TYPE_CHECKING:
+    from pynetdicom.association import Association
+
+_MOST_BYTES = 256 << 20
+# PS3.8 E.2: message control headers of a whole command set, and of data, not the last.
+_COMMAND, _DATA = b"\x03", b"\x00"
+
+
+class Messages(DIMSEServiceProvider):
+    """Gathers messages in memory as the library does, up to a limit (PS3.7 6.3).
+
+    A longer one ends the association: the library has no other way to stop it.
+    """
+
+    def __init__(self, association: Association, max_instance_bytes: int) -> None:
+        super().__init__(association)
+        self.most_bytes = min(_MOST_BYTES, max_instance_bytes)
+        self._n_bytes = 0
+
+    def resume(self, context_id: int, command_set: bytes, data_set: bytes) -> None:
+        """Go on with a message of which the command and some data have come."""
+        self.receive_primitive(_p_data(context_id, _COMMAND + command_set))
+        self.receive_primitive(_p_data(context_id, _DATA + data_set))
+
+    def receive_primitive(self, primitive: P_DATA) -> None:
+        """Add fragments to the message that is coming in.
+
+        One by one, because the library forgets those of a PDU behind the last of a
+        message (PS3.8 Annex E.1 forbids none of the next).
+        """
+        for value in primitive.presentation_data_value_list:
+            if self.message is None:
+                self._n_bytes = 0
+            self._n_bytes += len(value[1])
+            # PS3.8 9.3.5.1: a fragment has a message control header at least.
+            if self._n_bytes > self.most_bytes or not value[1]:
+                self.message = None
+                # PS3.8 9.2.3: AA-8 aborts as for a PDU that is not as it should be.
+                self.dul.event_queue.put("Evt19")
+                return
+            super().receive_primitive(_p_data(*value))
+
+
+def _p_data(context_id: int, value: bytes) -> P_DATA:
+    primitive = P_DATA()
+    primitive.presentation_data_value_list.append((context_id, value))
+    return primitive

@@ -1,0 +1,134 @@
+"""The folders of the store: opened without following links, made durable once."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_REMEMBERED = 4096
+
+
+class Folders:
+    """Opens folders below ``root``, two levels deep, and makes missing ones.
+
+    Whoever made a folder may not have synced its entry yet, so each process does so
+    itself the first time it meets the folder. Safe for many threads.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._durable: set[tuple[str, int]] = set()
+        self._syncs = SharedSyncs()
+
+    @contextmanager
+    def opened(self, folder: str, new: bool = False) -> Iterator[int]:
+        """The descriptor of ``folder``; raises OSError.
+
+        ``new``: it may be another one than before, under the same name.
+        """
+        path = self._root / folder
+        folder_fd = self._open(path)
+        try:
+            self._sync_parents(path, folder_fd, new)
+            yield folder_fd
+        finally:
+            os.close(folder_fd)
+
+    def sync(self, folder: str, folder_fd: int) -> None:
+        """What was done in ``folder`` before is durable after; raises OSError."""
+        self._syncs.sync((folder, os.fstat(folder_fd).st_ino), folder_fd)
+
+    def _open(self, path: Path) -> int:
+        with suppress(FileNotFoundError):
+            return os.open(path, _OPEN)
+        path.mkdir(parents=True, exist_ok=True)
+        return os.open(path, _OPEN)
+
+    def _sync_parents(self, path: Path, folder_fd: int, new: bool) -> None:
+        mark = (path.name, os.fstat(folder_fd).st_ino)
+        if mark in self._durable and not new:
+            return
+        sync_folder(path.parent)
+        sync_folder(self._root)
+        if len(self._durable) >= _REMEMBERED:
+            self._durable.clear()
+        self._durable.add(mark)
+
+
+@dataclass(slots=True)
+class _Turns:
+    """Numbers of requests for one folder: the last one, and how far they are done."""
+
+    requested: int = 0
+    synced: int = 0
+    failed: int = 0
+    is_running: bool = False
+    n_inside: int = 0
+    error: OSError | None = None
+
+
+class SharedSyncs:
+    """One fsync serves all who asked before it began.
+
+    A failure fails all of them: the kernel reports it once, so a second fsync would say
+    that all is well though the entries are lost.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._turns: dict[tuple[str, int], _Turns] = {}
+
+    def sync(self, key: tuple[str, int], fd: int) -> None:
+        """Sync ``fd``, which stands for ``key``; raises OSError."""
+        with self._changed:
+            turns = self._turns.setdefault(key, _Turns())
+            turns.n_inside += 1
+            turns.requested += 1
+            ours = turns.requested
+        try:
+            while self._is_mine_to_do(turns, ours):
+                self._run(turns, fd)
+        finally:
+            with self._changed:
+                turns.n_inside -= 1
+                if not turns.n_inside:
+                    self._turns.pop(key, None)
+
+    def _is_mine_to_do(self, turns: _Turns, ours: int) -> bool:
+        with self._changed:
+            while turns.is_running and ours > max(turns.synced, turns.failed):
+                self._changed.wait()
+            if ours <= turns.failed and turns.error is not None:
+                raise OSError(turns.error.errno, turns.error.strerror)
+            turns.is_running = turns.is_running or ours > turns.synced
+            return ours > turns.synced
+
+    def _run(self, turns: _Turns, fd: int) -> None:
+        with self._changed:
+            upto = turns.requested
+        error = None
+        try:
+            os.fsync(fd)
+        except OSError as failure:
+            error = failure
+        with self._changed:
+            turns.is_running = False
+            if error is None:
+                turns.synced = upto
+            else:
+                turns.failed, turns.error = upto, error
+            self._changed.notify_all()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of ``folder`` durable; raises OSError."""
+    folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder_fd)
+    finally:
+        os.close(folder_fd)

@@ -1,0 +1,93 @@
+"""Statements that run for every instance: built once, on SQLite run by its own driver.
+
+SQLAlchemy takes some thirty times as long to send a statement as SQLite takes to run it
+(63 us against 2 us for a look-up by key), and recording one instance takes a handful.
+So the text is made from the schema once, and the driver gets it as it is.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Column, Connection, Insert, Select, Table, Update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection
+
+from dicomnode.views import utc_text
+
+_DIALECT = sqlite.dialect(paramstyle="named")
+
+
+class Prepared:
+    """A query or change with named parameters; its rows have attributes."""
+
+    def __init__(self, statement: Select[Any] | Update) -> None:
+        self.statement = statement
+        self._text = str(statement.compile(dialect=_DIALECT))
+        names = [one.name for one in getattr(statement, "selected_columns", ())]
+        self._row = namedtuple("Row", names)  # type: ignore[misc]  # of any query
+
+    def run(
+        self, connection: Connection, rows: Sequence[Mapping[str, Any]]
+    ) -> Sequence[Any]:
+        """Run it once for each of ``rows`` of parameters; all that it finds."""
+        if connection.dialect.name != "sqlite":
+            found = [connection.execute(self.statement, row) for row in rows]
+            return [row for one in found if one.returns_rows for row in one]
+        driver = _driver(connection)
+        return [
+            self._row(*row)
+            for values in rows
+            for row in driver.execute(self._text, plain(values))
+        ]
+
+
+def insert_missing(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    key: Column[str],
+) -> list[Any]:
+    """SQLite: insert the rows whose key is not there; ``key`` of those inserted."""
+    driver, found = _driver(connection), []
+    for row in rows:
+        text = _insert_text(table, tuple(row), key, leave=True)
+        found += [one[0] for one in driver.execute(text, plain(row))]
+    return found
+
+
+def insert(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """SQLite: insert rows with one set of columns."""
+    text = _insert_text(table, tuple(rows[0]), None, leave=False)
+    _driver(connection).executemany(text, [plain(row) for row in rows])
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as the driver takes them: instants as text (``schema.Instant``)."""
+    return {
+        name: utc_text(value) if isinstance(value, datetime) else value
+        for name, value in values.items()
+    }
+
+
+@cache
+def _insert_text(
+    table: Table, columns: tuple[str, ...], key: Column[str] | None, leave: bool
+) -> str:
+    statement: Insert = sqlite.insert(table)
+    if leave:
+        statement = sqlite.insert(table).on_conflict_do_nothing()
+    if key is not None:
+        statement = statement.returning(key)
+    return str(statement.compile(dialect=_DIALECT, column_keys=list(columns)))
+
+
+def _driver(connection: Connection) -> Any:
+    made: DBAPIConnection | None = connection.connection.driver_connection
+    return made

@@ -1,0 +1,1 @@
+"""Receivers side by side: same sender, same disk, same images; see ``running``."""

@@ -1,0 +1,1 @@
+"""The worklist with a hospital's years in it; see ``measuring``."""
