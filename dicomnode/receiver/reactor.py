@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pynetdicom import evt
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.fsm import InvalidEventError
 
 from dicomnode.receiver.requests_seen import SeenRequests
 from dicomnode.receiver.sockets import GuardedSocket
@@ -96,7 +97,12 @@ class Reactor(DULServiceProvider):
             event = self.event_queue.get_nowait()
         except queue.Empty:
             return
-        self.state_machine.do_action(event)
+        try:
+            self.state_machine.do_action(event)
+        except InvalidEventError:
+            # PS3.8 Table 9-10 has no such arrow: end it, as the library's thread would.
+            self.connection.cut()
+            self.kill_dul()
 
     def _drop_primitives(self) -> None:
         with suppress(queue.Empty):

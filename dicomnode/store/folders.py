@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -62,14 +62,22 @@ class Folders:
 
 @dataclass(slots=True)
 class _Turns:
-    """Numbers of requests for one folder: the last one, and how far they are done."""
+    """Numbers of requests for one folder: the last one, and how far they are done.
+
+    ``failures``: of a sync that has failed, the first and last request it served.
+    """
 
     requested: int = 0
-    synced: int = 0
-    failed: int = 0
+    done: int = 0
     is_running: bool = False
     n_inside: int = 0
-    error: OSError | None = None
+    failures: list[tuple[int, int, OSError]] = field(default_factory=list)
+
+    def check(self, ours: int) -> None:
+        """Raise OSError if the sync that served ``ours`` has failed."""
+        for first, last, error in self.failures:
+            if first <= ours <= last:
+                raise OSError(error.errno, error.strerror)
 
 
 class SharedSyncs:
@@ -101,27 +109,25 @@ class SharedSyncs:
 
     def _is_mine_to_do(self, turns: _Turns, ours: int) -> bool:
         with self._changed:
-            while turns.is_running and ours > max(turns.synced, turns.failed):
+            while turns.is_running and ours > turns.done:
                 self._changed.wait()
-            if ours <= turns.failed and turns.error is not None:
-                raise OSError(turns.error.errno, turns.error.strerror)
-            turns.is_running = turns.is_running or ours > turns.synced
-            return ours > turns.synced
+            if ours <= turns.done:
+                turns.check(ours)
+                return False
+            turns.is_running = True
+            return True
 
     def _run(self, turns: _Turns, fd: int) -> None:
         with self._changed:
-            upto = turns.requested
-        error = None
+            first, last = turns.done + 1, turns.requested
+        failures: list[tuple[int, int, OSError]] = []
         try:
             os.fsync(fd)
-        except OSError as failure:
-            error = failure
+        except OSError as error:
+            failures = [(first, last, error)]
         with self._changed:
-            turns.is_running = False
-            if error is None:
-                turns.synced = upto
-            else:
-                turns.failed, turns.error = upto, error
+            turns.is_running, turns.done = False, last
+            turns.failures += failures
             self._changed.notify_all()
 
 

@@ -42,7 +42,7 @@ class IncomingFile:
         self._refusal = refusal
         self._digest = sha256()
         self._n_bytes = self._flushed = 0
-        self._is_open = False
+        self._is_open = self._is_named = False
         head = file_meta.encode(key)
         self._begins = len(head)
         with self._refusing():
@@ -113,9 +113,10 @@ class IncomingFile:
         """Leave nothing behind; no error, and nothing to do after ``keep``."""
         if self._is_open:
             self._is_open = False
-            # What went wrong before is the error to report; a leftover is swept later.
-            with suppress(OSError):
-                os.unlink(self._part, dir_fd=self._incoming_fd)
+            if not self._is_named:
+                # What went wrong before is the error to report; the sweep comes later.
+                with suppress(OSError):
+                    os.unlink(self._part, dir_fd=self._incoming_fd)
             os.close(self._fd)
             os.close(self._incoming_fd)
 
@@ -185,6 +186,7 @@ class IncomingFile:
 
     def _rename(self, name: str, folder_fd: int) -> None:
         os.rename(self._part, name, src_dir_fd=self._incoming_fd, dst_dir_fd=folder_fd)
+        self._is_named = True
 
 
 def _beyond(views: list[memoryview], written: int) -> list[memoryview]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -284,6 +285,59 @@ def test_only_old_unfinished_files_are_swept(store: LocalStore, root: Path) -> N
         *("young.part", "old.txt", Path(stored.location).name)
     }
     assert list(store.locations()) == [stored.location]
+
+
+def test_what_was_arriving_is_swept_and_what_is_set_aside_is_not(
+    store: LocalStore, root: Path
+) -> None:
+    killed, refused = store.stage(KEY), store.stage(KEY)
+    killed.write([DATA_SET])
+    refused.write([DATA_SET[:10], DATA_SET[10:]])
+    name = refused.set_aside()
+    assert (root / "quarantine" / name).read_bytes().endswith(DATA_SET)
+    assert not list(store.locations())
+    assert store.sweep(datetime.now(UTC) + timedelta(hours=1)) == 1
+    assert [path.name for path in files(root)] == [name]
+
+
+def test_pieces_make_the_same_file_as_the_whole(store: LocalStore, root: Path) -> None:
+    incoming = store.stage(KEY)
+    for byte in DATA_SET:
+        incoming.write([bytes([byte])])
+    with incoming.content() as data_set:
+        assert data_set == DATA_SET
+    stored = incoming.keep(KEY)
+    assert stored == store.put(KEY, [DATA_SET])
+    assert incoming.n_bytes == len(DATA_SET)
+    incoming.discard()
+    assert [path.suffix for path in files(root)] == [".dcm"]
+
+
+def test_a_folder_sync_that_fails_fails_only_whom_it_serves(
+    store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = store.put(KEY, [DATA_SET])
+    folder = (root / stored.location).parent
+    real, begun, go_on = os.fsync, threading.Event(), threading.Event()
+
+    def fail(fd: int) -> None:
+        if os.readlink(f"/proc/self/fd/{fd}") != str(folder):
+            real(fd)
+        elif not begun.is_set():
+            begun.set()
+            go_on.wait()
+            raise OSError(errno.EIO, "injected")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    keys = [replace(KEY, sop_instance_uid=f"1.7.{n}") for n in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(store.put, keys[0], [DATA_SET])
+        begun.wait()
+        # These ask after it has begun, so they need a sync of their own.
+        later = [pool.submit(store.put, key, [DATA_SET]) for key in keys[1:]]
+        go_on.set()
+        assert isinstance(first.exception(), ReceiveError)
+        assert [one.exception() for one in later] == [None, None]
 
 
 def test_a_link_out_of_the_store_is_not_followed(
