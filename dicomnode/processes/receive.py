@@ -10,6 +10,7 @@ from dicomnode.config import Config
 from dicomnode.domain.instance import ROUTING_KEYWORDS
 from dicomnode.processes import wiring
 from dicomnode.processes.clock import SystemClock
+from dicomnode.processes.memory import return_large_buffers
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.sharing import Share, share_of
 from dicomnode.receiver.acceptance import Policy
@@ -30,6 +31,7 @@ def main(config: Config) -> int:
     1 when the listener has died.
     """
     share = share_of()
+    return_large_buffers()
     with role("receive", config) as stop, wiring.opened_worklist(config) as worklist:
         scp = StorageSCP(
             settings(config, share),
