@@ -14,6 +14,7 @@ from dicomnode.ports import InstanceStore, Staging
 from dicomnode.processes import auditing, wiring
 from dicomnode.processes.certificates import of_receiver
 from dicomnode.processes.clock import SystemClock
+from dicomnode.processes.memory import return_large_buffers
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.sharing import Share, share_of
 from dicomnode.receiver.acceptance import Policy
@@ -38,6 +39,7 @@ def main(config: Config) -> int:
     1 when the listener has died.
     """
     share = share_of()
+    return_large_buffers()
     with (
         role("receive", config) as stop,
         auditing.audited_role("receive", config) as audit,

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Event
+from threading import Event, Thread
 from types import FrameType
 
 import structlog
@@ -26,10 +26,7 @@ def role(name: str, config: Config) -> Iterator[Event]:
     """Run a role's body with logging set up; the event is set on SIGTERM and SIGINT."""
     telemetry.configure(name, config.telemetry.log_format, config.telemetry.log_level)
     stop = Event()
-
-    def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
+    ask_to_stop = _asking(stop)
     signal.signal(signal.SIGTERM, ask_to_stop)
     signal.signal(signal.SIGINT, ask_to_stop)
     die_with_supervisor()
@@ -37,6 +34,27 @@ def role(name: str, config: Config) -> Iterator[Event]:
     log.info("role.started")
     yield stop
     log.info("role.stopped")
+
+
+def _asking(stop: Event) -> Callable[[int, FrameType | None], None]:
+    """A signal handler that sets ``stop``, by a thread of its own.
+
+    A handler interrupts the main thread wherever it is, so it must not take a lock:
+    inside ``stop.wait()`` that thread holds the one which ``stop.set()`` needs, and
+    would wait for itself for ever.
+    """
+    asked, ask = os.pipe()
+
+    def pass_on() -> None:
+        os.read(asked, 1)
+        stop.set()
+
+    Thread(target=pass_on, name="signals", daemon=True).start()
+    return lambda _signal, _frame: _write(ask)
+
+
+def _write(descriptor: int) -> None:
+    os.write(descriptor, b"!")
 
 
 def asked_to_stop(stop: Event, is_well: Callable[[], bool]) -> bool:

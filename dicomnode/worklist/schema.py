@@ -29,10 +29,10 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from dicomnode.views import utc_text
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision of the schema that this program reads and writes."""
 
-KNOWN = ("0001", HEAD)
+KNOWN = ("0001", "0002", HEAD)
 """Every revision this program can migrate from, the oldest first."""
 
 
@@ -120,6 +120,7 @@ revisions = Table(
     ForeignKeyConstraint(["study_instance_uid"], ["studies.study_instance_uid"]),
     Index("ix_revisions_state", "state", "received_at"),
     Index("ix_revisions_received_at", "received_at"),
+    Index("ix_revisions_sender", "calling_ae_title", "received_at"),
 )
 """What is known of each revision; an older one stays as it ended."""
 
@@ -263,6 +264,7 @@ deliveries = Table(
     UniqueConstraint("result_id", "destination", name="uq_deliveries_destination"),
     Index("ix_deliveries_due", "destination", "state", "delivery_id"),
     Index("ix_deliveries_job", "job_id"),
+    Index("ix_deliveries_state", "state"),
     Index("ix_deliveries_check", "destination", "check_at"),
 )
 """``check_at`` is set as long as a SENT delivery waits for a proof (domain.Check)."""

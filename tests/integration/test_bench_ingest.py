@@ -73,3 +73,34 @@ def test_the_table_names_the_ratio_and_the_durability() -> None:
 def test_a_compiler_that_is_there_is_used(tmp_path: Path) -> None:
     made = native.tools(tmp_path)
     assert made == native.plain() or made.made_of == "C"
+
+
+def test_a_short_soak_loses_nothing_and_reports_growth(tmp_path: Path) -> None:
+    out = tmp_path / "soak.json"
+    argv = [sys.executable, "-m", "tests.bench", "soak", "--minutes", "0.1"]
+    argv += ["--speed", "20", "--processes", "2", "--out", str(out)]
+    argv += ["--folder", str(tmp_path)]
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=HANG_SECONDS)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    found = json.loads(out.read_text())
+    assert found["images sent"] > 0
+    assert found["images recorded"] == found["files"] == found["images sent"]
+    assert len(found["samples"]) > 1
+    assert {"memory MB an hour", "descriptors an hour"} <= set(found)
+
+
+def test_the_worklist_bench_measures_every_operation(tmp_path: Path) -> None:
+    from tests.bench.worklist import measuring
+    from tests.bench.worklist.filling import Size
+
+    sizes = [Size(50, 100), Size(100, 200)]
+    found = {}
+    for size in sizes:
+        with measuring.filled(tmp_path / str(size.n_studies), size) as subject:
+            found[size] = {
+                name: measuring.milliseconds(operation, subject, 1)
+                for name, operation in measuring.OPERATIONS.items()
+            }
+    shown = measuring.table(found).splitlines()
+    assert len(shown) == 1 + len(measuring.OPERATIONS)
+    assert "100 / 200" in shown[0]

@@ -46,10 +46,11 @@ def cpu_seconds(pid: int) -> float:
 
 def memory_bytes(pid: int) -> int:
     """Resident memory of the tree that is its own, shared pages in parts (PSS)."""
-    return sum(_pss_bytes(one) for one in tree(pid))
+    return sum(memory_bytes_of(one) for one in tree(pid))
 
 
-def _pss_bytes(pid: int) -> int:
+def memory_bytes_of(pid: int) -> int:
+    """Of one process."""
     try:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:

@@ -1,0 +1,20 @@
+"""Memory that was needed for a moment goes back to the system."""
+
+from __future__ import annotations
+
+import ctypes
+
+LARGE_BYTES = 1 << 20
+_M_MMAP_THRESHOLD = -3
+"""Of glibc's mallopt(3)."""
+
+
+def return_large_buffers() -> bool:
+    """Let each buffer from a megabyte up go back when it is freed; whether it could.
+
+    glibc raises that limit to 32 MB by itself and keeps freed buffers for each thread's
+    arena: with an image of 16 MB on every association a receiver would hold hundreds of
+    megabytes that nobody uses. Elsewhere the allocator does as it does.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and bool(mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES))

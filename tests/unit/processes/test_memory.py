@@ -1,0 +1,33 @@
+"""Large buffers go back to the system when they are freed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from threading import Thread
+from dicomnode.processes.memory import return_large_buffers
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+def use():
+    for _ in range(3):
+        bytearray(16 << 20)
+
+if not return_large_buffers() or not sys.platform.startswith("linux"):
+    sys.exit(0)
+before = resident_bytes()
+for _ in range(8):
+    thread = Thread(target=use)
+    thread.start()
+    thread.join()
+sys.exit(resident_bytes() - before > 8 << 20)
+"""
+
+
+def test_what_threads_needed_for_a_moment_is_not_kept() -> None:
+    assert subprocess.run([sys.executable, "-c", PROGRAM], timeout=300).returncode == 0
