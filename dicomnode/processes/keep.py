@@ -13,7 +13,7 @@ from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.schedule import Chore, Schedule
 from dicomnode.processes import wiring
 from dicomnode.processes.clock import SystemClock
-from dicomnode.processes.role import role
+from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.router import Router
 from dicomnode.worklist import Worklist
 
@@ -23,7 +23,7 @@ MINUTE, HOUR = 60, 3600
 
 
 def main(config: Config) -> int:
-    """Keep until asked to stop."""
+    """Keep until asked to stop; 1 when the disk has failed under the worklist."""
     with role("keep", config) as stop, wiring.opened_worklist(config) as worklist:
         holder = f"{socket.gethostname()}-{os.getpid()}"
         clock = SystemClock()
@@ -32,9 +32,9 @@ def main(config: Config) -> int:
             lambda: worklist.upkeep.lead(holder, clock.now(), LEADER_LEASE_SECONDS),
         )
         schedule.start()
-        stop.wait()
+        well = asked_to_stop(stop, lambda: worklist.is_sound)
         schedule.stop()
-    return 0
+    return 0 if well else 1
 
 
 def _chores(config: Config, worklist: Worklist) -> Iterator[Chore]:

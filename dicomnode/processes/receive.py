@@ -25,7 +25,7 @@ GRACE_SECONDS = 30.0
 def main(config: Config) -> int:
     """Receive until asked to stop; a C-STORE that has begun is answered first.
 
-    1 when the listener has died.
+    1 when the listener has died, or the disk has failed under the worklist.
     """
     with role("receive", config) as stop, wiring.opened_worklist(config) as worklist:
         scp = StorageSCP(
@@ -38,7 +38,7 @@ def main(config: Config) -> int:
         )
         scp.start()
         _log.info("receiver.ready", host=config.receiver.host, port=scp.port)
-        well = asked_to_stop(stop, lambda: scp.is_listening)
+        well = asked_to_stop(stop, lambda: scp.is_listening and worklist.is_sound)
         scp.stop(GRACE_SECONDS)
     return 0 if well else 1
 

@@ -188,8 +188,15 @@ class LocalStore:
         mark = (folder.name, os.fstat(folder_fd).st_ino)
         if mark in self._durable_folders and not new:
             return
-        _sync_folder(folder.parent)
-        _sync_folder(self._root)
+        try:
+            _sync_folder(folder.parent)
+            _sync_folder(self._root)
+        except OSError:
+            # To be made anew: a second sync of the same entries would prove nothing.
+            with suppress(OSError):
+                folder.rmdir()
+                folder.parent.rmdir()
+            raise
         if len(self._durable_folders) >= _REMEMBERED_FOLDERS:
             self._durable_folders.clear()
         self._durable_folders.add(mark)
@@ -204,7 +211,9 @@ class LocalStore:
                 os.rename(part, short, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
                 return short
         if _content(short, folder_fd) == content:
-            os.unlink(part, dir_fd=folder_fd)
+            # In place of the same content: a sync of what is there may have failed
+            # before, and only a new file and a new entry make the next one count.
+            os.rename(part, short, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
             return short
         # Another content with the same first digits, or a damaged file.
         os.rename(part, full, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)

@@ -6,8 +6,10 @@ no patient data reaches a message or a log.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -39,7 +41,13 @@ _REMEDIES = (
 
 
 class Unavailable(WorklistError):
-    """The database as a whole cannot be used now; one more try would not help."""
+    """The database as a whole cannot be used now; trying at once would not help."""
+
+    retryable: ClassVar[bool] = True
+
+
+class DiskFailed(Unavailable):
+    """The disk failed under the database: what it says it keeps cannot be believed."""
 
 
 @contextmanager
@@ -60,10 +68,18 @@ def _kind(error: DBAPIError) -> type[WorklistError]:
     # sqlite3 raises OperationalError for locks, full disks and I/O errors alone;
     # psycopg also for a deadlock, after which the same work may well succeed.
     by_sqlite = type(error.orig).__module__ == "sqlite3"
+    if _primary_code(error.orig) == sqlite3.SQLITE_IOERR:
+        return DiskFailed
     operational = type(error.orig).__name__ == "OperationalError"
     if error.connection_invalidated or operational or (by_sqlite and _broken(error)):
         return Unavailable
     return WorklistError
+
+
+def _primary_code(error: BaseException | None) -> int | None:
+    # The extended code says which call failed, its low byte that one did.
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF
 
 
 def _broken(error: DBAPIError) -> bool:
