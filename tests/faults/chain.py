@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 
 from dicomnode.demo.phantoms import Exposure, Order, digital_radiograph
 from dicomnode.demo.program import Program, free_port, wait_until
@@ -20,7 +21,13 @@ from tests.faults.modality import Sample, saved
 from tests.faults.roles import HANG_SECONDS, Role
 from tests.integration.rig import CONFIG, data_set
 
-ROLES = ("receive", "keep", "work", "deliver")
+READY = {
+    "receive": "receiver.ready",
+    "keep": "role.started",
+    "work": "worker.ready",
+    "deliver": "role.started",
+}
+"""What a role says when it has begun its work."""
 SIDE = 256
 _OFTEN = 1000
 """More attempts than kills: that a job fails after too many is not tested here."""
@@ -36,7 +43,7 @@ class LaterClock:
 class Chain:
     """The folder, the database and the roles of one node."""
 
-    def __init__(self, folder: Path, pacs_port: int, roles: Iterable[str] = ROLES):
+    def __init__(self, folder: Path, pacs_port: int, roles: Iterable[str] = READY):
         self.folder = folder
         self.port = free_port()
         folder.mkdir(exist_ok=True)
@@ -52,6 +59,19 @@ class Chain:
         self.roles = {
             name: Role(name, config, folder / f"{name}.log") for name in roles
         }
+
+    def revive(self, name: str) -> float:
+        """Start a role unless it runs; the seconds until it is ready."""
+        role = self.roles[name]
+        if role.is_running:
+            return 0.0
+        began = monotonic()
+        role.start()
+        if name == "receive":
+            role.listening(self.port)
+        else:
+            role.ready(READY[name])
+        return monotonic() - began
 
     def close(self) -> None:
         """End every role."""

@@ -85,12 +85,16 @@ class Storing:
         assert self._sample is not None
         # Before it is sent again: what was answered must be there already.
         self._before = self._chain.lost(self._answered)
+        until(self._taken, "the same instance, sent again")
+
+    def _taken(self) -> bool:
+        # A role whose disk has failed may first refuse, then end.
         if not self._answered:
+            self._chain.revive(self.role)
             self._answered = send(self._chain.port, [self._sample])
+        return bool(self._answered)
 
     def wrong(self) -> list[str]:
-        if not self._answered:
-            return ["not taken when sent again"]
         return self._before + self._chain.lost(self._answered)
 
 
@@ -132,7 +136,11 @@ class Working:
     def settle(self) -> None:
         if not self._ended():
             self._chain.reap()
-        until(self._ended, "the job")
+        until(self._ended_well, "the job")
+
+    def _ended_well(self) -> bool:
+        self._chain.revive(self.role)
+        return self._ended()
 
     def wrong(self) -> list[str]:
         (row,) = self._rows()
@@ -170,7 +178,11 @@ class Delivering:
         self.acknowledged += self._sent()
 
     def settle(self) -> None:
-        until(self._sent, "the delivery")
+        until(self._sent_well, "the delivery")
+
+    def _sent_well(self) -> bool:
+        self._chain.revive(self.role)
+        return self._sent()
 
     def wrong(self) -> list[str]:
         assert self._sample is not None
@@ -222,7 +234,7 @@ class Sweep:
         return iter(range(1, most + 1)) if most else count(1)
 
     def _once(self, call: str, number: int) -> bool:
-        self._started()
+        self._chain.revive(self._role.name)
         self._trace.write_text("")
         inject = f"inject={call}:{self._inject}:when={number}"
         options = ("-e", f"trace={call}", "-e", inject, "-o", str(self._trace))
@@ -230,28 +242,11 @@ class Sweep:
             self._path.act()
         told = self._trace.read_text(errors="replace")
         hit = "INJECTED" in told or "killed by SIGKILL" in told
-        self._started()
+        self._chain.revive(self._role.name)
         self._path.settle()
         found = self._path.wrong() + self._chain.left_over()
         self.wrong += [f"{call} {number}: {one}" for one in found]
         return hit
-
-    def _started(self) -> None:
-        if not self._role.is_running:
-            self._role.start()
-        if self._path.role == "receive":
-            self._role.listening(self._chain.port)
-        else:
-            self._ready()
-
-    def _ready(self) -> None:
-        event = {"work": "worker.ready", "deliver": "role.started"}[self._path.role]
-        until(
-            lambda: any(
-                one["pid"] == self._role.pid for one in self._role.said(event)
-            ),
-            event,
-        )
 
 
 def measure(what: str, how: str, calls: Sequence[str], most: int, seed: int):

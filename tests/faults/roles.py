@@ -84,9 +84,19 @@ class Role:
 
     def said(self, event: str) -> list[dict[str, object]]:
         """The lines of its log with this event, over all its lives."""
+        if not self.log.exists():
+            return []
         lines = self.log.read_text("utf-8", errors="replace").splitlines()
         told = [json.loads(line) for line in lines if line.startswith("{")]
         return [one for one in told if one.get("event") == event]
+
+    def ready(self, event: str) -> None:
+        """Wait until this process has said so."""
+        began = monotonic()
+        while not any(one["pid"] == self.pid for one in self.said(event)):
+            if not self.is_running or monotonic() - began > HANG_SECONDS:
+                raise TimeoutError(f"{self.name} is not ready; see {self.log}")
+            sleep(_POLL_SECONDS)
 
     def listening(self, port: int) -> float:
         """Wait until a connection to ``port`` is accepted; how long that took."""

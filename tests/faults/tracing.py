@@ -20,6 +20,7 @@ CALLS = (
 )
 _LINE = re.compile(r"(?P<thread>\d+) +(?P<text>.*)")
 _RESUMED = re.compile(r"<\.\.\. (?P<name>\w+) resumed>(?P<rest>.*)")
+_LET_GO_SECONDS = 3
 _UNFINISHED = " <unfinished ...>"
 _HEX = re.compile(r"\\x([0-9a-f]{2})")
 
@@ -53,9 +54,13 @@ def attached(pid: int, *options: str) -> Iterator[subprocess.Popen[str]]:
             raise RuntimeError(f"strace cannot trace here: {line}")
         yield process
     finally:
-        # It lets its tracee go on.
+        # It lets its tracee go on; one that was killed it sometimes waits for in vain.
         process.send_signal(signal.SIGINT)
-        process.communicate()
+        try:
+            process.communicate(timeout=_LET_GO_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
 
 
 @contextmanager
