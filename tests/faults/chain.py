@@ -93,12 +93,16 @@ class Chain:
     def rows(self, study_instance_uids: set[str]) -> list[dict[str, object]]:
         """Their rows of v1_worklist."""
         every = self.worklist.views.worklist()
-        return [one for one in every if one["study_instance_uid"] in study_instance_uids]
+        return [
+            one for one in every if one["study_instance_uid"] in study_instance_uids
+        ]
 
     def deliveries(self, rows: Iterable[dict[str, object]]) -> list[dict[str, object]]:
         """The rows of v1_deliveries of these rows of v1_worklist."""
         jobs = {row["job_id"] for row in rows}
-        return [one for one in self.worklist.views.deliveries() if one["job_id"] in jobs]
+        return [
+            one for one in self.worklist.views.deliveries() if one["job_id"] in jobs
+        ]
 
     def lost(self, acknowledged: Iterable[Sample]) -> list[str]:
         """Instances (I1) that have no row, or not the file that was sent."""
@@ -120,8 +124,10 @@ class Chain:
             locations = {path.relative_to(store._root).as_posix() for path in files}
             known = self.worklist.upkeep.known_locations(locations)
             found += [f"left over: {location}" for location in locations - known]
-        temporary = (self.folder / "tmp").iterdir()
-        return found + [f"left over: {path.name}" for path in temporary]
+        temporary = {path.name for path in (self.folder / "tmp").iterdir()}
+        # The empty cache of torch's compiler is not ours.
+        ours = {one for one in temporary if not one.startswith("torchinductor")}
+        return found + [f"left over: {name}" for name in ours]
 
     def _tidy(self) -> None:
         """The node's own sweep, as it will be when the leftovers are old enough."""
@@ -195,7 +201,9 @@ def _config(port: int, pacs_port: int) -> str:
     text = text.replace("max_attempts = 10", f"max_attempts = {_OFTEN}")
     text = text.replace("timeout_seconds = 10", "timeout_seconds = 2")
     again = ", ".join(["0.2"] * 50)
-    return text.replace("[1, 1, 1]", f"[{again}]").replace("[1, 1, 1, 1, 1]", f"[{again}]")
+    return text.replace("[1, 1, 1]", f"[{again}]").replace(
+        "[1, 1, 1, 1, 1]", f"[{again}]"
+    )
 
 
 def _content(path: Path) -> str | None:

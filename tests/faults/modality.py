@@ -32,8 +32,6 @@ def made(folder: Path, rng: random.Random, study: str = "", bulk: int = 0) -> Sa
     """A radiograph of ``bulk`` bytes, of a study of its own unless one is named."""
     study = study or _uid(rng)
     ds = Dataset()
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     ds.SOPClassUID = ComputedRadiographyImageStorage
     ds.SOPInstanceUID = _uid(rng)
     ds.Modality = "CR"
@@ -52,6 +50,8 @@ def made(folder: Path, rng: random.Random, study: str = "", bulk: int = 0) -> Sa
 
 def saved(ds: Dataset, path: Path) -> Sample:
     """``ds`` in a file of its own, ready to be sent."""
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     ds.save_as(path, enforce_file_format=True)
     return Sample(
         path,
