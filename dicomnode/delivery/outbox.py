@@ -77,7 +77,7 @@ class Courier:
     def _fetch(self, delivery: Delivery, spool: ExitStack) -> Outgoing | None:
         try:
             # It has no name that could outlive us, however we end.
-            copy = spool.enter_context(TemporaryFile())
+            copy = spool.enter_context(TemporaryFile())  # noqa: SIM115  # it does
             with self._results.open(delivery.location) as source:
                 shutil.copyfileobj(source, copy)
             copy.flush()

@@ -136,7 +136,7 @@ class Chain:
         Chores(upkeep, *stores, clock, keep_days=999, max_attempts=_OFTEN).sweep()
 
     def not_once(self, study_instance_uids: set[str]) -> list[str]:
-        """Studies (I3, I4) that are not analysed once, with each kind of result once."""
+        """Studies (I3, I4) that are not analysed once, and each result once."""
         rows = self.rows(study_instance_uids)
         wrong = []
         for uid in study_instance_uids:
@@ -154,9 +154,8 @@ class Chain:
         return wrong
 
     def reap(self) -> None:
-        """The lease of a worker that is dead has ended."""
-        later = SystemClock().now() + timedelta(hours=1)
-        self.worklist.upkeep.reap(later, _OFTEN)
+        """Give back the jobs of dead workers, as the keeper does."""
+        self.worklist.upkeep.reap(SystemClock().now(), _OFTEN)
 
 
 class StoreScp:

@@ -3,8 +3,9 @@
 Real roles (receive, keep, work, deliver) as processes, DCMTK sends, a real Orthanc
 receives. One cycle kills one role with SIGKILL, at a random time or at a named system
 call, and starts it again. At the end of each round every role gets a SIGTERM at full
-load and must end well; then the node comes to rest and must balance: every acknowledged instance is there byte for byte, every study was analysed exactly
-once, each of its results is in the PACS exactly once, no file is left over.
+load and must end well; then the node comes to rest and must balance: every acknowledged
+instance is there byte for byte, every study was analysed exactly once, each of its
+results is in the PACS exactly once, no file is left over.
 
 Ends after `--cycles` or, when given, `--seconds`, whichever is later.
 """

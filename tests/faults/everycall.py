@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
 import sys
 from collections import Counter
@@ -21,6 +22,8 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
+
+import structlog
 
 from dicomnode.assembler import Assembler
 from dicomnode.config import load
@@ -135,12 +138,11 @@ class Working:
         self.acknowledged += self._ended()
 
     def settle(self) -> None:
-        if not self._ended():
-            self._chain.reap()
         until(self._ended_well, "the job")
 
     def _ended_well(self) -> bool:
         self._chain.revive(self.role)
+        self._chain.reap()
         return self._ended()
 
     def wrong(self) -> list[str]:
@@ -255,6 +257,9 @@ def measure(
 ) -> dict[str, object]:
     """Run a sweep; its figures."""
     fork_server(("receive", "deliver") if what != "job" else ("work",))
+    # Assembler and router speak here too; only the figures are to be printed.
+    quiet = structlog.make_filtering_bound_logger(logging.ERROR)
+    structlog.configure(wrapper_class=quiet)
     rng = random.Random(seed)
     with TemporaryDirectory(prefix="everycall-") as name, ExitStack() as stack:
         folder = Path(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,6 +17,7 @@ from tests.integration.rig import data_set
 AE_TITLE = "MODALITY"
 _SUCCESS = "Received Store Response (Success)"
 _SENDING = "Sending file: "
+_STATUS = re.compile(r"DIMSE Status\s*: 0x([0-9a-f]{4})")
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,12 @@ def acknowledged(output: str, samples: list[Sample]) -> list[Sample]:
 
 def _uid(rng: random.Random) -> str:
     return f"2.25.{rng.getrandbits(100)}"
+
+
+def statuses(port: int, samples: list[Sample]) -> list[int]:
+    """The DIMSE statuses that storescu is answered, as far as there is an answer."""
+    argv = ["storescu", "-d", "-aet", AE_TITLE, "-aec", "DICOMNODE", "-xe", "--no-halt"]
+    argv += ["127.0.0.1", str(port), *(str(one.path) for one in samples)]
+    done = subprocess.run(argv, capture_output=True, text=True, errors="replace")
+    found = _STATUS.findall(done.stdout + done.stderr)
+    return [int(one, 16) for one in found]
