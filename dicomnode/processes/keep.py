@@ -10,6 +10,7 @@ from dicomnode.assembler import Assembler
 from dicomnode.config import Config
 from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.housekeeping.chores import Chores
+from dicomnode.housekeeping.clock_watch import ClockWatch
 from dicomnode.housekeeping.schedule import Chore, Schedule
 from dicomnode.processes import wiring
 from dicomnode.processes.clock import SystemClock
@@ -50,12 +51,20 @@ def _chores(config: Config, worklist: Worklist) -> Iterator[Chore]:
         max_attempts=config.worker.max_attempts,
     )
 
+    watch = ClockWatch(clock)
+
     def assemble_and_route() -> int:
         # In one tick: what is complete need not wait for the next tick to be routed.
-        return assembler.run_once() + router.run_once()
+        rests = watch.moved_within(config.study.quiet_seconds)
+        return (0 if rests else assembler.run_once()) + router.run_once()
+
+    def reap_leases() -> int:
+        # Whoever lives renews its lease within this time, by the clock as it is now.
+        rests = watch.moved_within(config.worker.lease_seconds)
+        return 0 if rests else chores.reap_leases()
 
     yield Chore("assemble and route", config.keep.interval_seconds, assemble_and_route)
-    yield Chore("reap leases", REAP_SECONDS, chores.reap_leases)
+    yield Chore("reap leases", REAP_SECONDS, reap_leases)
     yield Chore("retain", HOUR, chores.retain)
     yield Chore("sweep", HOUR, chores.sweep)
     yield Chore("tidy database", 5 * MINUTE, chores.tidy_database)

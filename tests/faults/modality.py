@@ -30,8 +30,8 @@ class Sample:
     sha256: str
 
 
-def made(folder: Path, rng: random.Random, study: str = "", bulk: int = 0) -> Sample:
-    """A radiograph of ``bulk`` bytes, of a study of its own unless one is named."""
+def made(folder: Path, rng: random.Random, study: str = "", n_bytes: int = 0) -> Sample:
+    """A radiograph of about ``n_bytes``, of a study of its own unless one is named."""
     study = study or _uid(rng)
     ds = Dataset()
     ds.SOPClassUID = ComputedRadiographyImageStorage
@@ -41,12 +41,12 @@ def made(folder: Path, rng: random.Random, study: str = "", bulk: int = 0) -> Sa
     ds.PatientID = "DEMO"
     ds.StudyInstanceUID = study
     ds.SeriesInstanceUID = _uid(rng)
-    n_bytes = 2 * (bulk or rng.randrange(64, 20_000))
-    ds.Rows, ds.Columns, ds.SamplesPerPixel = n_bytes // 2, 1, 1
+    ds.Rows, ds.Columns = 1 + (n_bytes or rng.randrange(40_000)) // 128, 64
+    ds.SamplesPerPixel = 1
     ds.BitsAllocated = ds.BitsStored = 16
     ds.HighBit, ds.PixelRepresentation = 15, 0
     ds.PhotometricInterpretation = "MONOCHROME2"
-    ds.add_new("PixelData", "OW", rng.randbytes(n_bytes))
+    ds.add_new("PixelData", "OW", rng.randbytes(ds.Rows * 128))
     return saved(ds, folder / f"{ds.SOPInstanceUID}.dcm")
 
 
