@@ -115,12 +115,12 @@ class Working:
         policy = CompletionPolicy(quiet_seconds=0)
         self._assemble = Assembler(chain.worklist.studies, policy, clock)
         self._route = Router(chain.worklist.studies, wiring.rules(config), clock)
-        self._study = ""
+        self.study = ""
         self.acknowledged = 0
 
     def act(self) -> None:
         sample = radiograph(self._folder, self._rng)
-        self._study = sample.study_instance_uid
+        self.study = sample.study_instance_uid
         request = StoreRequest(
             data_set(sample.path),
             DX,
@@ -151,11 +151,11 @@ class Working:
         if end != ("COMPLETED", "ANALYSED"):
             return [f"{end} {row['error']}"]
         kinds = Counter(one["result_kind"] for one in self._chain.deliveries([row]))
-        wanted = {"sr": 1, "sc": 1}
-        return [] if kinds == wanted else [f"results {dict(kinds)}"]
+        once = kinds["sr"] == 1 and set(kinds.values()) == {1}
+        return [] if once else [f"results {dict(kinds)}"]
 
     def _rows(self) -> list[dict[str, object]]:
-        return self._chain.rows({self._study})
+        return self._chain.rows({self.study})
 
     def _ended(self) -> bool:
         return [row["job_state"] for row in self._rows()] in (["COMPLETED"], ["FAILED"])
@@ -252,14 +252,18 @@ class Sweep:
         return hit
 
 
+def be_quiet() -> None:
+    """Assembler and router speak here too; only the figures are to be printed."""
+    quiet = structlog.make_filtering_bound_logger(logging.ERROR)
+    structlog.configure(wrapper_class=quiet)
+
+
 def measure(
     what: str, hows: Sequence[str], calls: Sequence[str], most: int, seed: int
 ) -> dict[str, object]:
     """Run a sweep; its figures."""
     fork_server(("receive", "deliver") if what != "job" else ("work",))
-    # Assembler and router speak here too; only the figures are to be printed.
-    quiet = structlog.make_filtering_bound_logger(logging.ERROR)
-    structlog.configure(wrapper_class=quiet)
+    be_quiet()
     rng = random.Random(seed)
     with TemporaryDirectory(prefix="everycall-") as name, ExitStack() as stack:
         folder = Path(name)

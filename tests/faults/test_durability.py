@@ -127,6 +127,15 @@ def test_27_a_worker_killed_at_its_syncs_leaves_one_result(tracer: None) -> None
         assert_harmless(figures, f"KILL {call}")
 
 
+def test_27_results_are_durable_before_a_job_completes_and_answered_before_sent(
+    tracer: None,
+) -> None:
+    (figures,) = run("results_order")
+    assert figures["results"] > 0
+    assert figures["kept"] == figures["sent"] == figures["results"]
+    assert figures["nothing_sent_unanswered"]
+
+
 def test_47_a_deliverer_killed_at_its_syncs_sends_again(tracer: None) -> None:
     figures = run("everycall", "delivery", "--calls", "fdatasync,sendto", "--most", "3")
     for call in ("fdatasync", "sendto"):
