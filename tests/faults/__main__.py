@@ -1,7 +1,7 @@
 """Break things for hours: `python -m tests.faults [--full] [NAME ...]`.
 
-Each of the programs runs by itself too, with options of its own. The short sizes take minutes. Ends
-with 1 when one of them found something lost, doubled or left over.
+Each of the programs runs by itself too, with options of its own. The short sizes take
+minutes. Ends with 1 when one of them found something lost, doubled or left over.
 """
 
 from __future__ import annotations
