@@ -4,17 +4,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PEERS := orthanc dcmtk dicom3tools pixelmed-apps postgresql strace chromium
+PEERS := orthanc dcmtk dicom3tools pixelmed-apps postgresql strace faketime chromium
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 
-.PHONY: help install demo test check bench docs peers lock sbom vulnerabilities clean
+.PHONY: help install demo test check bench faults docs peers lock sbom vulnerabilities clean
 
 help:
 	@echo "make demo   install and run the whole chain on this machine"
 	@echo "make test   install, fetch the peers when root, check and test"
 	@echo "make check  lint, types and import rules only"
 	@echo "make bench  side by side measurements"
+	@echo "make faults kill, cut power, fill disks for hours; FULL= takes minutes"
 	@echo "make docs   print the documents that are made from tables"
 	@echo "make lock   resolve requirements*.txt anew"
 	@echo "make sbom   write sbom.json, the parts of the program (CycloneDX)"
@@ -49,6 +50,12 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.bench
+
+# FULL= (empty): short runs. HARNESS="power crash": only these.
+FULL ?= --full
+HARNESS ?=
+faults: peers $(VENV)/.installed-dev
+	$(BIN)/python -m tests.faults $(FULL) $(HARNESS)
 
 # As root the peers are installed; otherwise their tests skip and say which is missing.
 # policy-rc.d keeps Debian from starting their services: the tests start their own.

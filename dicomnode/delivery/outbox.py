@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
 
 import structlog
 
@@ -64,29 +65,29 @@ class Courier:
         return len(due)
 
     def _deliver(self, due: Sequence[Delivery]) -> None:
-        with TemporaryDirectory(prefix="dicomnode-") as spool:
+        with ExitStack() as spool:
             ready = [
                 (delivery, file)
                 for delivery in due
-                if (file := self._fetch(delivery, Path(spool))) is not None
+                if (file := self._fetch(delivery, spool)) is not None
             ]
             if ready:
                 self._send(ready)
 
-    def _fetch(self, delivery: Delivery, spool: Path) -> Outgoing | None:
-        path = spool / f"{delivery.delivery_id}.dcm"
+    def _fetch(self, delivery: Delivery, spool: ExitStack) -> Outgoing | None:
         try:
-            with (
-                self._results.open(delivery.location) as source,
-                path.open("wb") as copy,
-            ):
+            # It has no name that could outlive us, however we end.
+            copy = spool.enter_context(TemporaryFile())  # noqa: SIM115  # it does
+            with self._results.open(delivery.location) as source:
                 shutil.copyfileobj(source, copy)
-            return outgoing.read(path)
+            copy.flush()
+            return outgoing.read(Path(f"/dev/fd/{copy.fileno()}"))
         except (OSError, DeliveryError) as error:
             message = (
                 f"the stored result cannot be read ({error}); restore it, then retry"
             )
-            self._note_failure(delivery, None, message, permanent=True)
+            lost = isinstance(error, (FileNotFoundError, DeliveryError))
+            self._note_failure(delivery, None, message, permanent=lost)
             return None
 
     def _send(self, ready: Sequence[tuple[Delivery, Outgoing]]) -> None:

@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 def main(config: Config) -> int:
     """Deliver until asked to stop; what is being sent is finished first.
 
-    1 when a destination's thread has died.
+    1 when a destination's thread has died, or the disk under the worklist has failed.
     """
     with (
         role("deliver", config) as stop,
@@ -39,7 +39,9 @@ def main(config: Config) -> int:
             _start(_rounds(config, one, worklist, audit), poll_seconds, stop)
             for one in config.destination
         ]
-        well = asked_to_stop(stop, lambda: all(one.is_alive() for one in threads))
+        well = asked_to_stop(
+            stop, lambda: worklist.is_sound and all(one.is_alive() for one in threads)
+        )
         stop.set()
         for thread in threads:
             thread.join()

@@ -10,11 +10,12 @@ from dicomnode.assembler import Assembler
 from dicomnode.config import Config
 from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.housekeeping.chores import Chores
+from dicomnode.housekeeping.clock_watch import ClockWatch
 from dicomnode.housekeeping.schedule import Chore, Schedule
 from dicomnode.processes import auditing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
-from dicomnode.processes.role import role
+from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.router import Router
 from dicomnode.worklist import Worklist
 
@@ -24,7 +25,7 @@ MINUTE, HOUR = 60, 3600
 
 
 def main(config: Config) -> int:
-    """Keep until asked to stop."""
+    """Keep until asked to stop; 1 when the disk has failed under the worklist."""
     with (
         role("keep", config) as stop,
         auditing.audited_role("keep", config) as audit,
@@ -37,9 +38,9 @@ def main(config: Config) -> int:
             lambda: worklist.upkeep.lead(holder, clock.now(), LEADER_LEASE_SECONDS),
         )
         schedule.start()
-        stop.wait()
+        well = asked_to_stop(stop, lambda: worklist.is_sound)
         schedule.stop()
-    return 0
+    return 0 if well else 1
 
 
 def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chore]:
@@ -55,12 +56,20 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
         max_attempts=config.worker.max_attempts,
     )
 
+    watch = ClockWatch(clock)
+
     def assemble_and_route() -> int:
         # In one tick: what is complete need not wait for the next tick to be routed.
-        return assembler.run_once() + router.run_once()
+        rests = watch.moved_within(config.study.quiet_seconds)
+        return (0 if rests else assembler.run_once()) + router.run_once()
+
+    def reap_leases() -> int:
+        # Whoever lives renews its lease within this time, by the clock as it is now.
+        rests = watch.moved_within(config.worker.lease_seconds)
+        return 0 if rests else chores.reap_leases()
 
     yield Chore("assemble and route", config.keep.interval_seconds, assemble_and_route)
-    yield Chore("reap leases", REAP_SECONDS, chores.reap_leases)
+    yield Chore("reap leases", REAP_SECONDS, reap_leases)
     yield Chore("retain", HOUR, chores.retain)
     yield Chore("sweep", HOUR, chores.sweep)
     yield Chore("tidy database", 5 * MINUTE, chores.tidy_database)

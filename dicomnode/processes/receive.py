@@ -36,7 +36,7 @@ GRACE_SECONDS = 30.0
 def main(config: Config) -> int:
     """Receive until asked to stop; a C-STORE that has begun is answered first.
 
-    1 when the listener has died.
+    1 when the listener has died, or the disk has failed under the worklist.
     """
     share = share_of()
     return_large_buffers()
@@ -61,7 +61,7 @@ def main(config: Config) -> int:
             port=scp.port,
             tls_port=scp.tls_port if config.receiver.tls.enabled else None,
         )
-        well = asked_to_stop(stop, lambda: scp.is_listening)
+        well = asked_to_stop(stop, lambda: scp.is_listening and worklist.is_sound)
         scp.stop(GRACE_SECONDS)
         audit.network(attached=False)
     return 0 if well else 1

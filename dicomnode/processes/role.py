@@ -60,12 +60,12 @@ def _write(descriptor: int) -> None:
 def asked_to_stop(stop: Event, is_well: Callable[[], bool]) -> bool:
     """Wait until ``stop`` is set (True) or the process is no longer well (False).
 
-    A process that lives on after its thread has died would fail silently; one that
-    ends is started anew by the supervisor.
+    A process that lives on after its thread has died, or after a failed sync, would
+    fail silently; one that ends is started anew by the supervisor.
     """
     while not stop.wait(LOOK_SECONDS):
         if not is_well():
-            structlog.get_logger("dicomnode.processes").error("role.thread_died")
+            structlog.get_logger("dicomnode.processes").error("role.not_well")
             return False
     return True
 

@@ -53,11 +53,22 @@ class Folders:
         mark = (path.name, os.fstat(folder_fd).st_ino)
         if mark in self._durable and not new:
             return
-        sync_folder(path.parent)
-        sync_folder(self._root)
+        try:
+            sync_folder(path.parent)
+            sync_folder(self._root)
+        except OSError:
+            # To be made anew: a second sync of the same entries would prove nothing.
+            self._remove_empty(path)
+            raise
         if len(self._durable) >= _REMEMBERED:
             self._durable.clear()
         self._durable.add(mark)
+
+    def _remove_empty(self, path: Path) -> None:
+        with suppress(OSError):
+            while path != self._root:
+                path.rmdir()
+                path = path.parent
 
 
 @dataclass(slots=True)

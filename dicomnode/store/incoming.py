@@ -178,7 +178,9 @@ class IncomingFile:
                 self._rename(short, folder_fd)
                 return short
         if _content(short, folder_fd) == self._content:
-            # ``discard`` removes ours.
+            # In place of the same content: a sync of what is there may have failed
+            # before, and only a new file and a new entry make the next one count.
+            self._rename(short, folder_fd)
             return short
         # Another content with the same first digits, or a damaged file.
         self._rename(full, folder_fd)

@@ -41,7 +41,7 @@ from dicomnode.errors import WorklistError
 from dicomnode.worklist import prepared, sqlite
 from dicomnode.worklist.prepared import Prepared
 from dicomnode.worklist.schema import events
-from dicomnode.worklist.translation import translated
+from dicomnode.worklist.translation import DiskFailed, translated
 
 _EVENT_LOCK = text("SELECT pg_advisory_xact_lock(6446, 1)")
 _MIGRATION_LOCK = text("SELECT pg_advisory_xact_lock(6446, 2)")
@@ -152,6 +152,20 @@ class Database:
         self._writer = writer
         self._reader = reader
         self._lock = lock
+        self._failure = ""
+
+    @property
+    def is_sound(self) -> bool:
+        """False once the disk has failed a write: only a new process may go on.
+
+        After a failed sync the kernel may hold pages that look clean and are not on
+        the disk, so no later sync of this process proves anything.
+        """
+        return not self._failure
+
+    def _require_sound(self) -> None:
+        if self._failure:
+            raise DiskFailed(self._failure)
 
     def _exclusive(self) -> AbstractContextManager[None]:
         return self._lock.held() if self._lock else nullcontext()
@@ -164,10 +178,21 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """A transaction that is durable on return; raises WorklistError."""
-        with translated(), self._exclusive(), self._writer.begin() as connection:
-            transaction = Transaction(connection)
-            yield transaction
-            transaction.flush()
+        try:
+            with translated(), self._begun() as connection:
+                transaction = Transaction(connection)
+                yield transaction
+                transaction.flush()
+        except DiskFailed as error:
+            self._failure = str(error)
+            raise
+
+    @contextmanager
+    def _begun(self) -> Iterator[Connection]:
+        with self._exclusive():
+            self._require_sound()
+            with self._writer.begin() as connection:
+                yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -180,6 +205,7 @@ class Database:
         if not self.is_sqlite:
             return
         with translated(), self._exclusive():
+            self._require_sound()
             raw = self._writer.raw_connection()
             try:
                 raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()

@@ -33,6 +33,11 @@ class Worklist:
         self.desk = Desk(database)
         self.views = Views(database)
 
+    @property
+    def is_sound(self) -> bool:
+        """False once the disk has failed a commit: the process must end."""
+        return self._database.is_sound
+
     def close(self) -> None:
         """Close every connection."""
         self._database.close()

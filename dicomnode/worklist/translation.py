@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -40,7 +41,13 @@ _REMEDIES = (
 
 
 class Unavailable(WorklistError):
-    """The database as a whole cannot be used now; one more try would not help."""
+    """The database as a whole cannot be used now; trying at once would not help."""
+
+    retryable: ClassVar[bool] = True
+
+
+class DiskFailed(Unavailable):
+    """The disk failed under the database: what it says it keeps cannot be believed."""
 
 
 @contextmanager
@@ -64,11 +71,19 @@ def _kind(error: BaseException | None) -> type[WorklistError]:
     # sqlite3 raises OperationalError for locks, full disks and I/O errors alone, and a
     # bare DatabaseError for a broken file; psycopg raises the first also for a
     # deadlock, after which the same work may well succeed.
+    if _primary_code(error) == sqlite3.SQLITE_IOERR:
+        return DiskFailed
     kind = type(error)
     broken = kind.__module__ == "sqlite3" and kind.__name__ == "DatabaseError"
     return (
         Unavailable if broken or kind.__name__ == "OperationalError" else WorklistError
     )
+
+
+def _primary_code(error: BaseException | None) -> int | None:
+    # The extended code says which call failed, its low byte that one did.
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF
 
 
 def _message(text: str) -> str:

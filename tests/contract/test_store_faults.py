@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -81,6 +82,32 @@ def test_a_failed_fsync_is_not_tried_again(
     with pytest.raises(ReceiveError):
         store.put(KEY, [b"other"])
     assert len(calls) == 1
+
+
+def test_a_failed_sync_of_a_folder_is_not_believed_the_second_time(
+    store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it fails: what a Success rests on was made after the failure."""
+    real, failures = os.fsync, [1, 1, 1]
+
+    def fail_on_folders(fd: int) -> None:
+        if failures and stat.S_ISDIR(os.fstat(fd).st_mode):
+            failures.pop()
+            raise OSError(errno.EIO, "injected")
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fail_on_folders)
+    for _ in range(2):
+        with pytest.raises(ReceiveError):
+            store.put(KEY, [DATA_SET])
+        assert not list(root.iterdir())  # the parents failed: the folders are made anew
+    store._folders._sync_parents = lambda *_: None  # type: ignore[method-assign]
+    with pytest.raises(ReceiveError):
+        store.put(KEY, [DATA_SET])
+    calls = recorded(monkeypatch)
+    stored = store.put(KEY, [DATA_SET])
+    assert calls[-2:] == ["rename", f"fsync:{(root / stored.location).parent}"]
+    assert [path.suffix for path in files(root)] == [".dcm"]
 
 
 def test_a_sender_that_breaks_off_leaves_nothing(store: LocalStore, root: Path) -> None:
@@ -199,10 +226,10 @@ def test_a_known_folder_costs_two_syncs_and_a_duplicate_syncs_too(
         *("writev", "writev", "fsync", "rename", "fsync")
     ]
     calls.clear()
-    # Whoever stored it first may not have synced the folder yet.
+    # Whoever stored it first may not have synced the folder yet, or in vain: the entry
+    # is made anew.
     store.put(KEY, [DATA_SET])
-    assert "rename" not in calls
-    assert calls[-1] == f"fsync:{folder}"
+    assert calls[-2:] == ["rename", f"fsync:{folder}"]
 
 
 def test_another_process_syncs_the_folders_it_meets(

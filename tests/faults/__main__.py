@@ -1,0 +1,69 @@
+"""Break things for hours: `python -m tests.faults [--full] [NAME ...]`.
+
+Each of the programs runs by itself too, with options of its own. The short sizes take
+minutes. Ends with 1 when one of them found something lost, doubled or left over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from dataclasses import dataclass
+from time import monotonic
+
+
+@dataclass(frozen=True)
+class Harness:
+    """A module of this folder with its options, and those of either size."""
+
+    module: str
+    options: tuple[str, ...]
+    short: tuple[str, ...]
+    full: tuple[str, ...]
+
+
+def _every_call(path: str, how: str, calls: str) -> Harness:
+    options = (path, "--how", how)
+    return Harness("everycall", options, ("--most", "2"), ("--calls", calls))
+
+
+HARNESSES = {
+    "syncs": Harness("syncs", ("--proof",), ("-n", "20"), ("-n", "1000")),
+    "results-order": Harness("results_order", (), (), ()),
+    "power": Harness("power", ("--proof",), ("--cycles", "20"), ("--cycles", "10000")),
+    "crash": Harness("crash", (), ("--cycles", "20"), ("--cycles", "10000")),
+    "kill-store": _every_call("store", "KILL", "every"),
+    "kill-job": _every_call("job", "KILL", "disk"),
+    "kill-delivery": _every_call("delivery", "KILL", "every"),
+    "fail-store": _every_call("store", "EIO,ENOSPC,EMFILE", "disk"),
+    "fail-job": _every_call("job", "EIO,ENOSPC,EMFILE", "disk"),
+    "fail-delivery": _every_call("delivery", "EIO,ENOSPC,EMFILE", "disk"),
+    "fulldisk": Harness("fulldisk", (), (), ()),
+}
+
+
+def run(name: str, *, full: bool) -> bool:
+    """Run one to its end; whether it found nothing."""
+    harness = HARNESSES[name]
+    size = harness.full if full else harness.short
+    words = [f"tests.faults.{harness.module}", *harness.options, *size]
+    print(f"== {name}: python -m {' '.join(words)}", flush=True)
+    began = monotonic()
+    status = subprocess.run([sys.executable, "-m", *words]).returncode
+    end = "ok" if status == 0 else f"FAILED ({status})"
+    print(f"== {name}: {end} after {monotonic() - began:.0f} s", flush=True)
+    return status == 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("name", nargs="*", help=f"any of {', '.join(HARNESSES)}")
+    parser.add_argument("--full", action="store_true", help="hours instead of minutes")
+    given = parser.parse_args()
+    ends = [run(name, full=given.full) for name in given.name or HARNESSES]
+    return 0 if all(ends) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
