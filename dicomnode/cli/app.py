@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from dicomnode.cli import acting, models, reading, roles, setup, status
+from dicomnode.cli import (
+    acting,
+    database,
+    desk,
+    models,
+    reading,
+    roles,
+    setup,
+    status,
+    stopping,
+)
 from dicomnode.cli.command import ConfigFile, Settings, given_by
 
 HELP = """A PACS-integrated AI node: receives studies by C-STORE, classifies them with a
@@ -55,7 +65,10 @@ def before_commands(
 
 roles.add_to(app)
 setup.add_to(app)
+database.add_to(app)
 status.add_to(app)
 reading.add_to(app)
+desk.add_to(app)
+stopping.add_to(app)
 acting.add_to(app)
 models.add_to(app)

@@ -7,8 +7,9 @@ behind it. All instants are aware UTC.
 from __future__ import annotations
 
 from dicomnode.ports.delivering import CommitmentAnswers, Commitments, Outbox, Sender
+from dicomnode.ports.desk import Desk, Holds, Pauses, Purge, Redirects
 from dicomnode.ports.files import Buffer, InstanceStore, Usage
-from dicomnode.ports.keeping import Clock, Desk, ExpiredStudy, Upkeep
+from dicomnode.ports.keeping import Clock, ExpiredStudy, Upkeep
 from dicomnode.ports.receiving import Intake, Kept, KeptInstance, Studies
 from dicomnode.ports.working import DriftMonitor, Jobs, Predictor
 
@@ -20,13 +21,17 @@ __all__ = [
     "Desk",
     "DriftMonitor",
     "ExpiredStudy",
+    "Holds",
     "InstanceStore",
     "Intake",
     "Jobs",
     "Kept",
     "KeptInstance",
     "Outbox",
+    "Pauses",
     "Predictor",
+    "Purge",
+    "Redirects",
     "Sender",
     "Studies",
     "Upkeep",

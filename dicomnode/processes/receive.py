@@ -12,6 +12,7 @@ from dicomnode.processes import wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.receiver.acceptance import Policy
+from dicomnode.receiver.draining import DrainingStore
 from dicomnode.receiver.peers import Peer
 from dicomnode.receiver.scp import Commitment, ScpSettings, StorageSCP
 from dicomnode.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -30,7 +31,7 @@ def main(config: Config) -> int:
     with role("receive", config) as stop, wiring.opened_worklist(config) as worklist:
         scp = StorageSCP(
             settings(config),
-            wiring.open_store(config),
+            DrainingStore(wiring.open_store(config), worklist.pauses),
             worklist.intake,
             SystemClock(),
             extra_keywords(config),

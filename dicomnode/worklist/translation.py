@@ -6,6 +6,7 @@ no patient data reaches a message or a log.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +15,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from dicomnode.errors import WorklistError
 
-_RESTORE = "restore a backup with `dicomnode db restore`, then `dicomnode reconcile`"
+RESTORE = (
+    "stop the node and restore a backup with `dicomnode db restore FILE`, or move the "
+    "file away; then `dicomnode reconcile --repair` finds what is missing in the store"
+)
+"""What to do about a damaged database."""
+
 _SERVER = "check that the server runs and that [database] url is right"
 
 _REMEDIES = (
@@ -27,8 +33,8 @@ _REMEDIES = (
     ("no space", "free space on the disk of the database server"),
     ("disk i/o", "check the disk, then restart the node: a sync failed"),
     ("unable to open", "check that the folder of the database exists and is readable"),
-    ("malformed", _RESTORE),
-    ("not a database", _RESTORE),
+    ("malformed", RESTORE),
+    ("not a database", RESTORE),
     ("no such table", "run `dicomnode db upgrade`"),
     ("does not exist", "create the database, then run `dicomnode db upgrade`"),
     ("password", "check the user in [database] url and its credentials"),
@@ -52,6 +58,8 @@ def translated() -> Iterator[None]:
         raise Unavailable(message) from error
     except DBAPIError as error:
         raise _kind(error)(_message(str(error.orig))) from error
+    except sqlite3.Error as error:
+        raise WorklistError(_message(str(error))) from error
     except (SQLAlchemyError, ValueError, OverflowError) as error:
         raise WorklistError(_message(str(error))) from error
 
