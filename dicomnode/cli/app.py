@@ -14,6 +14,7 @@ from dicomnode.cli import (
     desk,
     models,
     reading,
+    reconcile,
     roles,
     setup,
     status,
@@ -70,5 +71,6 @@ status.add_to(app)
 reading.add_to(app)
 desk.add_to(app)
 stopping.add_to(app)
+reconcile.add_to(app)
 acting.add_to(app)
 models.add_to(app)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
@@ -14,7 +16,7 @@ import typer
 from dicomnode.cli import printing
 from dicomnode.cli.command import AsJson, ExitCode, Given, command
 from dicomnode.cli.drift import REMEDY, drift_alarms, line_of
-from dicomnode.cli.health import Disk, Problem, Snapshot, problems
+from dicomnode.cli.health import Disk, Problem, Row, Snapshot, problems
 from dicomnode.cli.moments import age
 from dicomnode.cli.reading import opened_views
 from dicomnode.errors import WorklistError
@@ -53,6 +55,7 @@ def status(given: Given, as_json: AsJson = False) -> ExitCode:
 
 def _snapshot(views: Views, config: Config) -> Snapshot:
     waiting = [row for state in _WAITING for row in views.worklist(state=state)]
+    pending = views.deliveries(state="PENDING")
     return Snapshot(
         now=datetime.now(UTC),
         counts=views.counts(),
@@ -60,11 +63,20 @@ def _snapshot(views: Views, config: Config) -> Snapshot:
         failed=views.worklist(state="FAILED", limit=_EXAMPLES),
         workers=views.workers(),
         refused=views.associations(limit=_EXAMPLES, refused_only=True),
-        late=[row for row in views.deliveries(state="PENDING") if row["attempts"]],
+        late=[row for row in pending if row["attempts"]],
+        stranded=_stranded(pending, config),
+        pauses=views.pauses(),
+        reconciled=next(iter(views.reconciliations()), None),
         drift=drift_alarms(config.node.data_dir),
         disk=_disk(config),
         lease_seconds=config.worker.lease_seconds,
     )
+
+
+def _stranded(pending: Sequence[Row], config: Config) -> Counter[str]:
+    known = {one.name for one in config.destination}
+    waiting = (str(row["destination"]) for row in pending)
+    return Counter(name for name in waiting if name not in known)
 
 
 def _disk(config: Config) -> Disk | None:
@@ -90,6 +102,9 @@ def _record(snapshot: Snapshot, found: list[Problem]) -> dict[str, Any]:
         "late_deliveries": list(snapshot.late),
         "refused_associations": list(snapshot.refused),
         "drift_alarms": list(snapshot.drift),
+        "stranded_deliveries": snapshot.stranded,
+        "pauses": list(snapshot.pauses),
+        "reconciled": snapshot.reconciled,
         "disk": asdict(snapshot.disk) if snapshot.disk else None,
         "notice": RESEARCH_USE,
     }
@@ -118,6 +133,8 @@ def _print(snapshot: Snapshot, found: list[Problem]) -> None:
     _print_workers(snapshot)
     _print_drift(snapshot)
     _print_disk(snapshot.disk)
+    _print_pauses(snapshot)
+    _print_reconciled(snapshot)
     for row in snapshot.refused:
         at = age(row["at"], snapshot.now)
         who = f"{row['calling_ae_title']} from {row['address']}"
@@ -167,3 +184,20 @@ def _print_disk(disk: Disk | None) -> None:
         size = f"{disk.total_bytes / _GIGABYTE:.0f} GB"
         limit = f"studies are refused from {disk.limit_percent:g} %"
         typer.echo(f"{'disk':<10} {disk.used_percent:.0f} % of {size} used, {limit}")
+
+
+def _print_pauses(snapshot: Snapshot) -> None:
+    for row in snapshot.pauses:
+        what = row["pipeline"] or f"all {row['service']}"
+        since = age(row["paused_at"], snapshot.now)
+        detail = printing.text_of(row["detail"])
+        typer.echo(f"{'paused':<10} {what}, {since} ago {detail}; `dicomnode resume`")
+
+
+def _print_reconciled(snapshot: Snapshot) -> None:
+    outcome = snapshot.reconciled
+    if outcome is not None:
+        word = "balanced" if outcome["balanced"] else "not balanced"
+        ago = age(outcome["finished_at"], snapshot.now)
+        counts = f"{outcome['n_found']} found, {outcome['n_repaired']} repaired"
+        typer.echo(f"{'reconcile':<10} {word} {ago} ago: {counts}")

@@ -8,22 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, time
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Something to do every ``every_seconds``; returns how many things it did."""
+    """Something to do every ``every_seconds``; returns how many things it did.
+
+    ``daily_at``: once a day at this time of day (UTC) instead.
+    """
 
     name: str
     every_seconds: float
     run: Callable[[], int]
+    daily_at: time | None = None
+
+    def trigger(self) -> BaseTrigger:
+        """When it is due."""
+        if self.daily_at is None:
+            return IntervalTrigger(seconds=self.every_seconds, timezone=UTC)
+        at = self.daily_at
+        return CronTrigger(hour=at.hour, minute=at.minute, timezone=UTC)
 
 
 class Schedule:
@@ -43,11 +57,7 @@ class Schedule:
         )
         for chore in chores:
             self._scheduler.add_job(
-                self.perform,
-                "interval",
-                args=(chore,),
-                id=chore.name,
-                seconds=chore.every_seconds,
+                self.perform, chore.trigger(), args=(chore,), id=chore.name
             )
 
     def start(self) -> None:

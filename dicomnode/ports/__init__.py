@@ -11,6 +11,7 @@ from dicomnode.ports.desk import Desk, Holds, Pauses, Purge, Redirects
 from dicomnode.ports.files import Buffer, InstanceStore, Usage
 from dicomnode.ports.keeping import Clock, ExpiredStudy, Upkeep
 from dicomnode.ports.receiving import Intake, Kept, KeptInstance, Studies
+from dicomnode.ports.reconciling import Ledger, Mender, ReadHeader, Stock
 from dicomnode.ports.working import DriftMonitor, Jobs, Predictor
 
 __all__ = [
@@ -27,12 +28,16 @@ __all__ = [
     "Jobs",
     "Kept",
     "KeptInstance",
+    "Ledger",
+    "Mender",
     "Outbox",
     "Pauses",
     "Predictor",
     "Purge",
+    "ReadHeader",
     "Redirects",
     "Sender",
+    "Stock",
     "Studies",
     "Upkeep",
     "Usage",

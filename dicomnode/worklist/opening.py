@@ -11,6 +11,8 @@ from dicomnode.worklist.engine import Database, open_database, open_readonly
 from dicomnode.worklist.holding import Holds, Pauses
 from dicomnode.worklist.intake import Intake
 from dicomnode.worklist.jobs import Jobs
+from dicomnode.worklist.ledger import Ledger
+from dicomnode.worklist.mending import Mender
 from dicomnode.worklist.outbox import Outbox
 from dicomnode.worklist.presence import joined
 from dicomnode.worklist.purging import Purge
@@ -41,6 +43,8 @@ class Worklist:
         self.pauses = Pauses(database)
         self.redirects = Redirects(database)
         self.purge = Purge(database)
+        self.ledger = Ledger(database)
+        self.mender = Mender(database)
         self.views = Views(database)
 
     def close(self) -> None:

@@ -241,6 +241,7 @@ results = Table(
     _key("location"),
     _key("sha256"),
     _at("built_at"),
+    _maybe_at("forgotten_at"),
     _maybe_at("missing_at"),
     PrimaryKeyConstraint("result_id"),
     UniqueConstraint("job_id", "sop_instance_uid", name="uq_results_sop"),

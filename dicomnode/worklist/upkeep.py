@@ -89,6 +89,12 @@ class Upkeep:
                 .where(instances.c.forgotten_at.is_(None))
                 .values(forgotten_at=now)
             )
+            transaction.execute(
+                update(results)
+                .where(results.c.job_id.in_(_jobs_of(study_instance_uid)))
+                .where(results.c.forgotten_at.is_(None))
+                .values(forgotten_at=now)
+            )
             if changed.rowcount == 1:
                 kind, uid = "study forget files", study_instance_uid
                 transaction.note(Event(now, kind, None, study_instance_uid=uid))
@@ -185,6 +191,10 @@ def _awaits_followers() -> ColumnElement[bool]:
     """A completed job, before the router has looked whether another one follows."""
     completed = jobs.c.state == JobState.COMPLETED.value
     return completed & jobs.c.followed_at.is_(None)
+
+
+def _jobs_of(study_instance_uid: str) -> Select[tuple[str]]:
+    return select(jobs.c.job_id).where(jobs.c.study_instance_uid == study_instance_uid)
 
 
 def files_of(

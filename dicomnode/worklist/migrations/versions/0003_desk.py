@@ -49,14 +49,23 @@ _COLUMNS = (
     ("studies", "held_at"),
     ("instances", "missing_at"),
     ("jobs", "held_at"),
+    ("results", "forgotten_at"),
     ("results", "missing_at"),
 )
+# What the retention has removed before is known of studies only.
+_FORGOTTEN = """
+UPDATE results SET forgotten_at = (
+  SELECT s.files_forgotten_at FROM studies s
+  JOIN jobs j ON j.study_instance_uid = s.study_instance_uid
+  WHERE j.job_id = results.job_id)
+"""
 
 
 def upgrade() -> None:
     """Add the columns and tables of hold, pause and reconcile, and their views."""
     for table, column in _COLUMNS:
         op.add_column(table, sa.Column(column, _TEXT))
+    op.execute(_FORGOTTEN)
     _pauses()
     _reconciliations()
     if op.get_bind().dialect.name == "postgresql":
