@@ -11,16 +11,16 @@ from dicomnode.errors import WorklistError
 from dicomnode.worklist import engine, sqlite
 from dicomnode.worklist.translation import RESTORE, translated
 
-_STEPS = 100_000
+_STEPS = 1_000
 """Instructions of SQLite's machine between two looks at the time."""
 
 
 def check_pages(url: str, seconds: float | None = None) -> bool:
     """Read the database and find damaged pages; raises WorklistError for one.
 
-    ``seconds`` bounds the time; False: it ended before the check did, and what was
-    read is sound. A database that is not there yet is sound, and so is PostgreSQL,
-    which checks its pages itself.
+    ``seconds`` bounds the time (SQLite before 3.41 looks at it after each table only);
+    False: it ended before the check did, and what was read is sound. A database that
+    is not there yet is sound, and so is PostgreSQL, which checks its pages itself.
     """
     parsed = engine.parse(url)
     if not engine.is_sqlite(parsed):
