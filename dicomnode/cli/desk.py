@@ -231,8 +231,8 @@ def release(  # noqa: PLR0913 - a command has as many parameters as options
     config, chosen = given.load(), Filter(pipeline, ae, since)
     one_of(jobs, chosen)
     with opened_views(config) as views:
-        held = [row["job_id"] for row in chosen.rows(views, _OPEN) if row["held_at"]]
-    ids = list(jobs or held)
+        rows = chosen.rows(views, _OPEN) if chosen else []
+    ids = list(jobs or [row["job_id"] for row in rows if row["held_at"]])
     if chosen and not confirmed(len(ids), "held job(s)", yes=yes, dry_run=dry_run):
         return ExitCode.OK
     with _opened(config) as worklist:

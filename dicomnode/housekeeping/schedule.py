@@ -45,10 +45,14 @@ class Schedule:
 
     def __init__(self, chores: Iterable[Chore], leads: Callable[[], bool]) -> None:
         self._leads = leads
-        # One thread: chores of one scheduler never run beside each other.
+        # One thread: chores of one scheduler never run beside each other. A daily one
+        # takes its time, and studies must be routed meanwhile.
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
-            executors={"default": ThreadPoolExecutor(1)},
+            executors={
+                "default": ThreadPoolExecutor(1),
+                "daily": ThreadPoolExecutor(1),
+            },
             job_defaults={
                 "coalesce": True,
                 "max_instances": 1,
@@ -57,7 +61,11 @@ class Schedule:
         )
         for chore in chores:
             self._scheduler.add_job(
-                self.perform, chore.trigger(), args=(chore,), id=chore.name
+                self.perform,
+                chore.trigger(),
+                args=(chore,),
+                id=chore.name,
+                executor="default" if chore.daily_at is None else "daily",
             )
 
     def start(self) -> None:

@@ -117,7 +117,6 @@ def test_no_command_shows_all_of_them() -> None:
         ["retry", "JOB", "--all-failed"],
         ["cancel"],
         ["purge", "--study", "1.2"],
-        ["pause", "--pipeline", "unknown"],
         ["send", "missing.dcm", "--to", "PACS"],
         ["tail", "--since", "3 fortnights"],
         ["tail", "--state", "fialed"],
