@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import structlog
 
 from dicomnode.config import Config
-from dicomnode.domain.instance import ROUTING_KEYWORDS
 from dicomnode.processes import wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
@@ -34,7 +33,7 @@ def main(config: Config) -> int:
             DrainingStore(wiring.open_store(config), worklist.pauses),
             worklist.intake,
             SystemClock(),
-            extra_keywords(config),
+            wiring.extra_keywords(config),
             Commitment(worklist.intake, worklist.commitments),
         )
         scp.start()
@@ -75,9 +74,3 @@ def _reporting(config: Config) -> Iterator[Peer]:
     for one in config.destination:
         if one.storage_commitment != "off":
             yield Peer(one.ae_title, (one.host,), reports_only=True)
-
-
-def extra_keywords(config: Config) -> tuple[str, ...]:
-    """What the rules ask of an instance beyond ROUTING_KEYWORDS."""
-    asked = {keyword for rule in wiring.rules(config) for keyword in rule.conditions}
-    return tuple(sorted(asked - set(ROUTING_KEYWORDS)))

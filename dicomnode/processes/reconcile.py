@@ -18,8 +18,8 @@ from dicomnode.domain.instance import InstanceKey, ReceivedInstance, StoredInsta
 from dicomnode.domain.reconciliation import Discrepancy, Sums
 from dicomnode.errors import Unreadable
 from dicomnode.housekeeping.reconciling import ReconcilePolicy, Reconciler, Tell
+from dicomnode.processes import wiring
 from dicomnode.processes.clock import SystemClock
-from dicomnode.processes.receive import extra_keywords
 from dicomnode.receiver.header import scan
 from dicomnode.store import Inspection
 from dicomnode.worklist import Worklist
@@ -48,7 +48,7 @@ def run(
         worklist.mender,
         Inspection(Path(store)),
         Inspection(config.node.data_dir / "results"),
-        Header(extra_keywords(config)),
+        Header(wiring.extra_keywords(config)),
         SystemClock(),
     )
     policy = ReconcilePolicy(

@@ -11,6 +11,7 @@ from typing import cast
 from dicomnode.bundles.shelf import Shelf
 from dicomnode.config import Config, Pipeline
 from dicomnode.domain.findings import Presence
+from dicomnode.domain.instance import ROUTING_KEYWORDS
 from dicomnode.domain.rules import Condition, Rule
 from dicomnode.errors import ConfigError
 from dicomnode.ports import InstanceStore
@@ -76,6 +77,12 @@ def open_results_store(config: Config) -> InstanceStore:
 def rules(config: Config) -> list[Rule]:
     """The routing rules, in the order of the file."""
     return [rule_of(one) for one in config.pipeline]
+
+
+def extra_keywords(config: Config) -> tuple[str, ...]:
+    """What the rules ask of an instance beyond ROUTING_KEYWORDS."""
+    asked = {keyword for rule in rules(config) for keyword in rule.conditions}
+    return tuple(sorted(asked - set(ROUTING_KEYWORDS)))
 
 
 def rule_of(one: Pipeline) -> Rule:

@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,18 @@ from dicomnode.demo.orthanc import Modality, Orthanc
 from dicomnode.demo.program import Program, free_port, wait_until
 from dicomnode.domain.delivery import NewResult
 from dicomnode.domain.instance import InstanceKey
+from dicomnode.errors import WorklistError
 from dicomnode.results import build, encode_data_set
 from dicomnode.store import LocalStore
-from dicomnode.worklist import downgrade, open_views, open_worklist
+from dicomnode.worklist import (
+    backup,
+    check,
+    downgrade,
+    open_views,
+    open_worklist,
+    restore,
+    upgrade,
+)
 from dicomnode.worklist.schema import HEAD
 from tests.contract.worklist.making import finished
 from tests.contract.worklist.test_backups import damage
@@ -148,16 +158,28 @@ def receiver(node: Node) -> Program:
     return Program("receive", node._argv("receive"), log, node._environ())
 
 
-@pytest.fixture
-def lone(tmp_path, require_command, shared_data) -> tuple[Node, str]:
-    """A node that has received one study and is stopped."""
+@pytest.fixture(scope="module")
+def received(tmp_path_factory, require_command, shared_data) -> tuple[Path, str]:
+    """The data folder of a node that has received one study; that study's UID."""
     require_command("storescu")
-    node = Node(tmp_path / "node", free_port())
-    path, study = a_study(shared_data, tmp_path)
+    folder = tmp_path_factory.mktemp("received")
+    node = Node(folder / "node", free_port())
+    path, study = a_study(shared_data, folder)
     with receiver(node) as program:
         assert wait_until(node.echoes, program.check, HANG_SECONDS)
         assert storescu(node.port, [path]).returncode == 0
     node.views.close()
+    return node.folder / "var", study
+
+
+@pytest.fixture
+def lone(received: tuple[Path, str], tmp_path: Path) -> tuple[Node, str]:
+    """A stopped node of one's own that has received one study."""
+    folder, study = received
+    node = Node(tmp_path / "node", free_port())
+    node.views.close()
+    shutil.rmtree(node.folder / "var")
+    shutil.copytree(folder, node.folder / "var")
     return node, study
 
 
@@ -171,7 +193,7 @@ def test_40_a_newer_schema_is_refused_with_its_remedy(lone) -> None:
         newer.execute("UPDATE alembic_version SET version_num = '9999'")
         newer.commit()
     before = database(node).read_bytes()
-    for role in ("run", "receive", "reconcile"):
+    for role in ("run", "reconcile"):
         ran = node.cli(role)
         assert ran.returncode == 1
         assert "newer than this program" in ran.stderr + ran.stdout
@@ -179,7 +201,7 @@ def test_40_a_newer_schema_is_refused_with_its_remedy(lone) -> None:
     assert database(node).read_bytes() == before
 
 
-@pytest.mark.parametrize("call", [3, 9, 27])
+@pytest.mark.parametrize("call", [3, 27])
 def test_40_a_migration_that_is_killed_is_simply_run_again(
     lone, require_command, call: int
 ) -> None:
@@ -195,9 +217,9 @@ def test_40_a_migration_that_is_killed_is_simply_run_again(
         timeout=HANG_SECONDS,
     )  # fmt: skip
     assert killed.returncode != 0
-    assert node.cli("db", "check").returncode == 3
-    assert node.cli("db", "upgrade").returncode == 0
-    assert node.cli("db", "check").returncode == 0
+    with pytest.raises(WorklistError, match="schema 0001"):
+        check(node.url, integrity=True)
+    assert upgrade(node.url) == check(node.url, integrity=True) == HEAD
     with closing(open_views(node.url)) as views:
         (row,) = views.worklist()
     assert row["study_instance_uid"] == study
@@ -210,10 +232,9 @@ def test_41_flipped_bits_are_found_at_start_and_the_store_rebuilds_the_rows(
     downgrade(node.url, HEAD)  # folds the log into the file
     kept = node.kept()
     damage(database(node))
-    for role in ("run", "receive"):
-        ran = node.cli(role)
-        assert ran.returncode == 1
-        assert "db restore FILE" in ran.stderr + ran.stdout
+    ran = node.cli("run")
+    assert ran.returncode == 1
+    assert "db restore FILE" in ran.stderr + ran.stdout
     for damaged in database(node).parent.glob("worklist.db*"):
         damaged.unlink()
     balance(node, "--repair")
@@ -221,7 +242,7 @@ def test_41_flipped_bits_are_found_at_start_and_the_store_rebuilds_the_rows(
         (row,) = views.worklist()
         (who,) = views.identity(study)
     assert (row["study_instance_uid"], row["n_instances"]) == (study, 1)
-    assert row["modality"] == "CR" or row["modality"]
+    assert row["modality"]
     assert who["study_instance_uid"] == study
     assert node.kept() == kept
 
@@ -288,13 +309,13 @@ def test_a_backup_beside_the_store_is_all_that_a_new_machine_needs(
     """docs/recovery.md as written: the database first, the files after it."""
     node, study = lone
     copied = tmp_path / "copied.db"
-    assert node.cli("db", "backup", str(copied)).returncode == 0
+    backup(node.url, copied)
     new = Node(tmp_path / "new", free_port())
     new.views.close()
     for name in ("instances", "results"):
         if (node.folder / "var" / name).exists():
             shutil.copytree(node.folder / "var" / name, new.folder / "var" / name)
-    assert new.cli("db", "restore", str(copied), "--yes").returncode == 0
+    restore(new.url, copied, datetime.now(UTC))
     assert balance(new, "--verify")["found"] == {}
     with closing(open_views(new.url)) as views:
         assert [row["study_instance_uid"] for row in views.worklist()] == [study]
