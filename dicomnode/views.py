@@ -120,6 +120,14 @@ class Views(ABC):
             {"since": utc_text(since)},
         )
 
+    def pauses(self) -> list[Record]:
+        """``v1_pauses``, the oldest first: what an admin has stopped."""
+        return self._select("v1_pauses", {}, "paused_at")
+
+    def reconciliations(self, limit: int = 1) -> list[Record]:
+        """``v1_reconciliations``, newest first."""
+        return self._select("v1_reconciliations", {}, "started_at DESC", limit)
+
     def identity(self, study_instance_uid: str) -> list[Record]:
         """``v1_identity`` of one study: patient data, never to be logged."""
         conditions = {"study_instance_uid = :study": study_instance_uid}

@@ -1,12 +1,11 @@
-"""The commands that act on the network or on the worklist: retry, echo, send, demo."""
+"""The commands that act on the network: echo, send, demo."""
 
-# ruff: noqa: PLC0415 - pynetdicom and SQLAlchemy only where they are needed
+# ruff: noqa: PLC0415 - pynetdicom only where it is needed
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,15 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dicomnode.cli import printing
-from dicomnode.cli.command import AsJson, ExitCode, Given, command, exit_code_of
-from dicomnode.cli.reading import opened_views
-from dicomnode.errors import ConfigError, DeliveryError, WorklistError
-from dicomnode.views import Views
+from dicomnode.cli.command import AsJson, ExitCode, Given, command
+from dicomnode.errors import ConfigError, DeliveryError
 
 if TYPE_CHECKING:
     from dicomnode.config import Config, Destination
     from dicomnode.domain.delivery import Outgoing, Sent
-    from dicomnode.ports import Desk
 
 
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
@@ -35,12 +31,6 @@ class Pacs(StrEnum):
     ORTHANC = "orthanc"
 
 
-JobIds = Annotated[
-    list[str] | None, typer.Argument(metavar="JOB...", show_default=False)
-]
-AllFailed = Annotated[
-    bool, typer.Option("--all-failed", help="Every failed job and delivery.")
-]
 Called = Annotated[
     str, typer.Argument(metavar="DEST", help="A destination's name, or AE@HOST:PORT.")
 ]
@@ -62,57 +52,10 @@ KeepIt = Annotated[
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register retry, echo, send and demo."""
-    command(app, "retry")(retry)
+    """Register echo, send and demo."""
     command(app, "echo")(echo)
     command(app, "send")(send)
     command(app, "demo")(demo)
-
-
-def retry(given: Given, jobs: JobIds = None, all_failed: AllFailed = False) -> ExitCode:
-    """Run failed or canceled jobs again, and revive deliveries that were given up."""
-    from dicomnode.processes import wiring
-
-    if bool(jobs) == all_failed:
-        message = "name the jobs to retry, or --all-failed; `dicomnode list` shows them"
-        raise typer.BadParameter(message, param_hint="JOB")
-    config = given.load()
-    with opened_views(config) as views:
-        chosen = list(jobs or _failed(views))
-    with wiring.opened_worklist(config) as worklist:
-        codes = [_retry_one(worklist.desk, job_id) for job_id in chosen]
-    if not codes:
-        typer.echo("nothing has failed")
-    return max(codes, default=ExitCode.OK)
-
-
-def _retry_one(desk: Desk, job_id: str) -> ExitCode:
-    """Both kinds of failure are of one job: revive whatever has failed of it."""
-    now = datetime.now(UTC)
-    try:
-        if "." in job_id:  # a UID: a study that no rule wanted goes by the rules again
-            desk.reroute(job_id, now)
-            typer.echo(f"{job_id} COMPLETE")
-            return ExitCode.OK
-        revived = desk.retry_deliveries(job_id, now)
-        if not revived:
-            desk.retry_job(job_id, now)
-    except WorklistError as error:
-        typer.echo(f"dicomnode: {error}", err=True)
-        return exit_code_of(error)
-    what = f"{revived} delivery(s) PENDING" if revived else "SCHEDULED"
-    typer.echo(f"{job_id} {what}")
-    return ExitCode.OK
-
-
-def _failed(views: Views) -> Iterable[str]:
-    jobs = [row["job_id"] for row in views.worklist(state="FAILED")]
-    dead = [
-        row["job_id"]
-        for row in views.deliveries()
-        if row["state"] in {"FAILED", "REJECTED"}
-    ]
-    return dict.fromkeys([*jobs, *dead])
 
 
 def echo(given: Given, destination: Called) -> None:

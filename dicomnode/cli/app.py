@@ -11,12 +11,16 @@ import typer
 from dicomnode.cli import (
     accounts,
     acting,
+    database,
+    desk,
     doctor,
     models,
     reading,
+    reconcile,
     roles,
     setup,
     status,
+    stopping,
     support,
 )
 from dicomnode.cli.command import ConfigFile, Settings, given_by
@@ -65,10 +69,14 @@ def before_commands(
 
 roles.add_to(app)
 setup.add_to(app)
+database.add_to(app)
 status.add_to(app)
 doctor.add_to(app)
 support.add_to(app)
 reading.add_to(app)
+desk.add_to(app)
+stopping.add_to(app)
+reconcile.add_to(app)
 acting.add_to(app)
 models.add_to(app)
 accounts.add_to(app)

@@ -1,4 +1,4 @@
-"""The commands that prepare and check: init, config, db."""
+"""The commands that prepare and check: init, config."""
 
 # ruff: noqa: PLC0415 - imports on demand keep --help fast
 
@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from dicomnode.cli import printing
-from dicomnode.cli.command import AsJson, ExitCode, Given, command
+from dicomnode.cli.command import AsJson, Given, command
 from dicomnode.errors import ConfigError
 
 Force = Annotated[
@@ -24,17 +24,13 @@ ShowOrigin = Annotated[
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register init, config and db."""
+    """Register init and config."""
     command(app, "init")(init)
     of_config = typer.Typer(help="Check, show or explain the configuration.")
     command(of_config, "check")(config_check)
     command(of_config, "show")(config_show)
     command(of_config, "example")(config_example)
     app.add_typer(of_config, name="config")
-    of_db = typer.Typer(help="Migrate or check the worklist database.")
-    command(of_db, "upgrade")(db_upgrade)
-    command(of_db, "check")(db_check)
-    app.add_typer(of_db, name="db")
 
 
 def init(given: Given, force: Force = False) -> None:
@@ -49,7 +45,7 @@ def init(given: Given, force: Force = False) -> None:
     written = _write(file, example_text(), overwrite=force)
     typer.echo(f"{'wrote' if written else 'kept'}    {file}")
     config = Given(file, given.overrides).load()
-    _make_folder(config.node.data_dir)
+    make_folder(config.node.data_dir)
     typer.echo(f"data     {config.node.data_dir}")
     upgrade(config.worklist_url)
     typer.echo("worklist ready")
@@ -59,7 +55,7 @@ def init(given: Given, force: Force = False) -> None:
 def _write(file: Path, text: str, *, overwrite: bool) -> bool:
     if file.exists() and not overwrite:
         return False
-    _make_folder(file.parent)
+    make_folder(file.parent)
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -68,7 +64,8 @@ def _write(file: Path, text: str, *, overwrite: bool) -> bool:
     return True
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder with its parents; raises ConfigError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -119,27 +116,3 @@ def config_example(given: Given) -> None:
     from dicomnode.config import example_text
 
     typer.echo(example_text(), nl=False)
-
-
-def db_upgrade(given: Given) -> None:
-    """Create the worklist database, or migrate it to this program's version."""
-    from dicomnode.worklist import upgrade
-
-    config = given.load()
-    _make_folder(config.node.data_dir)
-    upgrade(config.worklist_url)
-    typer.echo("ok: the worklist database has this program's version")
-
-
-def db_check(given: Given) -> ExitCode:
-    """Check version and integrity of the worklist database; 3 if it is not sound."""
-    from dicomnode.errors import WorklistError
-    from dicomnode.worklist import check
-
-    try:
-        check(given.load().worklist_url)
-    except WorklistError as error:
-        typer.echo(f"dicomnode: {error}", err=True)
-        return ExitCode.UNHEALTHY
-    typer.echo("ok: the worklist database is sound")
-    return ExitCode.OK

@@ -14,7 +14,7 @@ from dicomnode.cli.command import AsJson, ExitCode, Given, command
 from dicomnode.cli.reading import opened_views
 from dicomnode.errors import WorklistError
 from dicomnode.health.drift import REMEDY, line_of
-from dicomnode.health.looking import look
+from dicomnode.health.looking import Surroundings, look
 from dicomnode.health.moments import age
 from dicomnode.health.problems import Disk, Problem, Snapshot, problems
 from dicomnode.views import Views
@@ -49,12 +49,16 @@ def status(given: Given, as_json: AsJson = False) -> ExitCode:
 
 
 def _snapshot(views: Views, config: Config) -> Snapshot:
-    return look(
-        views,
-        datetime.now(UTC),
+    return look(views, datetime.now(UTC), surroundings(config))
+
+
+def surroundings(config: Config) -> Surroundings:
+    """What a look at the node needs of the configuration."""
+    return Surroundings(
         data_dir=config.node.data_dir,
         store=config.store.url,
         watermark_percent=config.store.watermark_percent,
+        destinations={one.name for one in config.destination},
         lease_seconds=config.worker.lease_seconds,
     )
 
@@ -71,6 +75,9 @@ def _record(snapshot: Snapshot, found: list[Problem]) -> dict[str, Any]:
         "late_deliveries": list(snapshot.late),
         "refused_associations": list(snapshot.refused),
         "drift_alarms": list(snapshot.drift),
+        "stranded_deliveries": snapshot.stranded,
+        "pauses": list(snapshot.pauses),
+        "reconciled": snapshot.reconciled,
         "disk": asdict(snapshot.disk) if snapshot.disk else None,
         "notice": RESEARCH_USE,
     }
@@ -99,6 +106,8 @@ def _print(snapshot: Snapshot, found: list[Problem]) -> None:
     _print_workers(snapshot)
     _print_drift(snapshot)
     _print_disk(snapshot.disk)
+    _print_pauses(snapshot)
+    _print_reconciled(snapshot)
     for row in snapshot.refused:
         at = age(row["at"], snapshot.now)
         who = f"{row['calling_ae_title']} from {row['address']}"
@@ -148,3 +157,20 @@ def _print_disk(disk: Disk | None) -> None:
         size = f"{disk.total_bytes / _GIGABYTE:.0f} GB"
         limit = f"studies are refused from {disk.limit_percent:g} %"
         typer.echo(f"{'disk':<10} {disk.used_percent:.0f} % of {size} used, {limit}")
+
+
+def _print_pauses(snapshot: Snapshot) -> None:
+    for row in snapshot.pauses:
+        what = row["pipeline"] or f"all {row['service']}"
+        since = age(row["paused_at"], snapshot.now)
+        detail = printing.text_of(row["detail"])
+        typer.echo(f"{'paused':<10} {what}, {since} ago {detail}; `dicomnode resume`")
+
+
+def _print_reconciled(snapshot: Snapshot) -> None:
+    outcome = snapshot.reconciled
+    if outcome is not None:
+        word = "balanced" if outcome["balanced"] else "not balanced"
+        ago = age(outcome["finished_at"], snapshot.now)
+        counts = f"{outcome['n_found']} found, {outcome['n_repaired']} repaired"
+        typer.echo(f"{'reconcile':<10} {word} {ago} ago: {counts}")

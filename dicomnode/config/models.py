@@ -37,6 +37,7 @@ from dicomnode.config.values import (
     RemotePort,
     Seconds,
     StoreUrl,
+    TimeOfDay,
     database_url,
     is_loopback,
 )
@@ -299,6 +300,9 @@ class Keep(Section):
     """``[keep]``: how often studies are completed, routed and looked after."""
 
     interval_seconds: Seconds = 1
+    reconcile_at: TimeOfDay = "02:30"
+    reconcile_repair: bool = True
+    reconcile_grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600
 
 
 class Retention(Section):

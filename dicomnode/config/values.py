@@ -6,6 +6,7 @@ import ipaddress
 import math
 import re
 from collections.abc import Mapping, Sequence
+from datetime import time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
@@ -194,6 +195,17 @@ def _number(value: object) -> int | float:
     return value
 
 
+def time_of_day(text: str) -> str:
+    """Empty, or hour and minute as 02:30."""
+    try:
+        given = text and time.fromisoformat(text).strftime("%H:%M")
+    except ValueError:
+        given = None
+    if given != text:
+        raise ValueError("is no time of day; write hour and minute, for example 02:30")
+    return text
+
+
 def _absolute(path: Path, info: ValidationInfo) -> Path:
     folder = (info.context or {}).get("folder") or Path.cwd()
     return Path(folder) / path.expanduser()
@@ -237,6 +249,7 @@ Keyword = Annotated[str, AfterValidator(keyword)]
 AnyCondition = Annotated[object, PlainValidator(condition)]
 Device = Annotated[str, AfterValidator(device)]
 StoreUrl = Annotated[str, AfterValidator(store_url)]
+TimeOfDay = Annotated[str, AfterValidator(time_of_day)]
 Presences = Annotated[
     tuple[Literal["PRESENT", "ABSENT", "UNDETERMINED"], ...],
     BeforeValidator(_as_list),

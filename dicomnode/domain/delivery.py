@@ -49,6 +49,9 @@ DELIVERY_STATES = StateMachine(
         Arrow(_S, "resend", _P, "admin"),
         Arrow(_C, "resend", _P, "admin"),
         Arrow(_X, "resend", _P, "admin"),
+        Arrow(_P, "redirect", _P, "admin, to another destination"),
+        Arrow(_F, "redirect", _P, "admin, to another destination"),
+        Arrow(_R, "redirect", _P, "admin, to another destination"),
     ),
 )
 

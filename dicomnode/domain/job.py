@@ -44,6 +44,8 @@ JOB_STATES = StateMachine(
         Arrow(_S, "cancel", _X, "admin or a newer revision"),
         Arrow(_F, "retry", _S, "admin"),
         Arrow(_X, "retry", _S, "admin"),
+        # Its result is lost before it went out; the rerun makes the same one again.
+        Arrow(_C, "rerun", _S, "reconcile"),
     ),
 )
 

@@ -36,6 +36,8 @@ STUDY_STATES = StateMachine(
         Arrow(_NOT_ROUTED, "receive", _R, "receiver"),
         # An admin changed the rules and asks the router to look again.
         Arrow(_NOT_ROUTED, "reroute", _C, "admin"),
+        # Routed, and no job is there: the router makes them again.
+        Arrow(_ROUTED, "repair", _C, "reconcile"),
     ),
 )
 

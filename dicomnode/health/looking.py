@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from dicomnode.health.drift import drift_alarms
-from dicomnode.health.problems import Disk, Snapshot
+from dicomnode.health.problems import Disk, Row, Snapshot
 from dicomnode.views import Views
 
 EXAMPLES = 5
 _WAITING = ("RECEIVING", "COMPLETE", "SCHEDULED", "IN_PROGRESS")
 
 
-def look(
-    views: Views,
-    now: datetime,
-    *,
-    data_dir: Path,
-    store: str,
-    watermark_percent: float,
-    lease_seconds: float,
-) -> Snapshot:
-    """How the node stands; ``store`` is a folder or a URL, empty for ``data_dir``."""
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the configuration says that a look needs.
+
+    ``store`` is a folder or a URL, empty for ``data_dir``; ``destinations`` the names of
+    those that are configured; ``lease_seconds`` how long a silent worker is believed.
+    """
+
+    data_dir: Path
+    store: str
+    watermark_percent: float
+    destinations: Collection[str]
+    lease_seconds: float
+
+
+def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
+    """How the node stands."""
     waiting = [row for state in _WAITING for row in views.worklist(state=state)]
+    pending = views.deliveries(state="PENDING")
     return Snapshot(
         now=now,
         counts=views.counts(),
@@ -32,11 +43,19 @@ def look(
         failed=views.worklist(state="FAILED", limit=EXAMPLES),
         workers=views.workers(),
         refused=views.associations(limit=EXAMPLES, refused_only=True),
-        late=[row for row in views.deliveries(state="PENDING") if row["attempts"]],
-        drift=drift_alarms(data_dir),
-        disk=_disk(store or str(data_dir), watermark_percent),
-        lease_seconds=lease_seconds,
+        late=[row for row in pending if row["attempts"]],
+        stranded=_stranded(pending, around.destinations),
+        pauses=views.pauses(),
+        reconciled=next(iter(views.reconciliations()), None),
+        drift=drift_alarms(around.data_dir),
+        disk=_disk(around.store or str(around.data_dir), around.watermark_percent),
+        lease_seconds=around.lease_seconds,
     )
+
+
+def _stranded(pending: Sequence[Row], known: Collection[str]) -> Counter[str]:
+    waiting = (str(row["destination"]) for row in pending)
+    return Counter(name for name in waiting if name not in known)
 
 
 def _disk(folder: str, watermark_percent: float) -> Disk | None:

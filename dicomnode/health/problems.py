@@ -32,7 +32,9 @@ class Snapshot:
 
     ``waiting`` are rows of v1_worklist that are not done, the oldest first; ``failed``
     the newest failed ones; ``late`` deliveries that were tried and wait; ``drift``
-    alarms of the pipelines' drift monitors;
+    alarms of the pipelines' drift monitors; ``stranded`` waiting deliveries by a
+    destination that is not configured; ``pauses`` what an admin has stopped;
+    ``reconciled`` the outcome of the latest reconcile;
     ``lease_seconds`` is how long a silent worker is believed.
     """
 
@@ -45,6 +47,9 @@ class Snapshot:
     late: Sequence[Row] = ()
     drift: Sequence[Row] = ()
     disk: Disk | None = None
+    stranded: Mapping[str, int] = field(default_factory=dict)
+    pauses: Sequence[Row] = ()
+    reconciled: Row | None = None
     lease_seconds: float = 0.0
 
     def live(self, worker: Row) -> bool:
@@ -70,6 +75,8 @@ def problems(snapshot: Snapshot) -> list[Problem]:
         *_nobody_works(snapshot),
         *_nobody_keeps(snapshot),
         *_full(snapshot.disk),
+        *_stranded(snapshot.stranded),
+        *_unbalanced(snapshot.reconciled),
     ]
 
 
@@ -91,7 +98,8 @@ def _failed_deliveries(counts: Mapping[str, int]) -> Iterator[Problem]:
 def _nobody_works(snapshot: Snapshot) -> Iterator[Problem]:
     jobs = snapshot.counts.get("job", {})
     waiting = jobs.get("SCHEDULED", 0) + jobs.get("IN_PROGRESS", 0)
-    if waiting and not any(map(snapshot.live, snapshot.workers)):
+    paused = any(row["service"] == "work" for row in snapshot.pauses)
+    if waiting and not paused and not any(map(snapshot.live, snapshot.workers)):
         remedy = "start one with `dicomnode run` or `dicomnode work`, and read its log"
         yield Problem(f"{waiting} job(s) wait and no worker is alive", remedy)
 
@@ -120,8 +128,25 @@ def _full(disk: Disk | None) -> Iterator[Problem]:
         )
 
 
+def _stranded(stranded: Mapping[str, int]) -> Iterator[Problem]:
+    for destination, number in stranded.items():
+        what = f"{number} result(s) wait for {destination}, which is not configured"
+        yield Problem(what, "`dicomnode retry --to DEST` sends them to another one")
+
+
+def _unbalanced(outcome: Row | None) -> Iterator[Problem]:
+    if outcome is not None and not outcome["balanced"]:
+        left = outcome["n_found"] - outcome["n_repaired"]
+        what = (
+            f"the reconcile of {outcome['finished_at']} left {left} not accounted for"
+        )
+        yield Problem(what, "see `dicomnode reconcile`, then `reconcile --repair`")
+
+
 def remedy_of(row: Row) -> str:
     """What to do about one row of v1_worklist; empty when nothing is wrong."""
+    if row.get("held_at"):
+        return "held by an admin; `dicomnode release` lets it go on"
     if row["job_state"] == "FAILED":
         return f"`dicomnode retry {row['job_id']}` when the cause is gone"
     if row["job_state"] == "CANCELED":

@@ -8,22 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, time
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Something to do every ``every_seconds``; returns how many things it did."""
+    """Something to do every ``every_seconds``; returns how many things it did.
+
+    ``daily_at``: once a day at this time of day (UTC) instead.
+    """
 
     name: str
     every_seconds: float
     run: Callable[[], int]
+    daily_at: time | None = None
+
+    def trigger(self) -> BaseTrigger:
+        """When it is due."""
+        if self.daily_at is None:
+            return IntervalTrigger(seconds=self.every_seconds, timezone=UTC)
+        at = self.daily_at
+        return CronTrigger(hour=at.hour, minute=at.minute, timezone=UTC)
 
 
 class Schedule:
@@ -31,10 +45,14 @@ class Schedule:
 
     def __init__(self, chores: Iterable[Chore], leads: Callable[[], bool]) -> None:
         self._leads = leads
-        # One thread: chores of one scheduler never run beside each other.
+        # One thread: chores of one scheduler never run beside each other. A daily one
+        # takes its time, and studies must be routed meanwhile.
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
-            executors={"default": ThreadPoolExecutor(1)},
+            executors={
+                "default": ThreadPoolExecutor(1),
+                "daily": ThreadPoolExecutor(1),
+            },
             job_defaults={
                 "coalesce": True,
                 "max_instances": 1,
@@ -44,10 +62,10 @@ class Schedule:
         for chore in chores:
             self._scheduler.add_job(
                 self.perform,
-                "interval",
+                chore.trigger(),
                 args=(chore,),
                 id=chore.name,
-                seconds=chore.every_seconds,
+                executor="default" if chore.daily_at is None else "daily",
             )
 
     def start(self) -> None:

@@ -7,6 +7,7 @@ behind it. All instants are aware UTC.
 from __future__ import annotations
 
 from dicomnode.ports.delivering import CommitmentAnswers, Commitments, Outbox, Sender
+from dicomnode.ports.desk import Desk, Holds, Pauses, Purge, Redirects
 from dicomnode.ports.files import (
     Buffer,
     Incoming,
@@ -14,8 +15,9 @@ from dicomnode.ports.files import (
     Staging,
     Usage,
 )
-from dicomnode.ports.keeping import Clock, Desk, ExpiredStudy, Upkeep
+from dicomnode.ports.keeping import Clock, ExpiredStudy, Upkeep
 from dicomnode.ports.receiving import Intake, Kept, KeptInstance, Studies
+from dicomnode.ports.reconciling import Ledger, Mender, ReadHeader, Stock
 from dicomnode.ports.working import DriftMonitor, Jobs, Predictor
 
 __all__ = [
@@ -26,16 +28,24 @@ __all__ = [
     "Desk",
     "DriftMonitor",
     "ExpiredStudy",
+    "Holds",
     "Incoming",
     "InstanceStore",
     "Intake",
     "Jobs",
     "Kept",
     "KeptInstance",
+    "Ledger",
+    "Mender",
     "Outbox",
+    "Pauses",
     "Predictor",
+    "Purge",
+    "ReadHeader",
+    "Redirects",
     "Sender",
     "Staging",
+    "Stock",
     "Studies",
     "Upkeep",
     "Usage",

@@ -50,29 +50,3 @@ class Upkeep(Protocol):
     def checkpoint(self) -> None:
         """Let the database tidy its log (SQLite: WAL checkpoint)."""
         ...
-
-
-class Desk(Protocol):
-    """What an admin may change; each act is an event in the worklist."""
-
-    def retry_job(self, job_id: str, now: datetime) -> None:
-        """FAILED or CANCELED -> SCHEDULED with a fresh set of attempts.
-
-        Raises UnknownStudy, IllegalTransition.
-        """
-        ...
-
-    def retry_deliveries(self, job_id: str, now: datetime) -> int:
-        """FAILED or REJECTED deliveries of a job -> PENDING; how many."""
-        ...
-
-    def reroute(self, study_instance_uid: str, now: datetime) -> None:
-        """NOT_ROUTED -> COMPLETE: the router looks again, with today's rules.
-
-        Raises UnknownStudy, IllegalTransition.
-        """
-        ...
-
-    def force_complete(self, study_instance_uid: str, now: datetime) -> None:
-        """Let a RECEIVING study complete now. Raises UnknownStudy."""
-        ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from datetime import time
 
 from dicomnode.assembler import Assembler
 from dicomnode.config import Config
@@ -12,7 +13,7 @@ from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.clock_watch import ClockWatch
 from dicomnode.housekeeping.schedule import Chore, Schedule
-from dicomnode.processes import auditing, wiring
+from dicomnode.processes import auditing, reconcile, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
@@ -21,7 +22,7 @@ from dicomnode.worklist import Worklist
 
 LEADER_LEASE_SECONDS = 10
 REAP_SECONDS = 5
-MINUTE, HOUR = 60, 3600
+MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 def main(config: Config) -> int:
@@ -73,6 +74,13 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
     yield Chore("retain", HOUR, chores.retain)
     yield Chore("sweep", HOUR, chores.sweep)
     yield Chore("tidy database", 5 * MINUTE, chores.tidy_database)
+    if config.keep.reconcile_at:
+        at = time.fromisoformat(config.keep.reconcile_at)
+
+        def reconciled() -> int:
+            return reconcile.nightly(config, worklist)
+
+        yield Chore("reconcile", DAY, reconciled, at)
 
 
 def _policy(config: Config) -> CompletionPolicy:

@@ -9,8 +9,7 @@ from typing import cast
 import structlog
 
 from dicomnode.config import Config, Tls
-from dicomnode.domain.instance import ROUTING_KEYWORDS
-from dicomnode.ports import InstanceStore, Staging
+from dicomnode.ports import InstanceStore
 from dicomnode.processes import auditing, wiring
 from dicomnode.processes.certificates import of_receiver
 from dicomnode.processes.clock import SystemClock
@@ -19,6 +18,7 @@ from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.sharing import Share, share_of
 from dicomnode.receiver.acceptance import Policy
 from dicomnode.receiver.backlog import BacklogLimit, StagingStore
+from dicomnode.receiver.draining import DrainingStore
 from dicomnode.receiver.inside import Board, Inside, SharedInside
 from dicomnode.receiver.lobby import LobbyLimits
 from dicomnode.receiver.peers import Peer
@@ -50,7 +50,7 @@ def main(config: Config) -> int:
             _store(config, worklist),
             audit.intake(worklist.intake),
             SystemClock(),
-            extra_keywords(config),
+            wiring.extra_keywords(config),
             Commitment(worklist.intake, worklist.commitments),
         )
         scp.start()
@@ -68,11 +68,15 @@ def main(config: Config) -> int:
 
 
 def _store(config: Config, worklist: Worklist) -> InstanceStore:
-    store, limit = wiring.open_store(config), config.receiver.max_waiting_jobs
-    if not (limit and isinstance(store, Staging)):
+    # Every store of ours takes data sets in pieces too.
+    kept = cast("StagingStore", wiring.open_store(config))
+    store, limit = (
+        DrainingStore(kept, worklist.pauses),
+        config.receiver.max_waiting_jobs,
+    )
+    if not limit:
         return store
-    counted = partial(worklist.jobs.n_unfinished, limit)
-    return BacklogLimit(cast("StagingStore", store), counted, limit)
+    return BacklogLimit(store, partial(worklist.jobs.n_unfinished, limit), limit)
 
 
 def settings(config: Config, share: Share | None = None) -> ScpSettings:
@@ -137,9 +141,3 @@ def _reporting(config: Config) -> Iterator[Peer]:
     for one in config.destination:
         if one.storage_commitment != "off":
             yield Peer(one.ae_title, (one.host,), reports_only=True)
-
-
-def extra_keywords(config: Config) -> tuple[str, ...]:
-    """What the rules ask of an instance beyond ROUTING_KEYWORDS."""
-    asked = {keyword for rule in wiring.rules(config) for keyword in rule.conditions}
-    return tuple(sorted(asked - set(ROUTING_KEYWORDS)))

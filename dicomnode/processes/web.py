@@ -12,8 +12,7 @@ import uvicorn
 from dicomnode import web
 from dicomnode.config import Config, Pipeline
 from dicomnode.errors import DicomNodeError, UnknownStudy
-from dicomnode.health.looking import look
-from dicomnode.health.problems import Snapshot
+from dicomnode.health.looking import Surroundings, look
 from dicomnode.processes import wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
@@ -66,23 +65,20 @@ def _settings(
 def _room(config: Config, worklist: Worklist, views: Views) -> web.Room:
     clock = SystemClock()
 
-    def seen() -> Snapshot:
-        return look(
-            views,
-            clock.now(),
-            data_dir=config.node.data_dir,
-            store=config.store.url,
-            watermark_percent=config.store.watermark_percent,
-            lease_seconds=config.worker.lease_seconds,
-        )
-
+    around = Surroundings(
+        data_dir=config.node.data_dir,
+        store=config.store.url,
+        watermark_percent=config.store.watermark_percent,
+        destinations={one.name for one in config.destination},
+        lease_seconds=config.worker.lease_seconds,
+    )
     return web.Room(
         site=_site(config),
         accounts=_accounts(config),
         views=views,
         desk=worklist.desk,
         clock=clock,
-        look=seen,
+        look=lambda: look(views, clock.now(), around),
         results=lambda job_id: _results(config, worklist, job_id),
         cards=lambda: [_card(config, one) for one in config.pipeline],
         audit=lambda _limit: [],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,18 @@ from typing import cast
 from dicomnode.bundles.shelf import Shelf
 from dicomnode.config import Config, Pipeline
 from dicomnode.domain.findings import Presence
+from dicomnode.domain.instance import ROUTING_KEYWORDS
 from dicomnode.domain.rules import Condition, Rule
 from dicomnode.errors import ConfigError
 from dicomnode.ports import InstanceStore
+from dicomnode.processes.role import SUPERVISOR_PID
 from dicomnode.store import LocalStore
-from dicomnode.worklist import Worklist, open_worklist, upgrade
+from dicomnode.worklist import Worklist, check_pages, open_worklist, upgrade
 
 SHIPPED_BUNDLES = Path(__file__).resolve().parents[2] / "model" / "bundles"
+START_CHECK_SECONDS = 1.0
+"""A start must not take longer with every study; reconcile has time for all of it."""
+
 RESULTS_WATERMARK_PERCENT = 99.0
 """Results are small and of patients already analysed: they may use the last room."""
 
@@ -26,18 +32,26 @@ def worklist_url(config: Config) -> str:
     return config.worklist_url
 
 
-def prepare(config: Config) -> None:
-    """Make the data folder; create or migrate the embedded database."""
+def prepare(config: Config, *, checked: bool = True) -> None:
+    """Make the data folder; check, create or migrate the embedded database.
+
+    The check finds damaged pages and takes START_CHECK_SECONDS at most; what it does
+    not come to, reconcile does. Raises WorklistError.
+    """
     config.node.data_dir.mkdir(parents=True, exist_ok=True)
     url = worklist_url(config)
-    if url.startswith("sqlite"):
-        upgrade(url)
+    if not url.startswith("sqlite"):
+        return
+    # The supervisor has done it for its roles.
+    if checked and SUPERVISOR_PID not in os.environ:
+        check_pages(url, START_CHECK_SECONDS)
+    upgrade(url)
 
 
 @contextmanager
-def opened_worklist(config: Config) -> Iterator[Worklist]:
-    """The worklist, created or migrated first if it is the embedded one."""
-    prepare(config)
+def opened_worklist(config: Config, *, checked: bool = True) -> Iterator[Worklist]:
+    """The worklist; the embedded one is checked, created or migrated first."""
+    prepare(config, checked=checked)
     worklist = open_worklist(worklist_url(config))
     try:
         yield worklist
@@ -63,6 +77,12 @@ def open_results_store(config: Config) -> InstanceStore:
 def rules(config: Config) -> list[Rule]:
     """The routing rules, in the order of the file."""
     return [rule_of(one) for one in config.pipeline]
+
+
+def extra_keywords(config: Config) -> tuple[str, ...]:
+    """What the rules ask of an instance beyond ROUTING_KEYWORDS."""
+    asked = {keyword for rule in rules(config) for keyword in rule.conditions}
+    return tuple(sorted(asked - set(ROUTING_KEYWORDS)))
 
 
 def rule_of(one: Pipeline) -> Rule:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import select, update
 
-from dicomnode.domain.delivery import DELIVERY_STATES
+from dicomnode.domain.delivery import DELIVERY_STATES, DeliveryState
+from dicomnode.domain.desk import said
 from dicomnode.domain.job import JOB_STATES, JobState
 from dicomnode.domain.study import STUDY_STATES, StudyState
-from dicomnode.errors import IllegalTransition, UnknownStudy
-from dicomnode.worklist.engine import Database, Event, Transaction
-from dicomnode.worklist.growing import current_revision
+from dicomnode.errors import IllegalTransition
+from dicomnode.worklist.engine import Database, Event
+from dicomnode.worklist.lookups import job_row, revision_of
 from dicomnode.worklist.moves import job_event, may
 from dicomnode.worklist.outbox import UNSENT, move_deliveries
 from dicomnode.worklist.schema import deliveries, jobs, revisions
@@ -23,7 +24,7 @@ class Desk:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def retry_job(self, job_id: str, now: datetime) -> None:
+    def retry_job(self, job_id: str, now: datetime, by: str = "") -> None:
         """FAILED or CANCELED -> SCHEDULED with a fresh set of attempts.
 
         Raises UnknownStudy, IllegalTransition.
@@ -36,25 +37,33 @@ class Desk:
             "reason": "",
             "error": "",
         }
-        self._move_job(job_id, "retry", now, fresh)
+        self._move_job(job_id, "retry", now, fresh, by)
 
-    def cancel_job(self, job_id: str, now: datetime) -> None:
+    def cancel_job(self, job_id: str, now: datetime, by: str = "") -> None:
         """SCHEDULED -> CANCELED. Raises UnknownStudy, IllegalTransition."""
         values = {"finished_at": now, "reason": "canceled by an admin"}
-        self._move_job(job_id, "cancel", now, values)
+        self._move_job(job_id, "cancel", now, values, by)
 
-    def retry_deliveries(self, job_id: str, now: datetime) -> int:
+    def retry_deliveries(self, job_id: str, now: datetime, by: str = "") -> int:
         """FAILED or REJECTED deliveries of a job -> PENDING; how many."""
-        return self._revive(job_id, "retry", now)
+        return self._revive(job_id, "retry", now, by)
 
-    def resend_deliveries(self, job_id: str, now: datetime) -> int:
-        """SENT, COMMITTED or CANCELED deliveries of a job -> PENDING; how many."""
-        return self._revive(job_id, "resend", now)
+    def resend_deliveries(
+        self, job_id: str, now: datetime, by: str = "", destination: str = ""
+    ) -> int:
+        """SENT or COMMITTED deliveries of a job -> PENDING; how many.
 
-    def force_complete(self, study_instance_uid: str, now: datetime) -> None:
+        Those of one ``destination``, if it is named. What is CANCELED was not sent for
+        a reason and stays so.
+        """
+        return self._revive(job_id, "resend", now, by, destination)
+
+    def force_complete(
+        self, study_instance_uid: str, now: datetime, by: str = ""
+    ) -> None:
         """Let a RECEIVING study complete now. Raises UnknownStudy."""
         with self._database.write() as transaction:
-            revision = _revision_of(transaction, study_instance_uid)
+            revision = revision_of(transaction, study_instance_uid)
             changed = transaction.execute(
                 update(revisions)
                 .where(revisions.c.study_instance_uid == study_instance_uid)
@@ -65,15 +74,16 @@ class Desk:
             if changed.rowcount == 1:
                 state = StudyState.RECEIVING.value
                 uid = study_instance_uid
-                transaction.note(Event(now, "study force complete", state, uid))
+                kind, detail = "study force complete", said(by)
+                transaction.note(Event(now, kind, state, uid, detail=detail))
 
-    def reroute(self, study_instance_uid: str, now: datetime) -> None:
+    def reroute(self, study_instance_uid: str, now: datetime, by: str = "") -> None:
         """NOT_ROUTED -> COMPLETE, for rules that changed.
 
         Raises UnknownStudy, IllegalTransition.
         """
         with self._database.write() as transaction:
-            revision = _revision_of(transaction, study_instance_uid)
+            revision = revision_of(transaction, study_instance_uid)
             this = (revisions.c.study_instance_uid == study_instance_uid) & (
                 revisions.c.revision == revision
             )
@@ -81,14 +91,19 @@ class Desk:
             state = STUDY_STATES.after(StudyState(row.state), "reroute").value
             values = {"state": state, "reason": "", "routed_at": None}
             transaction.execute(update(revisions).where(this).values(values))
-            kind = "study reroute"
-            transaction.note(Event(now, kind, state, study_instance_uid))
+            kind, uid = "study reroute", study_instance_uid
+            transaction.note(Event(now, kind, state, uid, detail=said(by)))
 
     def _move_job(
-        self, job_id: str, event: str, now: datetime, values: dict[str, object]
+        self,
+        job_id: str,
+        event: str,
+        now: datetime,
+        values: dict[str, object],
+        by: str,
     ) -> None:
         with self._database.write() as transaction:
-            row = _job_row(transaction, job_id)
+            row = job_row(transaction, job_id)
             state = JOB_STATES.after(JobState(row.state), event).value
             changed = transaction.execute(
                 update(jobs)
@@ -99,32 +114,19 @@ class Desk:
                 message = f"job {job_id} has just moved on; see `dicomnode show`"
                 raise IllegalTransition(message)
             owner = (job_id, row.study_instance_uid)
-            transaction.note(job_event(owner, event, state, now))
+            transaction.note(job_event(owner, event, state, now, said(by)))
 
-    def _revive(self, job_id: str, event: str, now: datetime) -> int:
+    def _revive(
+        self, job_id: str, event: str, now: datetime, by: str, destination: str = ""
+    ) -> int:
         fresh: dict[str, object] = {**UNSENT, "next_attempt_at": now, "checks": 0}
         which = (deliveries.c.job_id == job_id) & may(
             DELIVERY_STATES, deliveries.c.state, event
         )
+        if event == "resend":
+            which &= deliveries.c.state != DeliveryState.CANCELED.value
+        if destination:
+            which &= deliveries.c.destination == destination
         with self._database.write() as transaction:
-            _job_row(transaction, job_id)
-            return move_deliveries(transaction, which, event, now, fresh)
-
-
-def _job_row(transaction: Transaction, job_id: str) -> Row[tuple[str, str]]:
-    found = transaction.rows(
-        select(jobs.c.state, jobs.c.study_instance_uid)
-        .where(jobs.c.job_id == job_id)
-        .with_for_update()
-    )
-    if not found:
-        raise UnknownStudy(f"no job {job_id}; list the jobs with `dicomnode list`")
-    return found[0]
-
-
-def _revision_of(transaction: Transaction, study_instance_uid: str) -> int:
-    revision = current_revision(transaction, study_instance_uid)
-    if revision is None:
-        message = f"no study {study_instance_uid}; list them with `dicomnode list`"
-        raise UnknownStudy(message)
-    return revision
+            job_row(transaction, job_id)
+            return move_deliveries(transaction, which, event, now, fresh, said(by))

@@ -18,6 +18,7 @@ from dicomnode.domain.job import JOB_STATES, Job, JobState, Outcome, Worker
 from dicomnode.domain.result import KeptResult
 from dicomnode.errors import LostLease
 from dicomnode.worklist.engine import Database, Event, Transaction
+from dicomnode.worklist.holding import not_held, not_paused
 from dicomnode.worklist.kept import arrived_before, results_of
 from dicomnode.worklist.moves import job_event, may, state_after
 from dicomnode.worklist.outbox import add_result
@@ -155,6 +156,7 @@ def claimable(pipelines: Collection[str], now: datetime, limit: int) -> Select[A
         select(jobs.c.job_id)
         .where(jobs.c.state == JobState.SCHEDULED.value)
         .where(jobs.c.pipeline.in_(sorted(pipelines)), jobs.c.not_before <= now)
+        .where(not_held(), not_paused())
         .order_by(*_ORDER)
         .limit(limit)
     )

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from types import TracebackType
 
 from dicomnode.worklist.commitments import Commitments
 from dicomnode.worklist.desk import Desk
 from dicomnode.worklist.engine import Database, open_database, open_readonly
+from dicomnode.worklist.holding import Holds, Pauses
 from dicomnode.worklist.intake import Intake
 from dicomnode.worklist.jobs import Jobs
+from dicomnode.worklist.ledger import Ledger
+from dicomnode.worklist.mending import Mender
 from dicomnode.worklist.outbox import Outbox
+from dicomnode.worklist.presence import joined
+from dicomnode.worklist.purging import Purge
+from dicomnode.worklist.redirecting import Redirects
 from dicomnode.worklist.studies import Studies
 from dicomnode.worklist.upgrading import check
 from dicomnode.worklist.upkeep import Upkeep
@@ -22,8 +29,9 @@ class Worklist:
     Open one in each process: connections do not survive a fork.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, presence: ExitStack | None = None) -> None:
         self._database = database
+        self._presence = presence or ExitStack()
         self.intake = Intake(database)
         self.studies = Studies(database)
         self.jobs = Jobs(database)
@@ -31,6 +39,12 @@ class Worklist:
         self.commitments = Commitments(database)
         self.upkeep = Upkeep(database)
         self.desk = Desk(database)
+        self.holds = Holds(database)
+        self.pauses = Pauses(database)
+        self.redirects = Redirects(database)
+        self.purge = Purge(database)
+        self.ledger = Ledger(database)
+        self.mender = Mender(database)
         self.views = Views(database)
 
     @property
@@ -41,6 +55,7 @@ class Worklist:
     def close(self) -> None:
         """Close every connection."""
         self._database.close()
+        self._presence.close()
 
     def __enter__(self) -> Worklist:
         return self
@@ -56,8 +71,9 @@ class Worklist:
 
 def open_worklist(url: str) -> Worklist:
     """Open a migrated database; raises WorklistError with the remedy otherwise."""
-    check(url)
-    return Worklist(open_database(url))
+    with joined(url) as presence:
+        check(url)
+        return Worklist(open_database(url), presence.pop_all())
 
 
 def open_views(url: str) -> Views:

@@ -211,8 +211,12 @@ def move_deliveries(
     event: str,
     now: datetime,
     values: dict[str, object],
+    remark: str = "",
 ) -> int:
-    """Move the deliveries that are in ``which``, with an event for each; how many."""
+    """Move the deliveries that are in ``which``, with an event for each; how many.
+
+    ``remark`` ends the detail of each event: who did it, or where to.
+    """
     found = _load(transaction, which)
     ids = [delivery.delivery_id for delivery in found]
     transaction.execute(
@@ -221,7 +225,13 @@ def move_deliveries(
         .values(state=state_after(DELIVERY_STATES, event), **values)
     )
     for delivery in found:
-        _note(transaction, delivery, event, now, _describe(delivery))
+        _note(
+            transaction,
+            delivery,
+            event,
+            now,
+            f"{_describe(delivery)} {remark}".rstrip(),
+        )
     return len(ids)
 
 

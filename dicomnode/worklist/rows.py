@@ -20,12 +20,15 @@ current_revisions = (
 """The facts of the current revision of each study."""
 
 
-def studies_in(connection: Connection, state: StudyState) -> Sequence[Study]:
-    """The studies in ``state``, the longest waiting first."""
+def studies_in(
+    connection: Connection, state: StudyState, held: bool = True
+) -> Sequence[Study]:
+    """The studies in ``state``, the longest waiting first; held ones too if wanted."""
+    wanted = current_revisions.where(revisions.c.state == state.value)
+    if not held:
+        wanted = wanted.where(studies.c.held_at.is_(None))
     found = connection.execute(
-        current_revisions.where(revisions.c.state == state.value).order_by(
-            revisions.c.last_instance_at, revisions.c.study_instance_uid
-        )
+        wanted.order_by(revisions.c.last_instance_at, revisions.c.study_instance_uid)
     )
     return [study_of(row) for row in found]
 

@@ -29,10 +29,10 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from dicomnode.views import utc_text
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision of the schema that this program reads and writes."""
 
-KNOWN = ("0001", "0002", HEAD)
+KNOWN = ("0001", "0002", "0003", HEAD)
 """Every revision this program can migrate from, the oldest first."""
 
 
@@ -94,10 +94,14 @@ studies = Table(
     _key("study_instance_uid"),
     Column("revision", Integer, nullable=False),
     _maybe_at("files_forgotten_at"),
+    _maybe_at("held_at"),
     PrimaryKeyConstraint("study_instance_uid"),
     Index("ix_studies_kept", "files_forgotten_at", "study_instance_uid"),
 )
-"""The current revision; on PostgreSQL the row to lock before changing a study."""
+"""The current revision; on PostgreSQL the row to lock before changing a study.
+
+``held_at``: an admin holds it, so it is not routed and its jobs are not claimed.
+"""
 
 revisions = Table(
     "revisions",
@@ -151,11 +155,16 @@ instances = Table(
     _text("address"),
     _text("attributes"),
     _maybe_at("forgotten_at"),
+    _maybe_at("missing_at"),
     PrimaryKeyConstraint("sop_instance_uid", "ordinal"),
     Index("ix_instances_study", "study_instance_uid"),
     Index("ix_instances_location", "location"),
 )
-"""Ordinal 0 is the instance; 1 and up are flagged conflicts, kept beside it."""
+"""Ordinal 0 is the instance; 1 and up are flagged conflicts, kept beside it.
+
+``forgotten_at``: its file is gone, by the retention or, if ``missing_at`` is set too,
+by a loss that reconcile has found.
+"""
 
 identities = Table(
     "identities",
@@ -192,6 +201,7 @@ jobs = Table(
     _maybe_at("finished_at"),
     _text("findings"),
     _maybe_at("followed_at"),
+    _maybe_at("held_at"),
     PrimaryKeyConstraint("job_id"),
     UniqueConstraint(
         "study_instance_uid", "revision", "pipeline", name="uq_jobs_pipeline"
@@ -232,6 +242,8 @@ results = Table(
     _key("location"),
     _key("sha256"),
     _at("built_at"),
+    _maybe_at("forgotten_at"),
+    _maybe_at("missing_at"),
     PrimaryKeyConstraint("result_id"),
     UniqueConstraint("job_id", "sop_instance_uid", name="uq_results_sop"),
     Index("ix_results_sop", "sop_instance_uid"),
@@ -334,3 +346,28 @@ leaders = Table(
     _at("lease_expires_at"),
     PrimaryKeyConstraint("name"),
 )
+
+pauses = Table(
+    "pauses",
+    metadata,
+    _key("service"),
+    _text("pipeline"),
+    _at("paused_at"),
+    _text("detail"),
+    PrimaryKeyConstraint("service", "pipeline"),
+)
+"""What an admin has stopped: ``receive``, or ``work`` of one or of every pipeline."""
+
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    Column("reconciliation_id", number(), autoincrement=True),
+    _at("started_at"),
+    _at("finished_at"),
+    Column("balanced", Integer, nullable=False),
+    _count("n_found"),
+    _count("n_repaired"),
+    _text("detail"),
+    PrimaryKeyConstraint("reconciliation_id"),
+)
+"""The outcome of each reconcile; ``detail`` is JSON with the sums."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -177,6 +178,13 @@ def reader_engine(path: Path) -> Engine:
     event.listen(engine, "connect", _prepare_reader)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def plain_reader(path: Path) -> sqlite3.Connection:
+    """A connection of the driver itself that cannot write."""
+    options = "&".join(f"{key}={value}" for key, value in _reading(path).items())
+    address = f"{path.resolve().as_uri()}?{options.replace('uri=true&', '')}"
+    return sqlite3.connect(address, uri=True, timeout=LOCK_SECONDS)
 
 
 def _reading(path: Path) -> dict[str, str]:

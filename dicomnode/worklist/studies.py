@@ -33,9 +33,9 @@ class Studies:
             return studies_in(connection, StudyState.RECEIVING)
 
     def unrouted(self) -> Sequence[Study]:
-        """Studies in COMPLETE, the longest waiting first."""
+        """Studies in COMPLETE that nobody holds, the longest waiting first."""
         with self._database.read() as connection:
-            return studies_in(connection, StudyState.COMPLETE)
+            return studies_in(connection, StudyState.COMPLETE, held=False)
 
     def instances(self, study_instance_uid: str) -> Sequence[Instance]:
         """The current instances of a study, in order of arrival."""

@@ -16,7 +16,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from dicomnode.errors import WorklistError
 
-_RESTORE = "restore a backup with `dicomnode db restore`, then `dicomnode reconcile`"
+RESTORE = (
+    "stop the node and restore a backup with `dicomnode db restore FILE`, or move the "
+    "file away; then `dicomnode reconcile --repair` finds what is missing in the store"
+)
+"""What to do about a damaged database."""
+
 _SERVER = "check that the server runs and that [database] url is right"
 
 _REMEDIES = (
@@ -29,8 +34,8 @@ _REMEDIES = (
     ("no space", "free space on the disk of the database server"),
     ("disk i/o", "check the disk, then restart the node: a sync failed"),
     ("unable to open", "check that the folder of the database exists and is readable"),
-    ("malformed", _RESTORE),
-    ("not a database", _RESTORE),
+    ("malformed", RESTORE),
+    ("not a database", RESTORE),
     ("no such table", "run `dicomnode db upgrade`"),
     ("does not exist", "create the database, then run `dicomnode db upgrade`"),
     ("password", "check the user in [database] url and its credentials"),

@@ -12,8 +12,10 @@ from types import ModuleType
 from sqlalchemy import Connection, inspect, text
 
 from dicomnode.errors import WorklistError
-from dicomnode.worklist import engine, sqlite
+from dicomnode.worklist import backups, engine, sqlite
 from dicomnode.worklist.engine import Database, open_database, open_readonly
+from dicomnode.worklist.integrity import check_pages
+from dicomnode.worklist.presence import alone
 from dicomnode.worklist.schema import HEAD, KNOWN
 
 BASE = "base"
@@ -23,13 +25,16 @@ BASE = "base"
 def upgrade(url: str) -> str:
     """Bring the database to the schema of this program; the revision it has now.
 
-    Creates a missing SQLite file with its folder. Any number of processes may call it
-    at once. Raises WorklistError, also for a schema newer than this program.
+    Creates a missing SQLite file with its folder, and keeps one of an older schema
+    beside it as ``<file>.schema-<revision>``. Any number of processes may call it at
+    once. Raises WorklistError, also for a schema newer than this program.
     """
     _make_folder(url)
     with closing(open_database(url)) as database, database.write() as transaction:
         transaction.lock_migrations()
-        if _known(_revision(transaction.connection)) != HEAD:
+        before = _known(_revision(transaction.connection))
+        if before != HEAD:
+            _keep(url, before)
             _alembic().run_upgrade(transaction.connection, HEAD)
     return HEAD
 
@@ -37,14 +42,19 @@ def upgrade(url: str) -> str:
 def downgrade(url: str, revision: str) -> str:
     """Bring the schema back to ``revision``, or to ``base``: nothing; its name.
 
-    Raises WorklistError for an unknown revision.
+    The database is kept beside it first, as ``<file>.schema-<revision>``. Raises
+    WorklistError for an unknown revision, and while a role runs on the database.
     """
     if revision not in (BASE, *KNOWN):
         known = ", ".join((BASE, *KNOWN))
         raise WorklistError(f"no schema revision {revision!r}; use one of {known}")
-    with closing(open_database(url)) as database, database.write() as transaction:
+    with (
+        alone(url),
+        closing(open_database(url)) as database,
+        database.write() as transaction,
+    ):
         transaction.lock_migrations()
-        _known(_revision(transaction.connection))
+        _keep(url, _known(_revision(transaction.connection)))
         _alembic().run_downgrade(transaction.connection, revision)
     return revision
 
@@ -55,8 +65,8 @@ def check(url: str, integrity: bool = False) -> str:
     ``integrity`` reads the whole SQLite file and finds damaged pages.
     """
     with closing(open_readonly(url)) as database:
-        if integrity and database.is_sqlite:
-            _check_pages(database)
+        if integrity:
+            check_pages(url)
         return check_schema(database)
 
 
@@ -89,14 +99,10 @@ def _revision(connection: Connection) -> str:
     return found.scalar() or BASE
 
 
-def _check_pages(database: Database) -> None:
-    with database.read() as connection:
-        report = connection.execute(text("PRAGMA quick_check(1)")).scalar()
-    if report != "ok":
-        raise WorklistError(
-            f"the worklist database is damaged: {report}; restore a backup with "
-            "`dicomnode db restore`, then `dicomnode reconcile`"
-        )
+def _keep(url: str, revision: str) -> None:
+    parsed = engine.parse(url)
+    if engine.is_sqlite(parsed) and revision != BASE:
+        backups.kept_before(sqlite.database_path(parsed), revision)
 
 
 def _make_folder(url: str) -> None:

@@ -10,7 +10,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
-    ScalarSelect,
     Select,
     exists,
     or_,
@@ -71,7 +70,10 @@ class Upkeep:
         """Studies whose every job and delivery ended well before ``before``."""
         with self._database.read() as connection:
             found = connection.execute(_ended_before(before).limit(limit)).scalars()
-            return [_expired_study(connection, uid) for uid in found.all()]
+            return [
+                files_of(connection, uid, instances_of_study(uid))
+                for uid in found.all()
+            ]
 
     def forget_files(self, study_instance_uid: str, now: datetime) -> None:
         """Note that the files of an expired study are gone; the rows stay."""
@@ -83,8 +85,14 @@ class Upkeep:
             changed = transaction.execute(forgotten.values(files_forgotten_at=now))
             transaction.execute(
                 update(instances)
-                .where(instances.c.sop_instance_uid.in_(_sops(study_instance_uid)))
+                .where(instances_of_study(study_instance_uid))
                 .where(instances.c.forgotten_at.is_(None))
+                .values(forgotten_at=now)
+            )
+            transaction.execute(
+                update(results)
+                .where(results.c.job_id.in_(_jobs_of(study_instance_uid)))
+                .where(results.c.forgotten_at.is_(None))
                 .values(forgotten_at=now)
             )
             if changed.rowcount == 1:
@@ -185,11 +193,17 @@ def _awaits_followers() -> ColumnElement[bool]:
     return completed & jobs.c.followed_at.is_(None)
 
 
-def _expired_study(connection: Connection, study_instance_uid: str) -> ExpiredStudy:
+def _jobs_of(study_instance_uid: str) -> Select[tuple[str]]:
+    return select(jobs.c.job_id).where(jobs.c.study_instance_uid == study_instance_uid)
+
+
+def files_of(
+    connection: Connection, study_instance_uid: str, instance: ColumnElement[bool]
+) -> ExpiredStudy:
+    """Where the files of a study lie: those of ``instance`` rows, and its results."""
     kept = (
         select(instances.c.location)
-        .where(instances.c.sop_instance_uid.in_(_sops(study_instance_uid)))
-        .where(instances.c.forgotten_at.is_(None))
+        .where(instance, instances.c.forgotten_at.is_(None))
         .order_by(instances.c.sop_instance_uid, instances.c.ordinal)
     )
     built = (
@@ -205,10 +219,13 @@ def _expired_study(connection: Connection, study_instance_uid: str) -> ExpiredSt
     )
 
 
-def _sops(study_instance_uid: str) -> ScalarSelect[str]:
-    """The SOP Instance UIDs of a study; its conflicts share them."""
-    return (
+def instances_of_study(study_instance_uid: str) -> ColumnElement[bool]:
+    """The rows of its instances, and of the conflicts that share their UIDs.
+
+    A conflict may name another study than the instance that it conflicts with.
+    """
+    return instances.c.sop_instance_uid.in_(
         select(instances.c.sop_instance_uid)
         .where(instances.c.study_instance_uid == study_instance_uid)
-        .scalar_subquery()
+        .where(instances.c.ordinal == 0)
     )

@@ -10,6 +10,10 @@ HEAD = """# States
 
 Printed from the tables in `dicomnode/domain/` by `make docs`; a test compares them.
 Each arrow names its event and who causes it.
+
+A hold (`dicomnode hold`), a pause (`pause`) and a drain (`drain`) are no states: what
+is held or paused stays where it is until `release` or `resume`. A purge (`purge`) ends
+a study in any state in which no worker and no sender has it: its rows are gone then.
 """
 
 if __name__ == "__main__":

@@ -395,10 +395,12 @@ def test_retry_all_failed(worklist: Worklist) -> None:
     expected = {fail(worklist), bury(worklist)}
     done = claimed(worklist, DONE, at(30))
     worklist.jobs.finish(done, Outcome.NOT_ANALYSED, "a hand", [], at(31))
-    result = invoke("retry", "--all-failed")
+    asked = invoke("retry", "--all-failed")
+    assert (asked.exit_code, "2 failed job(s)" in asked.stderr) == (2, True)
+    result = invoke("retry", "--all-failed", "--yes")
     assert result.exit_code == 0
     assert {line.split()[0] for line in result.stdout.splitlines()} == expected
-    assert invoke("retry", "--all-failed").stdout == "nothing has failed\n"
+    assert invoke("retry", "--all-failed").stderr == "0 failed job(s)\n"
 
 
 def test_retry_of_what_did_not_fail_says_so(worklist: Worklist) -> None:

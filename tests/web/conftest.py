@@ -14,7 +14,7 @@ from dicomnode import web
 from dicomnode.domain.association import Association
 from dicomnode.domain.job import JobState
 from dicomnode.errors import UnknownStudy, Unreachable
-from dicomnode.health.looking import look
+from dicomnode.health.looking import Surroundings, look
 from dicomnode.results import build
 from dicomnode.web.access import Account, Accounts, Role, hashed
 from dicomnode.worklist import Worklist, open_worklist, upgrade
@@ -109,6 +109,7 @@ def room(worklist: Worklist, folder: Path, jobs: dict[str, str]) -> web.Room:
         return 0.0123
 
     clock = Noon()
+    around = Surroundings(folder, "", 100, {"PACS", "DOWN"}, 60)
     return web.Room(
         site=web.Site(
             "DICOMNODE",
@@ -125,14 +126,7 @@ def room(worklist: Worklist, folder: Path, jobs: dict[str, str]) -> web.Room:
         views=worklist.views,
         desk=worklist.desk,
         clock=clock,
-        look=lambda: look(
-            worklist.views,
-            clock.now(),
-            data_dir=folder,
-            store="",
-            watermark_percent=100,
-            lease_seconds=60,
-        ),
+        look=lambda: look(worklist.views, clock.now(), around),
         results=results,
         cards=lambda: [web.card("cxr", "active", BUNDLES / "cxr-qc", folder / "no")],
         audit=lambda limit: ["<AuditMessage/>"][:limit],

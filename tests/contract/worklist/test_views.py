@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import inspect, text
 
+from dicomnode.domain.desk import Pause, Service
 from dicomnode.domain.job import Outcome
+from dicomnode.domain.reconciliation import Sums
 from dicomnode.errors import WorklistError
 from dicomnode.worklist import Views, Worklist, open_views, open_worklist
 from tests.contract.worklist.conftest import MakeUrl
@@ -27,7 +29,7 @@ COLUMNS = {
     "v1_worklist": "study_instance_uid revision accession_number modality "
     "calling_ae_title n_series n_instances study_state pipeline job_id job_state "
     "outcome reason attempts received_at completed_at started_at finished_at priority "
-    "error",
+    "error held_at",
     "v1_events": "seq at study_instance_uid job_id kind state detail",
     "v1_deliveries": "job_id destination result_kind sop_instance_uid state attempts "
     "next_attempt_at status error sent_at committed_at "
@@ -37,6 +39,8 @@ COLUMNS = {
     "remedy",
     "v1_identity": "study_instance_uid patient_id patient_name patient_birth_date "
     "patient_sex issuer_of_patient_id",
+    "v1_pauses": "service pipeline paused_at detail",
+    "v1_reconciliations": "started_at finished_at balanced n_found n_repaired detail",
 }
 
 
@@ -54,6 +58,9 @@ def tell_a_story(worklist: Worklist) -> None:
     worklist.intake.record(received(study="1.2.4", at=after(9)))
     worklist.studies.complete(current(worklist, "1.2.4"), after(9))
     worklist.studies.route(current(worklist, "1.2.4"), [], "no rule", after(9))
+    worklist.holds.hold_study("1.2.4", after(10), "alice")
+    worklist.pauses.pause(Pause(Service.WORK, after(11), "second"), "alice")
+    worklist.ledger.record(after(12), after(13), Sums())
 
 
 def everything(views: Views) -> list[object]:
@@ -65,6 +72,8 @@ def everything(views: Views) -> list[object]:
         views.associations(),
         views.identity(STUDY),
         views.counts(),
+        views.pauses(),
+        views.reconciliations(),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time
 from threading import Event
 
 from dicomnode.housekeeping.schedule import Chore, Schedule
@@ -34,3 +35,10 @@ def test_only_the_leader_works():
     schedule = Schedule([], leads=lambda: False)
     schedule.perform(Chore("work", 1, lambda: calls.append(1) or 1))
     assert calls == []
+
+
+def test_a_daily_chore_is_due_at_its_time_of_day():
+    chore = Chore("reconcile", 86400, int, daily_at=time(2, 30))
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    due = chore.trigger().get_next_fire_time(None, now)
+    assert due == datetime(2026, 2, 1, 2, 30, tzinfo=UTC)

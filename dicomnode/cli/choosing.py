@@ -1,0 +1,126 @@
+"""Which jobs an admin's act is for: named ones, or all that fit a filter.
+
+An act on named jobs is done at once. One on a filter says first how many it is for, and
+goes on when it is told to: by an answer on the terminal, or by ``--yes``.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from dicomnode.cli import printing
+from dicomnode.cli.command import ExitCode, exit_code_of
+from dicomnode.errors import WorklistError
+from dicomnode.views import Views
+
+Jobs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[JOB...]",
+        show_default=False,
+        help="Job ids, or Study Instance UIDs; without any: see the filters.",
+    ),
+]
+OnlyPipeline = Annotated[
+    str, typer.Option("--pipeline", metavar="NAME", help="Only jobs of this pipeline.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before a bulk act.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only say how many it would be.")
+]
+Reason = Annotated[
+    str,
+    typer.Option(
+        "--reason", metavar="TEXT", help="Why; kept in the event, so no names in it."
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """All jobs with these values; an empty one is no condition."""
+
+    pipeline: str = ""
+    ae: str | None = None
+    since: datetime | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.pipeline or self.ae or self.since)
+
+    def rows(self, views: Views, states: Collection[str]) -> list[dict[str, Any]]:
+        """The rows of v1_worklist whose job is in one of ``states``."""
+        found = views.worklist(self.since, None, self.ae)
+        return [
+            row
+            for row in found
+            if row["job_state"] in states and self.pipeline in ("", row["pipeline"])
+        ]
+
+
+def one_of(targets: Sequence[str] | None, chosen: Filter) -> None:
+    """Raise a usage error unless jobs are named or a filter is given, not both."""
+    if bool(targets) == bool(chosen):
+        message = (
+            "name jobs, or give one of the filters --pipeline, --ae, --since; "
+            "`dicomnode list` shows the jobs"
+        )
+        raise typer.BadParameter(message, param_hint="JOB")
+
+
+def confirmed(count: int, what: str, *, yes: bool, dry_run: bool) -> bool:
+    """Say how many things an act is for; whether to go on with it."""
+    typer.echo(f"{count} {what}", err=True)
+    if dry_run or not count:
+        return False
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        message = f"would be for {count} {what}; add --yes to do it"
+        raise typer.BadParameter(message, param_hint="--yes")
+    return typer.confirm("Go on?", err=True)
+
+
+def each(
+    ids: Iterable[str], act: Callable[[str], str], *, as_json: bool = False
+) -> ExitCode:
+    """Do ``act`` to each; its answer is shown. The worst exit code of all."""
+    codes = [_one(one, act, as_json=as_json) for one in ids]
+    return max(codes, default=ExitCode.OK)
+
+
+def _one(one: str, act: Callable[[str], str], *, as_json: bool) -> ExitCode:
+    try:
+        answer, error = act(one), None
+    except WorklistError as failure:
+        answer, error = "", failure
+    if as_json:
+        said = str(error) if error else ""
+        printing.as_json({"id": one, "done": answer, "error": said})
+    elif error:
+        typer.echo(f"dicomnode: {error}", err=True)
+    else:
+        typer.echo(f"{one} {answer}")
+    return exit_code_of(error) if error else ExitCode.OK
+
+
+def is_study(target: str) -> bool:
+    """Whether a target names a study: a UID has dots, a job id has none."""
+    return "." in target
+
+
+def operator() -> str:
+    """The user of the operating system, for the event; also behind sudo."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = f"uid {os.getuid()}"
+    before = os.environ.get("SUDO_USER")
+    return f"{name} (sudo by {before})" if before and before != name else name
