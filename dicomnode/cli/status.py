@@ -14,7 +14,7 @@ from dicomnode.cli.command import AsJson, ExitCode, Given, command
 from dicomnode.cli.reading import opened_views
 from dicomnode.errors import WorklistError
 from dicomnode.health.drift import REMEDY, line_of
-from dicomnode.health.looking import Surroundings, look
+from dicomnode.health.looking import look, surroundings
 from dicomnode.health.moments import age
 from dicomnode.health.problems import Disk, Problem, Snapshot, problems
 from dicomnode.views import Views
@@ -50,17 +50,6 @@ def status(given: Given, as_json: AsJson = False) -> ExitCode:
 
 def _snapshot(views: Views, config: Config) -> Snapshot:
     return look(views, datetime.now(UTC), surroundings(config))
-
-
-def surroundings(config: Config) -> Surroundings:
-    """What a look at the node needs of the configuration."""
-    return Surroundings(
-        data_dir=config.node.data_dir,
-        store=config.store.url,
-        watermark_percent=config.store.watermark_percent,
-        destinations={one.name for one in config.destination},
-        lease_seconds=config.worker.lease_seconds,
-    )
 
 
 def _record(snapshot: Snapshot, found: list[Problem]) -> dict[str, Any]:

@@ -8,10 +8,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dicomnode.health.drift import drift_alarms
 from dicomnode.health.problems import Disk, Row, Snapshot
 from dicomnode.views import Views
+
+if TYPE_CHECKING:
+    from dicomnode.config import Config
 
 EXAMPLES = 5
 _WAITING = ("RECEIVING", "COMPLETE", "SCHEDULED", "IN_PROGRESS")
@@ -21,8 +25,8 @@ _WAITING = ("RECEIVING", "COMPLETE", "SCHEDULED", "IN_PROGRESS")
 class Surroundings:
     """What the configuration says that a look needs.
 
-    ``store`` is a folder or a URL, empty for ``data_dir``; ``destinations`` the names of
-    those that are configured; ``lease_seconds`` how long a silent worker is believed.
+    ``store`` is a folder or a URL, empty for ``data_dir``; ``destinations`` the names
+    of those that are configured; ``lease_seconds`` how long a silent worker is believed.
     """
 
     data_dir: Path
@@ -30,6 +34,17 @@ class Surroundings:
     watermark_percent: float
     destinations: Collection[str]
     lease_seconds: float
+
+
+def surroundings(config: Config) -> Surroundings:
+    """What ``config`` says of them."""
+    return Surroundings(
+        data_dir=config.node.data_dir,
+        store=config.store.url,
+        watermark_percent=config.store.watermark_percent,
+        destinations={one.name for one in config.destination},
+        lease_seconds=config.worker.lease_seconds,
+    )
 
 
 def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:

@@ -12,7 +12,7 @@ import uvicorn
 from dicomnode import web
 from dicomnode.config import Config, Pipeline
 from dicomnode.errors import DicomNodeError, UnknownStudy
-from dicomnode.health.looking import Surroundings, look
+from dicomnode.health.looking import look, surroundings
 from dicomnode.processes import wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
@@ -63,15 +63,8 @@ def _settings(
 
 
 def _room(config: Config, worklist: Worklist, views: Views) -> web.Room:
-    clock = SystemClock()
+    clock, around = SystemClock(), surroundings(config)
 
-    around = Surroundings(
-        data_dir=config.node.data_dir,
-        store=config.store.url,
-        watermark_percent=config.store.watermark_percent,
-        destinations={one.name for one in config.destination},
-        lease_seconds=config.worker.lease_seconds,
-    )
     return web.Room(
         site=_site(config),
         accounts=_accounts(config),
