@@ -26,7 +26,7 @@ class Surroundings:
     """What the configuration says that a look needs.
 
     ``store`` is a folder or a URL, empty for ``data_dir``; ``destinations`` the names
-    of those that are configured; ``lease_seconds`` how long a silent worker is believed.
+    of those that are configured; ``lease_seconds`` how long a worker may be silent.
     """
 
     data_dir: Path

@@ -70,10 +70,8 @@ def main(config: Config) -> int:
 def _store(config: Config, worklist: Worklist) -> InstanceStore:
     # Every store of ours takes data sets in pieces too.
     kept = cast("StagingStore", wiring.open_store(config))
-    store, limit = (
-        DrainingStore(kept, worklist.pauses),
-        config.receiver.max_waiting_jobs,
-    )
+    store = DrainingStore(kept, worklist.pauses)
+    limit = config.receiver.max_waiting_jobs
     if not limit:
         return store
     return BacklogLimit(store, partial(worklist.jobs.n_unfinished, limit), limit)
