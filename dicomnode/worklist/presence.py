@@ -28,7 +28,8 @@ def joined(url: str) -> ExitStack:
     """
     stack = ExitStack()
     parsed = engine.parse(url)
-    if engine.is_sqlite(parsed):
+    # Where there is no database, whoever opens it says so, and leaves nothing.
+    if engine.is_sqlite(parsed) and sqlite.database_path(parsed).exists():
         _lock(stack, sqlite.database_path(parsed), fcntl.LOCK_SH)
     return stack
 

@@ -48,6 +48,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "none"))
     (tmp_path / "config.toml").write_text(
         "[store]\nwatermark_percent = 100\n[worker]\nlease_seconds = 60\n"
+        '[[destination]]\nname = "PACS"\nae_title = "X"\nhost = "x"\nport = 1\n'
     )
     return tmp_path
 

@@ -64,7 +64,7 @@ def test_every_query_runs(worklist: Worklist, query: str) -> None:
 
 def test_the_story_query_tells_the_story(worklist: Worklist) -> None:
     finished(worklist, new_result(1, "PACS"))
-    (query,) = (one for one in QUERIES if "ORDER BY seq DESC LIMIT 1" in one)
+    (query,) = (one for one in QUERIES if "ORDER BY seq DESC LIMIT 1)" in one)
     with worklist._database.read() as connection:
         told = [row.kind for row in connection.execute(text(query))]
     assert told == kinds(worklist)

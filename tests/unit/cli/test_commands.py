@@ -53,6 +53,8 @@ COMMANDS = [
     ["send"],
     ["demo"],
     ["account"],
+    ["doctor"],
+    ["support-bundle"],
     ["web"],
     ["model", "list"],
     ["model", "show"],
