@@ -92,12 +92,13 @@ class Predictor(Protocol):
         ...
 
     def predict(
-        self, images: Sequence[tuple[Instance, BinaryIO]]
+        self, images: Sequence[tuple[Instance, BinaryIO]], priority: int = 0
     ) -> Sequence[ImageFindings | NotAnalysed]:
-        """One answer for each image, in order.
+        """One answer for each image, in order; the urgent go first.
 
         An image that cannot be decoded, or lies outside the model's domain, is
-        NotAnalysed with its reason. Raises PredictionFailed.
+        NotAnalysed with its reason. Several threads may ask at once. Raises
+        PredictionFailed, and DeviceLost when this process can predict nothing more.
         """
         ...
 

@@ -117,7 +117,7 @@ class Pipeline:
         The reports name those of ``earlier`` that they replace.
         """
         selection = select(instances, self.spec.rule, self.bundle.input)
-        findings = self._findings(selection)
+        findings = self._findings(selection, job.priority)
         sources = self._headers(_sources(selection, findings, instances))
         results = self._keep_results(job, sources, findings, earlier)
         outcome = Outcome.NOT_ANALYSED if findings.reason else Outcome.ANALYSED
@@ -144,15 +144,15 @@ class Pipeline:
         before = [one for one in earlier if one.revision < job.revision]
         return self._keep_results(job, sources, findings, before)
 
-    def _findings(self, selection: Selection) -> StudyFindings:
-        answers = self._predict(selection.images)
+    def _findings(self, selection: Selection, priority: int) -> StudyFindings:
+        answers = self._predict(selection.images, priority)
         images = tuple(one for one in answers if isinstance(one, ImageFindings))
         failed = tuple(one for one in answers if isinstance(one, NotAnalysed))
         excluded = (*selection.excluded, *failed)
         return StudyFindings(images, excluded, "" if images else _reason(excluded))
 
     def _predict(
-        self, images: Sequence[Instance]
+        self, images: Sequence[Instance], priority: int
     ) -> Sequence[ImageFindings | NotAnalysed]:
         if not images:
             return ()
@@ -161,7 +161,7 @@ class Pipeline:
                 (one, opened.enter_context(self._instances.open(one.location)))
                 for one in images
             ]
-            return self._predictor.predict(files)
+            return self._predictor.predict(files, priority)
 
     def _headers(self, instances: Iterable[Instance]) -> list[Dataset]:
         headers: list[Dataset] = []
