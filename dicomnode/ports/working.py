@@ -29,8 +29,32 @@ class Jobs(Protocol):
         now: datetime,
         lease_seconds: float,
         limit: int = 1,
+        above: int | None = None,
     ) -> Sequence[Job]:
-        """SCHEDULED -> IN_PROGRESS, highest priority first, then the oldest."""
+        """SCHEDULED -> IN_PROGRESS, highest priority first, then the oldest.
+
+        ``above``: only of a higher priority than that.
+        """
+        ...
+
+    def claim_unreported(
+        self,
+        worker_id: str,
+        pipelines: Collection[str],
+        now: datetime,
+        lease_seconds: float,
+    ) -> Sequence[Job]:
+        """A job that lately FAILED and left no result, to `report` on it; or none.
+
+        Each is given out once only: it may be the one that ends its worker.
+        """
+        ...
+
+    def report(self, job: Job, results: Sequence[NewResult], now: datetime) -> None:
+        """Results that say that a FAILED job's study was not analysed.
+
+        Raises LostLease when the job has moved on.
+        """
         ...
 
     def renew(self, job: Job, now: datetime, lease_seconds: float) -> Job:
