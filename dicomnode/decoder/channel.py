@@ -88,6 +88,7 @@ def file_of(file: BinaryIO) -> int:
         return os.dup(file.fileno())
     except OSError:  # io.UnsupportedOperation: it lies in memory or elsewhere
         handle = memory()
+        file.seek(0)
         with os.fdopen(handle, "wb", closefd=False) as copy:
             while piece := file.read(_LONGEST):
                 copy.write(piece)

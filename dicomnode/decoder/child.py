@@ -25,17 +25,18 @@ _PR_SET_PDEATHSIG = 1
 
 def main(handle: int, limits: DecodeLimits) -> None:
     """Answer until the worker closes the socket."""
-    with socket.socket(fileno=handle) as worker:
-        _confine(limits)
-        _tell_before_dying(worker)
-        channel.send(worker, {"ready": os.getpid()})
-        memory = channel.memory()
-        while True:
-            try:
-                _, [handle] = channel.receive(worker)
-            except channel.Closed:
-                return
-            _answer(worker, handle, memory, limits)
+    worker = socket.socket(fileno=handle)  # open until the very end, to say of what
+    _confine(limits)
+    _tell_before_dying(worker)
+    channel.send(worker, {"ready": os.getpid()})
+    memory = channel.memory()
+    while True:
+        try:
+            _, [handle] = channel.receive(worker)
+        except channel.Closed:
+            worker.close()
+            return
+        _answer(worker, handle, memory, limits)
 
 
 def _confine(limits: DecodeLimits) -> None:
