@@ -1,7 +1,7 @@
 """Decoding per transfer syntax beside command-line decoders, preprocessing, inference.
 
-Every figure is a median; the ratio is to the peer or to the plain way in the same run, in
-turns, so that noise hits all alike.
+Every figure is a median; the ratio is to the peer or to the plain way in the same run,
+in turns, so that noise hits all alike.
 """
 
 from __future__ import annotations
