@@ -18,6 +18,7 @@
      |    +-- NoSuitableImage         nothing in the study fits the bundle
      |    +-- UnsupportedPixels       the pixel data cannot be decoded
      |    +-- PredictionFailed        the network gave no usable numbers
+     |         +-- DeviceLost         what it ran on has failed
      +-- ResultError                  a result object could not be built
      +-- DeliveryError
           +-- Refused                 the destination answered with a failure status
@@ -115,6 +116,10 @@ class PredictionFailed(PipelineError):
     """The network failed or gave no finite numbers."""
 
     retryable: ClassVar[bool] = True
+
+
+class DeviceLost(PredictionFailed):
+    """The GPU or its driver failed: this process cannot use it again."""
 
 
 class ResultError(DicomNodeError):

@@ -1,57 +1,115 @@
-"""The Predictor port over a bundle: the only importer of torch and ``model``."""
+"""The Predictor port over a bundle: the only importer of torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
-import numpy as np
+import structlog
 import torch
-from numpy.typing import NDArray
-from pydicom import Dataset
 
+from dicomnode.batching import Batcher, Lane
+from dicomnode.decoder import Decoded, Decoder, InThisProcess, Undecodable
 from dicomnode.domain.findings import (
     BundleFacts,
-    BundleInput,
-    Category,
-    Code,
-    Finding,
     ImageFindings,
     NotAnalysed,
-    Observation,
-    OperatingPoint,
     Pixels8,
-    Presence,
 )
 from dicomnode.domain.instance import Instance
-from dicomnode.errors import ConfigError, PredictionFailed
+from dicomnode.errors import ConfigError, DeviceLost, PredictionFailed
+from dicomnode.interpretation import facts_of, interpret, observation, outside
 from model import bundle as bundles
-from model import pixels
-from model.bundle import watch
 
-Display = NDArray[np.float32]
-_STATION_LENGTH = 64
+_log = structlog.get_logger(__name__)
 
-UNDETERMINED = Code("373068000", "SCT", "Undetermined")
-"""CID 240: a choice that the network cannot make is said to be none."""
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+_MOST = 1 << 16
+OUT_OF_MEMORY = "the network needs more memory for this image than there is"
+NOT_A_NUMBER = "the network's output for this image is not a number"
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """Display pixels of an image, and the machine that made it."""
+class Unusable:
+    """Why the network has no answer for one image; ``passing`` if it may have later."""
 
-    display: Display
-    station: str
+    reason: str
+    passing: bool = False
+
+
+Answer: TypeAlias = bundles.Prediction | Unusable
+Asked: TypeAlias = "tuple[Decoded, Future[Answer]] | Undecodable"
+
+
+class BundleNetwork:
+    """A loaded bundle's network, batched: one image's failure is not another's."""
+
+    def __init__(self, bundle: Any, device: str) -> None:
+        self._bundle = bundle
+        self._device = device
+        self.most = _MOST
+
+    def prepare(self, image: Any) -> Any:
+        """What the network needs of display pixels, or why they are Unusable."""
+        try:
+            return self._bundle.prepare(image)
+        except bundles.BundleError as error:
+            return Unusable(str(error))
+        except (MemoryError, RuntimeError) as error:
+            self._raise_unless_memory(error)
+            return Unusable(OUT_OF_MEMORY, passing=True)
+
+    def run(self, prepared: Sequence[Any]) -> Sequence[Answer]:
+        """One answer for each; raises PredictionFailed, DeviceLost."""
+        usable = [one for one in prepared if not isinstance(one, Unusable)]
+        answers = iter(self._run(usable) if usable else ())
+        return [one if isinstance(one, Unusable) else next(answers) for one in prepared]
+
+    def _run(self, prepared: Sequence[Any]) -> list[Answer]:
+        try:
+            return list(self._bundle.run(prepared))
+        except bundles.NonFinite:
+            return self._halved(prepared, Unusable(NOT_A_NUMBER))
+        except bundles.BundleError as error:
+            raise _failed(error) from error
+        except (MemoryError, RuntimeError) as error:
+            self._raise_unless_memory(error)
+        if self._device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        self.most = max(1, len(prepared) // 2)
+        _log.warning("worker.out_of_memory", device=self._device, n_images=self.most)
+        return self._halved(prepared, Unusable(OUT_OF_MEMORY, passing=True))
+
+    def _halved(self, prepared: Sequence[Any], alone: Unusable) -> list[Answer]:
+        """The two halves by themselves, until the guilty image is alone."""
+        if len(prepared) == 1:
+            return [alone]
+        half = len(prepared) // 2
+        return self._run(prepared[:half]) + self._run(prepared[half:])
+
+    def _raise_unless_memory(self, error: Exception) -> None:
+        words = str(error).lower()
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+            one in words for one in _NO_MEMORY
+        ):
+            return
+        if self._device.startswith("cuda"):
+            message = f"the device {self._device} failed ({_first_line(error)})"
+            raise DeviceLost(f"{message}; look at the driver's log") from error
+        raise _failed(error) from error
 
 
 class BundlePredictor:
     """A bundle, loaded and warm, behind the Predictor port.
 
     ``public_key`` is the key whose signature bundle and addendum must have;
-    ``addendum`` what this site re-set. Raises ConfigError when the bundle is missing,
-    tampered with or does not load.
+    ``addendum`` what this site re-set. ``decoder`` and ``batcher`` may be shared with
+    others; without them images are decoded in this process, and one study at a time
+    goes through the network. Raises ConfigError when the bundle is missing, tampered
+    with or does not load.
     """
 
     def __init__(
@@ -61,6 +119,8 @@ class BundlePredictor:
         *,
         public_key: Path | None = None,
         addendum: Path | None = None,
+        decoder: Decoder | None = None,
+        batcher: Batcher | None = None,
     ) -> None:
         try:
             self._bundle = bundles.load(
@@ -68,6 +128,9 @@ class BundlePredictor:
             )
         except (bundles.BundleError, OSError) as error:
             raise ConfigError(f"bundle {folder.name}: {error}") from error
+        self._network = BundleNetwork(self._bundle, device)
+        self._decoder = decoder or InThisProcess()
+        self._batcher = batcher or Batcher(_MOST, 0)
 
     @property
     def reference(self) -> tuple[Mapping[str, Any], str] | None:
@@ -82,27 +145,29 @@ class BundlePredictor:
         return facts_of(self._bundle.description)
 
     def predict(
-        self, images: Sequence[tuple[Instance, BinaryIO]]
+        self, images: Sequence[tuple[Instance, BinaryIO]], priority: int = 0
     ) -> Sequence[ImageFindings | NotAnalysed]:
         """One answer for each image, in order; raises PredictionFailed."""
-        decoded = [_decode(instance, file) for instance, file in images]
-        found = [one for one in decoded if isinstance(one, Decoded)]
-        predictions = iter(self._forward([one.display for one in found]))
+        decoding = self._decoder.decode([file for _, file in images], priority)
+        with self._batcher.lane(self._network, len(images), priority) as lane:
+            try:
+                asked = [_asked(lane, one.result()) for one in decoding]
+            finally:
+                wait(decoding)  # the caller closes the files after this
+        _raise_if_none_but_later(asked)
         return [
-            one
-            if isinstance(one, NotAnalysed)
-            else self._answer(instance, one, next(predictions))
-            for (instance, _), one in zip(images, decoded, strict=True)
+            self._said(instance, one)
+            for (instance, _), one in zip(images, asked, strict=True)
         ]
 
-    def _forward(self, displays: Sequence[Display]) -> Sequence[bundles.Prediction]:
-        if not displays:
-            return ()
-        try:
-            return self._bundle.predict(displays)
-        except (bundles.BundleError, RuntimeError) as error:
-            message = f"the network failed ({error}); see the worker's log, then retry"
-            raise PredictionFailed(message) from error
+    def _said(self, instance: Instance, asked: Asked) -> ImageFindings | NotAnalysed:
+        if isinstance(asked, Undecodable):
+            return NotAnalysed(asked.reason, instance.sop_instance_uid)
+        decoded, answer = asked
+        found = answer.result()
+        if isinstance(found, Unusable):
+            return NotAnalysed(found.reason, instance.sop_instance_uid)
+        return self._answer(instance, decoded, found)
 
     def _answer(
         self, instance: Instance, decoded: Decoded, prediction: bundles.Prediction
@@ -110,20 +175,23 @@ class BundlePredictor:
         description = self._bundle.description
         seen = observation(description.labels, prediction, decoded.station)
         if not prediction.in_domain:
-            return NotAnalysed(_outside(prediction), instance.sop_instance_uid, seen)
-        said = interpret(description, instance, decoded.display, prediction)
+            return NotAnalysed(outside(prediction), instance.sop_instance_uid, seen)
+        eight_bit: Pixels8 = decoded.eight_bit
+        said = interpret(description, instance, eight_bit, prediction)
         return replace(said, observation=seen)
 
 
 def choose_device(wanted: str) -> str:
-    """``auto`` is the first GPU that works, else the CPU; raises ConfigError."""
-    available = torch.cuda.is_available()
+    """``auto`` is the GPU if one works, else the CPU; raises ConfigError."""
+    if wanted == "cpu":
+        return wanted
+    device = "cuda" if wanted == "auto" else wanted
+    if _works(device):
+        return device
     if wanted == "auto":
-        return "cuda" if available else "cpu"
-    if wanted.startswith("cuda") and not available:
-        message = f"worker.device is {wanted}, but torch finds no usable GPU"
-        raise ConfigError(f'{message}; check the driver, or set device = "cpu"')
-    return wanted
+        return "cpu"
+    message = f"worker.device is {wanted}, but torch finds no usable GPU"
+    raise ConfigError(f'{message}; check the driver, or set device = "cpu"')
 
 
 def limit_threads(threads: int) -> None:
@@ -132,178 +200,39 @@ def limit_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def facts_of(description: bundles.Description) -> BundleFacts:
-    """A bundle's description in the words of the domain."""
-    wanted = description.input
-    return BundleFacts(
-        name=description.name,
-        version=description.version,
-        digest=description.digest,
-        device_uid=description.device_uid,
-        manufacturer=description.manufacturer,
-        intended_use=description.intended_use,
-        algorithm_family=description.algorithm_family,
-        input=BundleInput(
-            modalities=tuple(wanted.modalities),
-            sop_class_uids=tuple(wanted.sop_class_uids),
-            body_parts=tuple(part.upper() for part in wanted.body_parts),
-            min_rows=wanted.min_rows,
-            min_columns=wanted.min_columns,
-            max_images=wanted.max_images,
-            views=tuple(view.upper() for view in wanted.views),
-        ),
-        labels=tuple(label.name for label in description.labels),
-        parameters=dict(description.parameters),
-    )
-
-
-def interpret(
-    description: bundles.Description,
-    instance: Instance,
-    display: Display,
-    prediction: bundles.Prediction,
-) -> ImageFindings:
-    """Probabilities become statements at the stored operating points."""
-    choices = _choices(description.labels, prediction.probabilities)
-    findings = [
-        _finding(label, instance, prediction)
-        for label in description.labels
-        if label.kind == "finding"
-    ]
-    findings += [
-        finding
-        for check in description.header_checks
-        if (finding := _header_finding(check, choices, instance, prediction))
-    ]
-    return ImageFindings(
-        sop_instance_uid=instance.sop_instance_uid,
-        findings=tuple(findings),
-        categories=tuple(
-            _category(label, instance, prediction) for label in choices.values()
-        ),
-        display=_to_8_bit(display),
-    )
-
-
-def observation(
-    labels: Sequence[bundles.Label], prediction: bundles.Prediction, station: str
-) -> Observation:
-    """What the drift monitor sees of one image."""
-    return Observation(
-        values=watch.watched(prediction),
-        station=station,
-        outside=not prediction.in_domain,
-        undetermined=prediction.in_domain
-        and watch.is_undetermined(labels, prediction.probabilities),
-    )
-
-
-def _decode(instance: Instance, file: BinaryIO) -> Decoded | NotAnalysed:
+def _works(device: str) -> bool:
+    """Whether the device is there and computes: a lost one may still be listed."""
+    if not torch.cuda.is_available():
+        return False
     try:
-        ds = pixels.read(file)
-        return Decoded(pixels.display_pixels(ds), _station(ds))
-    except pixels.UnsupportedPixels as error:
-        return NotAnalysed(str(error), instance.sop_instance_uid)
+        return float(torch.ones(2, device=device).sum()) == 2.0  # noqa: PLR2004
+    except (RuntimeError, AssertionError) as error:
+        _log.warning("worker.device_failed", device=device, error=_first_line(error))
+        return False
 
 
-def _station(ds: Dataset) -> str:
-    """Manufacturer and Station Name: which machine, never who."""
-    words = (str(ds.get(name) or "") for name in ("Manufacturer", "StationName"))
-    return " ".join(" ".join(words).split())[:_STATION_LENGTH]
+def _asked(lane: Lane, found: Decoded | Undecodable) -> Asked:
+    if isinstance(found, Undecodable):
+        lane.skip()
+        return found
+    return found, lane.submit(found.display)
 
 
-def _outside(prediction: bundles.Prediction) -> str:
-    return (
-        "outside the model's domain (distance "
-        f"{prediction.domain_distance:.1f}, limit {prediction.domain_limit:.1f}); "
-        "the image does not look like what the model was made for"
+def _raise_if_none_but_later(asked: Sequence[Asked]) -> None:
+    """Nothing could be answered and something may be later: the job is tried again."""
+    answers = [one[1].result() for one in asked if not isinstance(one, Undecodable)]
+    passing = [one for one in answers if isinstance(one, Unusable) and one.passing]
+    if passing and len(passing) == len(answers):
+        message = f"{passing[0].reason}; free memory, or lower worker.batch_size"
+        raise PredictionFailed(message)
+
+
+def _failed(error: Exception) -> PredictionFailed:
+    words = _first_line(error)
+    return PredictionFailed(
+        f"the network failed ({words}); see the worker's log, then retry"
     )
 
 
-def _choices(
-    labels: Iterable[bundles.Label], probabilities: Mapping[str, float]
-) -> dict[str, bundles.Label]:
-    """Head -> its most probable label, for the heads that choose one class."""
-    best: dict[str, bundles.Label] = {}
-    for label in labels:
-        if label.kind != "category":
-            continue
-        rival = best.get(label.head)
-        if rival is None or probabilities[label.name] > probabilities[rival.name]:
-            best[label.head] = label
-    return best
-
-
-def _finding(
-    label: bundles.Label, instance: Instance, prediction: bundles.Prediction
-) -> Finding:
-    probability = prediction.probabilities[label.name]
-    point = _point(label)
-    return Finding(
-        label=label.name,
-        code=_code(label.code),
-        presence=point.presence(probability),
-        text=label.text,
-        sop_instance_uid=instance.sop_instance_uid,
-        site=None if label.site is None else _code(label.site),
-        probability=probability,
-        calibrated=label.calibrated,
-        operating_point=point,
-        activation_map=prediction.activation_maps.get(label.name),
-    )
-
-
-def _header_finding(
-    check: bundles.HeaderCheck,
-    choices: Mapping[str, bundles.Label],
-    instance: Instance,
-    prediction: bundles.Prediction,
-) -> Finding | None:
-    header = instance.attributes.get(check.keyword, "")
-    claimed = check.values.get(str(header).strip().upper())
-    seen = choices.get(check.head)
-    if claimed is None or seen is None:
-        return None
-    sure = _point(seen).presence(prediction.probabilities[seen.name])
-    return Finding(
-        label=f"{check.head}-differs-from-header",
-        code=_code(check.code),
-        presence=_mismatch(seen.name == claimed, sure),
-        text=check.text.format(seen=seen.text, header=header),
-        sop_instance_uid=instance.sop_instance_uid,
-        activation_map=prediction.activation_maps.get(seen.name),
-    )
-
-
-def _mismatch(agrees: bool, sure: Presence) -> Presence:
-    if agrees:
-        return Presence.ABSENT
-    return Presence.PRESENT if sure is Presence.PRESENT else Presence.UNDETERMINED
-
-
-def _category(
-    label: bundles.Label, instance: Instance, prediction: bundles.Prediction
-) -> Category:
-    probability = prediction.probabilities[label.name]
-    is_sure = _point(label).presence(probability) is Presence.PRESENT
-    return Category(
-        label=label.name if is_sure else f"{label.head}-undetermined",
-        concept=_code(label.code),
-        value=_code(label.value_code or label.code) if is_sure else UNDETERMINED,
-        sop_instance_uid=instance.sop_instance_uid,
-        probability=probability if is_sure else None,
-        calibrated=label.calibrated,
-    )
-
-
-def _point(label: bundles.Label) -> OperatingPoint:
-    return OperatingPoint(label.operating_point, label.grey_low, label.grey_high)
-
-
-def _code(entry: bundles.CodeEntry) -> Code:
-    return Code(entry.value, entry.scheme, entry.meaning)
-
-
-def _to_8_bit(display: Display) -> Pixels8:
-    scaled: Pixels8 = np.rint(np.clip(display, 0.0, 1.0) * 255.0).astype(np.uint8)
-    return scaled
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

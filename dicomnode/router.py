@@ -15,6 +15,7 @@ from dicomnode.domain.job import NewJob, job_id_of
 from dicomnode.domain.ownership import is_own_result
 from dicomnode.domain.rules import Rule, match
 from dicomnode.domain.study import Study
+from dicomnode.domain.urgency import urgency
 from dicomnode.ports import Clock, Studies
 
 _log = structlog.get_logger(__name__)
@@ -61,7 +62,9 @@ class Router:
         if not foreign:
             return [], OWN_RESULTS
         rules = match(foreign, (rule for rule in self._rules if not rule.after))
-        return [_job(study, rule) for rule in rules], "" if rules else NO_RULE
+        urgent = urgency(foreign)
+        jobs = [_job(study, rule, urgent) for rule in rules]
+        return jobs, "" if rules else NO_RULE
 
     def _follow(self, job: FinishedJob) -> bool:
         followers, skipped = self.decide_after(job)
@@ -80,9 +83,11 @@ class Router:
     def decide_after(self, job: FinishedJob) -> tuple[list[NewJob], list[str]]:
         """The jobs that follow ``job``, and why others that match the study do not."""
         rules = [rule for rule in self._rules if rule.after == job.pipeline]
-        wanting = match(self._foreign_instances(job), rules) if rules else ()
+        foreign = self._foreign_instances(job) if rules else []
+        wanting = match(foreign, rules)
         refusals = [(rule, refusal(rule, job)) for rule in wanting]
-        jobs = [_job(job, rule) for rule, why in refusals if not why]
+        urgent = urgency(foreign)
+        jobs = [_job(job, rule, urgent) for rule, why in refusals if not why]
         skipped = [f"pipeline {rule.pipeline}: {why}" for rule, why in refusals if why]
         return jobs, skipped
 
@@ -91,11 +96,11 @@ class Router:
         return [one for one in instances if not is_own_result(one.attributes)]
 
 
-def _job(study: Study | FinishedJob, rule: Rule) -> NewJob:
+def _job(study: Study | FinishedJob, rule: Rule, urgent: int) -> NewJob:
     return NewJob(
         job_id=job_id_of(study.study_instance_uid, study.revision, rule.pipeline),
         study_instance_uid=study.study_instance_uid,
         revision=study.revision,
         pipeline=rule.pipeline,
-        priority=rule.priority,
+        priority=rule.priority + urgent,
     )

@@ -263,6 +263,9 @@ class Destination(Section):
         return self
 
 
+LEAST_DECODE_BYTES = 1 << 28
+
+
 class Worker(Section):
     """``[worker]``: the inference process."""
 
@@ -276,6 +279,12 @@ class Worker(Section):
     retry_seconds: tuple[Seconds, ...] = (10, 60, 300)
     max_attempts: Count = 4
     timeout_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 600
+    concurrent_jobs: Count = 4
+    batch_wait_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5
+    decoders: Annotated[int, Field(ge=0)] = 0
+    decode_timeout_seconds: Seconds = 60
+    decode_memory_bytes: Annotated[int, Field(ge=LEAST_DECODE_BYTES)] = 1 << 30
+    max_pixels: Count = 1 << 28
 
     @model_validator(mode="after")
     def _beats_in_time(self) -> Worker:

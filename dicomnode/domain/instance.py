@@ -36,6 +36,7 @@ ROUTING_KEYWORDS = (
     "PresentationIntentType",
     "ProtocolName",
     "RequestedProcedureDescription",
+    "RequestedProcedurePriority",
     "Rows",
     "SOPClassUID",
     "SeriesDescription",

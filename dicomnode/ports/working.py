@@ -29,8 +29,32 @@ class Jobs(Protocol):
         now: datetime,
         lease_seconds: float,
         limit: int = 1,
+        above: int | None = None,
     ) -> Sequence[Job]:
-        """SCHEDULED -> IN_PROGRESS, highest priority first, then the oldest."""
+        """SCHEDULED -> IN_PROGRESS, highest priority first, then the oldest.
+
+        ``above``: only of a higher priority than that.
+        """
+        ...
+
+    def claim_unreported(
+        self,
+        worker_id: str,
+        pipelines: Collection[str],
+        now: datetime,
+        lease_seconds: float,
+    ) -> Sequence[Job]:
+        """A job that lately FAILED and left no result, to `report` on it; or none.
+
+        Each is given out once only: it may be the one that ends its worker.
+        """
+        ...
+
+    def report(self, job: Job, results: Sequence[NewResult], now: datetime) -> None:
+        """Results that say that a FAILED job's study was not analysed.
+
+        Raises LostLease when the job has moved on.
+        """
         ...
 
     def renew(self, job: Job, now: datetime, lease_seconds: float) -> Job:
@@ -92,12 +116,13 @@ class Predictor(Protocol):
         ...
 
     def predict(
-        self, images: Sequence[tuple[Instance, BinaryIO]]
+        self, images: Sequence[tuple[Instance, BinaryIO]], priority: int = 0
     ) -> Sequence[ImageFindings | NotAnalysed]:
-        """One answer for each image, in order.
+        """One answer for each image, in order; the urgent go first.
 
         An image that cannot be decoded, or lies outside the model's domain, is
-        NotAnalysed with its reason. Raises PredictionFailed.
+        NotAnalysed with its reason. Several threads may ask at once. Raises
+        PredictionFailed, and DeviceLost when this process can predict nothing more.
         """
         ...
 

@@ -22,7 +22,7 @@ from dicomnode.domain.rules import Rule
 from dicomnode.errors import BundleRefused
 from dicomnode.ports import Predictor
 from dicomnode.predictor import choose_device, limit_threads
-from dicomnode.processes.work import bundle_predictor, node_facts
+from dicomnode.processes.work import bundle_predictor, node_facts, opened_decoder
 from dicomnode.results import ReportContext, build, encode
 from dicomnode.worker.selection import select
 
@@ -49,18 +49,19 @@ def try_bundle(
     """
     limit_threads(config.worker.threads)
     device = choose_device(config.worker.device)
-    predictor = bundle_predictor(config, folder, device)
     studies = _studies(source)
     if not studies:
         message = f"{source} holds no DICOM image"
         raise BundleRefused(f"{message}; give a DICOM file, or a folder of them")
-    for number, (uid, instances) in enumerate(studies.items(), start=1):
-        findings = _findings(predictor, instances)
-        job_id = f"{_NAME}-{digest_of(folder)[:12]}-{number}"
-        context = _context(config, predictor, instances, job_id, now)
-        place = None if out is None else out / f"study-{number}"
-        files = tuple(_written(context, findings, place)) if place else ()
-        yield Tried(uid, findings, files)
+    with opened_decoder(config) as decoder:
+        predictor = bundle_predictor(config, folder, device, decoder)
+        for number, (uid, instances) in enumerate(studies.items(), start=1):
+            findings = _findings(predictor, instances)
+            job_id = f"{_NAME}-{digest_of(folder)[:12]}-{number}"
+            context = _context(config, predictor, instances, job_id, now)
+            place = None if out is None else out / f"study-{number}"
+            files = tuple(_written(context, findings, place)) if place else ()
+            yield Tried(uid, findings, files)
 
 
 def _studies(source: Path) -> Mapping[str, list[Instance]]:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import NoReturn
 from uuid import uuid4
 
 import structlog
 
+from dicomnode.batching import Batcher
 from dicomnode.config import Config
 from dicomnode.config import Pipeline as PipelineConfig
+from dicomnode.decoder import DecodeLimits, Decoder, DecoderPool
+from dicomnode.domain.job import Worker
 from dicomnode.domain.ownership import MANUFACTURER
 from dicomnode.errors import ConfigError
 from dicomnode.monitoring import FileMonitor
@@ -29,6 +37,13 @@ from dicomnode.worker.watched import WatchedPredictor
 
 _log = structlog.get_logger(__name__)
 
+MOST_DECODERS = 8
+WATCHDOG_SECONDS = 60.0
+"""At least so long nothing may happen before the process counts as hung."""
+
+DEVICE_SECONDS = 30.0
+"""How long a worker without its device says so before a new one looks again."""
+
 
 def main(config: Config) -> int:
     """Work until asked to stop; 1 when not one pipeline can be served."""
@@ -37,35 +52,110 @@ def main(config: Config) -> int:
 
 
 def _serve(config: Config, stop: Event) -> int:
-    limit_threads(config.worker.threads)
-    device = choose_device(config.worker.device)
-    pipelines = dict(_pipelines(config, device))
-    if config.pipeline and not pipelines:
-        _log.error("worker.no_pipeline", remedy="see the bundle errors above")
-        return 1
+    # Before torch has threads, and so that they are ready when the bundles are.
+    with opened_decoder(config) as decoder:
+        limit_threads(config.worker.threads)
+        try:
+            device = choose_device(config.worker.device)
+        except ConfigError as error:
+            return _without_device(config, stop, error)
+        batcher = Batcher(
+            config.worker.batch_size, config.worker.batch_wait_ms / 1000.0
+        )
+        pipelines = dict(_pipelines(config, device, decoder, batcher))
+        if config.pipeline and not pipelines:
+            _log.error("worker.no_pipeline", remedy="see the bundle errors above")
+            return 1
+        is_well = _work(config, device, pipelines, stop)
+        if not is_well:
+            _end_at_once()
+        batcher.close()
+    return 0
+
+
+def _work(
+    config: Config, device: str, pipelines: dict[str, Pipeline], stop: Event
+) -> bool:
+    """False when this process can do no more."""
     with (
         auditing.audited_role("work", config) as audit,
         wiring.opened_worklist(config) as worklist,
     ):
-        jobs = audit.jobs(worklist.jobs, worklist.views)
         loop = WorkerLoop(
-            _facts(device), pipelines, jobs, SystemClock(), _policy(config)
+            _facts(device),
+            pipelines,
+            audit.jobs(worklist.jobs, worklist.views),
+            SystemClock(),
+            _policy(config),
+            alive=watchdog(config.worker.lease_seconds),
         )
         _log.info("worker.ready", device=device, pipelines=sorted(pipelines))
-        if loop.run(stop):
-            return 0
-    _log.error("worker.hangs", remedy="the supervisor starts a new one")
-    return 1
+        return loop.run(stop)
 
 
-def _pipelines(config: Config, device: str) -> Iterator[tuple[str, Pipeline]]:
+def watchdog(lease_seconds: float) -> Callable[[], None]:
+    """A function to call in every turn: the process ends when it is not called.
+
+    Native code that hangs may hold the interpreter, so that no thread of ours can
+    notice; this one is the interpreter's own, in C. The leases of the jobs are lost by
+    then.
+    """
+    seconds = max(WATCHDOG_SECONDS, 2 * lease_seconds)
+    return partial(faulthandler.dump_traceback_later, seconds, exit=True)
+
+
+def _end_at_once() -> NoReturn:
+    """Without waiting for threads: one of them hangs. The decoders end with us."""
+    _log.error("worker.ended", remedy="the supervisor starts a new one")
+    sys.stdout.flush()
+    os._exit(1)
+
+
+def _without_device(config: Config, stop: Event, error: ConfigError) -> int:
+    """Claim nothing and say so; a new process looks again, as a driver needs."""
+    _log.error("worker.no_device", device=config.worker.device, error=str(error))
+    facts = _facts(config.worker.device)
+    with wiring.opened_worklist(config) as worklist:
+        worklist.jobs.heartbeat(
+            Worker(
+                worker_id=facts.worker_id,
+                host=facts.host,
+                device=facts.device,
+                bundle="",
+                state="NO_DEVICE",
+                job_id=None,
+                heartbeat_at=SystemClock().now(),
+            )
+        )
+        return 0 if stop.wait(DEVICE_SECONDS) else 1
+
+
+@contextmanager
+def opened_decoder(config: Config) -> Iterator[DecoderPool]:
+    """The decoder processes that the configuration asks for."""
+    worker = config.worker
+    n_processes = worker.decoders or min(MOST_DECODERS, os.cpu_count() or 1)
+    limits = DecodeLimits(
+        max_pixels=worker.max_pixels,
+        timeout_seconds=worker.decode_timeout_seconds,
+        memory_bytes=worker.decode_memory_bytes,
+    )
+    with DecoderPool(limits, n_processes) as decoder:
+        yield decoder
+
+
+def _pipelines(
+    config: Config, device: str, decoder: Decoder, batcher: Batcher
+) -> Iterator[tuple[str, Pipeline]]:
     predictors: dict[Path, BundlePredictor] = {}
     for one in config.pipeline:
         try:
             shadow = one.mode == "shadow"
             folder = wiring.bundle_folder(config, one.bundle, shadow=shadow)
             if folder not in predictors:
-                predictors[folder] = bundle_predictor(config, folder, device)
+                predictors[folder] = bundle_predictor(
+                    config, folder, device, decoder, batcher
+                )
             watched = _watched(config, one.name, predictors[folder])
         except ConfigError as error:
             # The other pipelines go on; this one's jobs wait, visibly.
@@ -74,13 +164,21 @@ def _pipelines(config: Config, device: str) -> Iterator[tuple[str, Pipeline]]:
         yield one.name, _pipeline(config, one, watched)
 
 
-def bundle_predictor(config: Config, folder: Path, device: str) -> BundlePredictor:
+def bundle_predictor(
+    config: Config,
+    folder: Path,
+    device: str,
+    decoder: Decoder,
+    batcher: Batcher | None = None,
+) -> BundlePredictor:
     """The bundle in a folder with what this site found out about it."""
     return BundlePredictor(
         folder,
         device,
         public_key=config.bundles.public_key,
         addendum=wiring.bundle_shelf(config).addendum(folder),
+        decoder=decoder,
+        batcher=batcher,
     )
 
 
@@ -144,4 +242,5 @@ def _policy(config: Config) -> LoopPolicy:
         poll_seconds=worker.poll_seconds,
         retry_seconds=worker.retry_seconds,
         timeout_seconds=worker.timeout_seconds,
+        concurrent_jobs=worker.concurrent_jobs,
     )

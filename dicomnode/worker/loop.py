@@ -1,29 +1,28 @@
-"""Claim, analyse, finish; one broken job never stops the line."""
+"""Claim, analyse, finish, several jobs at once; one broken job never stops the line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from datetime import datetime
-from threading import Event, Thread
-from typing import TypeVar
+from threading import Event
+from time import monotonic
 
 import structlog
 
-from dicomnode.domain.delivery import NewResult
 from dicomnode.domain.job import Job, Worker
-from dicomnode.domain.retry import next_attempt_at
-from dicomnode.errors import DicomNodeError, LostLease, WorklistError
+from dicomnode.errors import LostLease, WorklistError
 from dicomnode.ports import Clock, Jobs
-from dicomnode.worker.hands import Hands
+from dicomnode.worker.attempt import Attempts, Failure, guarded
+from dicomnode.worker.hands import Crew
 from dicomnode.worker.pipeline import Pipeline
 
 _log = structlog.get_logger(__name__)
-_Answer = TypeVar("_Answer")
 
-CRASHED = "the analysis ended with an unexpected error"
-"""What a report says of an error that only the log may describe."""
+REPORT_SECONDS = 30.0
+"""What a report that a study was not analysed may take; it holds up the heartbeat."""
+
+RESTARTED = "its worker was started afresh because another job hung"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,8 @@ class LoopPolicy:
     """Lease, heartbeat, idle pause (seconds) and delays between attempts.
 
     ``timeout_seconds`` is what one study may take; 0 waits for ever.
+    ``concurrent_jobs``: so many at once, so that one is decoded while the network runs
+    on another; and one more if it is more urgent than all of them.
     """
 
     lease_seconds: float
@@ -47,21 +48,31 @@ class LoopPolicy:
     poll_seconds: float
     retry_seconds: Sequence[float]
     timeout_seconds: float = 0
+    concurrent_jobs: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """How a job failed: ``error`` for the worklist, ``reason`` for the report."""
+@dataclass
+class _Held:
+    """A claimed job; ``answer`` is None while it waits until it can be alone."""
 
-    error: str
-    reason: str
-    retryable: bool
+    job: Job
+    answer: Future[Failure | None] | None = None
+    began_at: float = 0.0
+    """On the monotonic clock."""
     lost: bool = False
-    """Another worker has the job: nothing to note."""
+
+    @property
+    def is_suspect(self) -> bool:
+        """It may have ended a worker before: others must not be hurt with it."""
+        return self.job.attempts > 1
 
 
 class WorkerLoop:
-    """Works on the jobs of the pipelines it has warm predictors for."""
+    """Works on the jobs of the pipelines it has warm predictors for.
+
+    ``alive`` is called in every turn: a process where it is not called any more
+    hangs, even if no thread of it can run to say so.
+    """
 
     def __init__(
         self,
@@ -70,149 +81,200 @@ class WorkerLoop:
         jobs: Jobs,
         clock: Clock,
         policy: LoopPolicy,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._facts = facts
         self._pipelines = pipelines
         self._jobs = jobs
         self._clock = clock
         self._policy = policy
-        self._hands = Hands()
-        self._hangs = False
+        self._alive = alive
+        self._attempts = Attempts(pipelines, jobs, clock, policy.retry_seconds)
+        self._changed = Event()
+        self._crew = Crew(self._changed)
+        self._held: list[_Held] = []
+        self._said: tuple[str, str | None] = ("", None)
+        self._beat_at = monotonic()
+        self._broken = ""
 
     def run(self, stop: Event) -> bool:
-        """Work until ``stop`` is set; a job that has begun is finished first.
+        """Work until ``stop`` is set; jobs that have begun are finished first.
 
-        False when a job hangs: its thread cannot be ended, so the process must be.
+        False when this process can do no more: a job hangs, whose thread cannot be
+        ended, or the device is lost.
         """
-        idle_heartbeats = self._every_heartbeat()
-        while not (stop.is_set() or self._hangs):
-            next(idle_heartbeats)
-            if not self.run_once():
+        self._report("IDLE")
+        while not self._broken and not (stop.is_set() and not self._held):
+            if stop.is_set():
+                self._give_back_unbegun()
+            self._turn(claims=not stop.is_set())
+            if self._held:
+                self._changed.wait(self._pause())
+                self._changed.clear()
+            else:
                 stop.wait(self._policy.poll_seconds)
-        self._report("STOPPED", None)
-        return not self._hangs
+        self._finish_begun()
+        self._report(self._broken or "STOPPED")
+        return not self._broken
 
     def run_once(self) -> bool:
-        """Claim and work on one job; False when there was none."""
-        claimed = self._jobs.claim(
+        """Claim jobs and work until they have ended; False when there was none."""
+        self._turn(claims=True)
+        claimed = bool(self._held)
+        while self._held and not self._broken:
+            self._changed.wait(self._pause())
+            self._changed.clear()
+            self._turn(claims=False)
+        return claimed
+
+    def _turn(self, *, claims: bool) -> None:
+        self._alive()
+        self._settle()
+        self._end_what_hangs()
+        if self._broken:
+            return
+        if claims:
+            self._take_up()
+        self._begin_suspect()
+        self._beat()
+
+    def _pause(self) -> float:
+        """Seconds until something may be due though no job has ended."""
+        policy = self._policy
+        due = min(policy.poll_seconds, policy.heartbeat_seconds)
+        return min(due, policy.timeout_seconds) if policy.timeout_seconds else due
+
+    def _settle(self) -> None:
+        """Part with the jobs that have ended."""
+        for one in [held for held in self._held if _has_ended(held)]:
+            self._held.remove(one)
+            failure = None if one.answer is None else one.answer.result()
+            if failure is not None and failure.fatal:
+                self._broken = "DEVICE_LOST"
+            _log.info(
+                "job.worked",
+                job_id=one.job.job_id,
+                study_instance_uid=one.job.study_instance_uid,
+                pipeline=one.job.pipeline,
+                attempts=one.job.attempts,
+                elapsed_seconds=round(monotonic() - one.began_at, 4),
+            )
+
+    def _take_up(self) -> None:
+        """Claim while there is room; a suspect job is worked on alone."""
+        while not any(one.is_suspect for one in self._held):
+            n_free = self._policy.concurrent_jobs - len(self._held)
+            if n_free < 0:
+                return
+            claimed = self._claimed(urgent=n_free == 0)
+            for job in claimed:
+                held = _Held(job)
+                self._held.append(held)
+                if not held.is_suspect:
+                    self._begin(held)
+            if not claimed:
+                return
+
+    def _claimed(self, *, urgent: bool) -> Sequence[Job]:
+        """The next job; beyond the usual number only one that may pass the others."""
+        return self._jobs.claim(
+            self._facts.worker_id,
+            tuple(self._pipelines),
+            self._clock.now(),
+            self._policy.lease_seconds,
+            above=max(one.job.priority for one in self._held) if urgent else None,
+        )
+
+    def _begin_suspect(self) -> None:
+        if len(self._held) == 1 and self._held[0].answer is None:
+            self._begin(self._held[0])
+
+    def _begin(self, held: _Held) -> None:
+        job = held.job
+        held.began_at = monotonic()
+        held.answer = self._crew.begin(lambda: self._worked(job))
+
+    def _worked(self, job: Job) -> Failure | None:
+        """Never raises: what the worklist refuses here ends with the lease."""
+        return guarded(job, self._attempts.work)
+
+    def _end_what_hangs(self) -> None:
+        """A job beyond its time: its thread cannot be ended, so the process must be."""
+        limit, now = self._policy.timeout_seconds, monotonic()
+        late = [
+            one
+            for one in self._held
+            if limit and one.answer is not None and now - one.began_at > limit
+        ]
+        if not late:
+            return
+        self._broken = "HANGS"
+        reason = f"no answer within {limit:g} seconds"
+        error = f"{reason}; see the worker's log, then `dicomnode retry` the job"
+        failure = Failure(error, reason, retryable=True)
+        for one in self._held:
+            if one in late:
+                self._in_time(one.job, lambda job: self._attempts.fail(job, failure))
+            else:
+                self._attempts.give_back(one.job, RESTARTED)
+        self._held.clear()
+
+    def _in_time(self, job: Job, deed: Callable[[Job], None]) -> None:
+        """Other hands do it; if they hang as well, the lease ends by itself."""
+        wait([self._crew.begin(lambda: guarded(job, deed))], REPORT_SECONDS)
+
+    def _finish_begun(self) -> None:
+        """With a broken device the others fail by themselves; nothing new begins."""
+        self._give_back_unbegun()
+        begun = [one.answer for one in self._held if one.answer is not None]
+        wait(begun, self._policy.timeout_seconds or None)
+        self._settle()
+
+    def _give_back_unbegun(self) -> None:
+        for one in [held for held in self._held if held.answer is None]:
+            self._held.remove(one)
+            self._attempts.give_back(one.job, RESTARTED)
+
+    def _beat(self) -> None:
+        """Renew the leases and say what we do, when it is time or has changed."""
+        begun = [one for one in self._held if one.answer is not None]
+        state = "BUSY" if begun else "IDLE"
+        saying = (state, begun[0].job.job_id if begun else None)
+        due = monotonic() >= self._beat_at
+        if due:
+            self._beat_at = monotonic() + self._policy.heartbeat_seconds
+            for held in self._held:
+                self._renew(held)
+            if not self._held:
+                self._report_unreported()
+        if due or saying != self._said:
+            self._report(*saying)
+
+    def _renew(self, held: _Held) -> None:
+        if held.lost:
+            return
+        try:
+            held.job = self._jobs.renew(
+                held.job, self._clock.now(), self._policy.lease_seconds
+            )
+        except LostLease:
+            held.lost = True  # the job's own finish finds out and drops the work
+        except WorklistError as error:
+            _log.warning("job.renew_failed", job_id=held.job.job_id, error=str(error))
+
+    def _report_unreported(self) -> None:
+        """Jobs that workers died of have ended without a word to the destinations."""
+        found = self._jobs.claim_unreported(
             self._facts.worker_id,
             tuple(self._pipelines),
             self._clock.now(),
             self._policy.lease_seconds,
         )
-        for job in claimed:
-            self._work(job)
-        return bool(claimed)
+        for job in found:
+            self._in_time(job, self._attempts.report)
 
-    def _work(self, job: Job) -> None:
-        started_at = self._clock.now()
-        self._report("BUSY", job)
-        failure = self._tried(job, self._analyse)
-        if failure is not None:
-            self._fail(job, failure)
-        elapsed = self._clock.now() - started_at
-        self._report("IDLE", None)
-        _log.info(
-            "job.worked",
-            job_id=job.job_id,
-            study_instance_uid=job.study_instance_uid,
-            pipeline=job.pipeline,
-            attempts=job.attempts,
-            elapsed_seconds=round(elapsed.total_seconds(), 4),
-        )
-
-    def _tried(self, job: Job, deed: Callable[[Job], _Answer]) -> _Answer | _Failure:
-        """What ``deed`` gives, or how it failed."""
-        limit = self._policy.timeout_seconds
-        try:
-            with self._kept_alive(job):
-                return self._hands.do(lambda: _guarded(job, deed), limit)
-        except TimeoutError:
-            # What hangs keeps these hands; new ones can still write the report.
-            self._hangs, self._hands = True, Hands()
-            reason = f"no answer within {limit:g} seconds"
-            error = f"{reason}; see the worker's log, then `dicomnode retry` the job"
-            return _Failure(error, reason, retryable=False)
-
-    def _analyse(self, job: Job) -> None:
-        analysis = self._pipelines[job.pipeline].analyse(
-            job,
-            self._jobs.instances(job.study_instance_uid),
-            self._jobs.earlier_results(job),
-        )
-        self._jobs.finish(
-            job,
-            analysis.outcome,
-            analysis.reason,
-            analysis.results,
-            self._clock.now(),
-            analysis.findings,
-        )
-
-    def _fail(self, job: Job, failure: _Failure) -> None:
-        event = "job.lost_lease"
-        if not failure.lost:
-            delays = self._policy.retry_seconds if failure.retryable else ()
-            retry_at = next_attempt_at(job.attempts, delays, self._clock.now())
-            with suppress(LostLease):
-                self._note_failure(job, failure, retry_at)
-                event = "job.failed" if retry_at is None else "job.postponed"
-        _log.warning(event, job_id=job.job_id, error=failure.error)
-
-    def _note_failure(
-        self, job: Job, failure: _Failure, retry_at: datetime | None
-    ) -> None:
-        results = self._refusals(job, failure.reason) if retry_at is None else ()
-        self._jobs.fail(job, failure.error, retry_at, self._clock.now(), results)
-
-    def _refusals(self, job: Job, reason: str) -> Sequence[NewResult]:
-        """Results that say that the study was not analysed; none if even they fail."""
-
-        def refuse(job: Job) -> Sequence[NewResult]:
-            instances = self._jobs.instances(job.study_instance_uid)
-            earlier = self._jobs.earlier_results(job)
-            pipeline = self._pipelines[job.pipeline]
-            return pipeline.refuse(job, instances, earlier, reason)
-
-        answer = self._tried(job, refuse)
-        if isinstance(answer, _Failure):
-            _log.warning("job.no_report", job_id=job.job_id, error=answer.error)
-            return ()
-        return answer
-
-    @contextmanager
-    def _kept_alive(self, job: Job) -> Iterator[None]:
-        done = Event()
-        heart = Thread(target=self._beat, args=(job, done), daemon=True)
-        heart.start()
-        try:
-            yield
-        finally:
-            done.set()
-            heart.join()
-
-    def _beat(self, job: Job, done: Event) -> None:
-        while not done.wait(self._policy.heartbeat_seconds):
-            try:
-                job = self._jobs.renew(
-                    job, self._clock.now(), self._policy.lease_seconds
-                )
-                self._report("BUSY", job)
-            except LostLease:
-                return  # the job's own finish finds out and drops the work
-            except WorklistError as error:
-                _log.warning("job.renew_failed", job_id=job.job_id, error=str(error))
-
-    def _every_heartbeat(self) -> Iterator[None]:
-        due = self._clock.now().timestamp()
-        while True:
-            now = self._clock.now().timestamp()
-            if now >= due:
-                self._report("IDLE", None)
-                due = now + self._policy.heartbeat_seconds
-            yield
-
-    def _report(self, state: str, job: Job | None) -> None:
+    def _report(self, state: str, job_id: str | None = None) -> None:
+        self._said = (state, job_id)
         bundles = ",".join(
             f"{one.bundle.name} {one.bundle.version}"
             for one in self._pipelines.values()
@@ -224,21 +286,11 @@ class WorkerLoop:
                 device=self._facts.device,
                 bundle=bundles,
                 state=state,
-                job_id=None if job is None else job.job_id,
+                job_id=job_id,
                 heartbeat_at=self._clock.now(),
             )
         )
 
 
-def _guarded(job: Job, deed: Callable[[Job], _Answer]) -> _Answer | _Failure:
-    try:
-        return deed(job)
-    except LostLease as error:
-        return _Failure(str(error), "", retryable=False, lost=True)
-    except DicomNodeError as error:
-        reason = str(error).partition(";")[0]
-        return _Failure(str(error), reason, retryable=error.retryable)
-    except Exception as error:  # noqa: BLE001  # the boundary of the worker: one job
-        _log.exception("job.crashed", job_id=job.job_id)
-        text = f"{type(error).__name__}: {error}"
-        return _Failure(text, CRASHED, retryable=True)
+def _has_ended(held: _Held) -> bool:
+    return held.answer is not None and held.answer.done()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -22,6 +22,7 @@ from dicomnode.domain.job import Job, Outcome
 from dicomnode.domain.ownership import is_own_result
 from dicomnode.domain.result import KeptResult
 from dicomnode.domain.rules import Rule
+from dicomnode.errors import ResultError
 from dicomnode.ports import InstanceStore, Predictor
 from dicomnode.results import (
     BuiltResult,
@@ -31,6 +32,7 @@ from dicomnode.results import (
     encode_data_set,
     without_maps,
 )
+from dicomnode.worker import headers
 from dicomnode.worker.selection import Selection, select
 
 NOTHING_TO_ANALYSE = "the study holds no image that the pipeline wants"
@@ -117,7 +119,7 @@ class Pipeline:
         The reports name those of ``earlier`` that they replace.
         """
         selection = select(instances, self.spec.rule, self.bundle.input)
-        findings = self._findings(selection)
+        findings = self._findings(selection, job.priority)
         sources = self._headers(_sources(selection, findings, instances))
         results = self._keep_results(job, sources, findings, earlier)
         outcome = Outcome.NOT_ANALYSED if findings.reason else Outcome.ANALYSED
@@ -144,15 +146,15 @@ class Pipeline:
         before = [one for one in earlier if one.revision < job.revision]
         return self._keep_results(job, sources, findings, before)
 
-    def _findings(self, selection: Selection) -> StudyFindings:
-        answers = self._predict(selection.images)
+    def _findings(self, selection: Selection, priority: int) -> StudyFindings:
+        answers = self._predict(selection.images, priority)
         images = tuple(one for one in answers if isinstance(one, ImageFindings))
         failed = tuple(one for one in answers if isinstance(one, NotAnalysed))
         excluded = (*selection.excluded, *failed)
         return StudyFindings(images, excluded, "" if images else _reason(excluded))
 
     def _predict(
-        self, images: Sequence[Instance]
+        self, images: Sequence[Instance], priority: int
     ) -> Sequence[ImageFindings | NotAnalysed]:
         if not images:
             return ()
@@ -161,14 +163,21 @@ class Pipeline:
                 (one, opened.enter_context(self._instances.open(one.location)))
                 for one in images
             ]
-            return self._predictor.predict(files)
+            return self._predictor.predict(files, priority)
 
-    def _headers(self, instances: Iterable[Instance]) -> list[Dataset]:
-        headers: list[Dataset] = []
-        for one in instances:
-            with self._instances.open(one.location) as file:
-                headers.append(dcmread(file, stop_before_pixels=True, force=True))
-        return headers
+    def _headers(self, instances: Sequence[Instance]) -> list[Dataset]:
+        """Those that can be read; raises ResultError when there is none."""
+        read = (
+            headers.read(
+                partial(self._instances.open, one.location), one.transfer_syntax_uid
+            )
+            for one in instances
+        )
+        found = [header for header in read if header is not None]
+        if not found:
+            message = "no header of the study can be read, so no report can name it"
+            raise ResultError(f"{message}; send the study again")
+        return found
 
     def _keep_results(
         self,

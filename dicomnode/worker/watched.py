@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import BinaryIO
 
 from dicomnode.domain.findings import BundleFacts, ImageFindings, NotAnalysed
@@ -16,17 +17,19 @@ class WatchedPredictor:
     def __init__(self, predictor: Predictor, monitor: DriftMonitor) -> None:
         self._predictor = predictor
         self._monitor = monitor
+        self._one_at_a_time = Lock()
 
     def describe(self) -> BundleFacts:
         """What a report must say about the bundle."""
         return self._predictor.describe()
 
     def predict(
-        self, images: Sequence[tuple[Instance, BinaryIO]]
+        self, images: Sequence[tuple[Instance, BinaryIO]], priority: int = 0
     ) -> Sequence[ImageFindings | NotAnalysed]:
         """One answer for each image, in order; raises PredictionFailed."""
-        answers = self._predictor.predict(images)
+        answers = self._predictor.predict(images, priority)
         seen = [one.observation for one in answers if one.observation is not None]
         if seen:
-            self._monitor.observe(seen)
+            with self._one_at_a_time:
+                self._monitor.observe(seen)
         return answers

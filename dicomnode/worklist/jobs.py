@@ -25,6 +25,7 @@ from dicomnode.worklist.outbox import add_result
 from dicomnode.worklist.rows import instances_of
 from dicomnode.worklist.schema import deliveries, jobs, workers
 from dicomnode.worklist.superseding import supersede_attempts, supersede_older
+from dicomnode.worklist.unreported import unreported
 
 _ORDER = (jobs.c.priority.desc(), jobs.c.scheduled_at, jobs.c.job_id)
 
@@ -42,9 +43,12 @@ class Jobs:
         now: datetime,
         lease_seconds: float,
         limit: int = 1,
+        above: int | None = None,
     ) -> Sequence[Job]:
         """SCHEDULED -> IN_PROGRESS, highest priority first, then the oldest."""
         wanted = claimable(pipelines, now, limit)
+        if above is not None:
+            wanted = wanted.where(jobs.c.priority > above)
         # Look first: an idle worker must not take the write lock with every poll.
         with self._database.read() as connection:
             if connection.execute(wanted).first() is None:
@@ -123,6 +127,41 @@ class Jobs:
             )
             return int(counted.scalar_one())
 
+    def claim_unreported(
+        self,
+        worker_id: str,
+        pipelines: Collection[str],
+        now: datetime,
+        lease_seconds: float,
+    ) -> Sequence[Job]:
+        """A job that lately FAILED and left no result, once; or none."""
+        wanted = unreported(pipelines, now)
+        with self._database.read() as connection:
+            if connection.execute(wanted).first() is None:
+                return []
+        lease = now + timedelta(seconds=lease_seconds)
+        with self._database.write() as transaction:
+            found = transaction.rows(wanted.with_for_update(skip_locked=True))
+            taken = transaction.rows(
+                update(jobs)
+                .where(jobs.c.job_id.in_([row.job_id for row in found]))
+                .values(worker_id=worker_id, lease_expires_at=lease)
+                .returning(*jobs.c)
+            )
+            return [job_of(row) for row in taken]
+
+    def report(self, job: Job, results: Sequence[NewResult], now: datetime) -> None:
+        """Results that say that a FAILED job's study was not analysed."""
+        failed = jobs.c.state == JobState.FAILED.value
+        with self._database.write() as transaction:
+            if not transaction.rows(select(always()).where(_mine(job), failed)):
+                raise _lost(job)
+            for result in results:
+                _add_result(transaction, job, result, now)
+            supersede_older(transaction, job, now)
+            owner, state = (job.job_id, job.study_instance_uid), JobState.FAILED.value
+            transaction.note(job_event(owner, "report", state, now))
+
     def instances(self, study_instance_uid: str) -> Sequence[Instance]:
         """The current instances of a study, in order of arrival."""
         with self._database.read() as connection:
@@ -183,13 +222,14 @@ def _take(
         )
         .returning(*jobs.c)
     )
-    claimed = sorted((_job_of(row) for row in taken), key=_job_order)
+    claimed = sorted((job_of(row) for row in taken), key=_job_order)
     for job in claimed:
         _note(transaction, job, "claim", now, f"attempt {job.attempts} by {worker_id}")
     return claimed
 
 
-def _job_of(row: Row[Any]) -> Job:
+def job_of(row: Row[Any]) -> Job:
+    """A row of ``jobs`` as a Job."""
     return Job(
         job_id=row.job_id,
         study_instance_uid=row.study_instance_uid,

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.nn.functional import normalize
 
 from model import explain
 from model.bundle import addendum as addenda
 from model.bundle import checks
 from model.bundle.description import WEIGHTS_FILE, Description, read_bundle
-from model.bundle.domain import STATISTICS, Domain, Judged, statistics
+from model.bundle.domain import STATISTICS, Domain, Judged
+from model.bundle.engine import Engine, Prepared
 from model.bundle.errors import BundleError, NonFinite
 from model.bundle.prediction import Prediction
 from model.bundle.weights import read_tensors
-from model.network import Classifier, Head, Output, build
+from model.network import Head, Output, build
 from model.transforms import EvalPreset
 
 if TYPE_CHECKING:
@@ -30,35 +30,9 @@ if TYPE_CHECKING:
     from model.bundle.description import Label
     from model.transforms import Box
 
+__all__ = ["DOMAIN", "MODEL", "TEST", "Bundle", "Engine", "Parts", "heads_of", "load"]
+
 MODEL, DOMAIN, TEST = "model.", "domain.", checks.TEST
-
-
-@dataclass(frozen=True)
-class Engine:
-    """Network and preset on a device: one forward path for service and evaluation."""
-
-    network: Classifier
-    preset: EvalPreset
-    device: torch.device
-
-    def run(self, images: Sequence[NDArray[np.float32]]) -> Output:
-        """One batched forward pass in inference mode; float32 on the CPU."""
-        batch = torch.stack([self.preset(image) for image in images])
-        with torch.inference_mode():
-            output: Output = self.network(batch.to(self.device))
-        logits = {name: value.float().cpu() for name, value in output.logits.items()}
-        return Output(
-            logits, output.features.float().cpu(), output.pooled.float().cpu()
-        )
-
-    def vectors(self, output: Output, images: Sequence[NDArray[np.float32]]) -> Tensor:
-        """What the domain gate measures, float32 (batch, dimension).
-
-        Pooled features of unit length: their direction tells strangers better than
-        their size, which mostly follows contrast.
-        """
-        grey = torch.tensor([statistics(image) for image in images])
-        return torch.cat([normalize(output.pooled), grey], 1)
 
 
 @dataclass(frozen=True)
@@ -131,12 +105,26 @@ class Bundle:
         Raises BundleError for other input and NonFinite when the network's output is
         not a number.
         """
+        return self.run([self.prepare(image) for image in images])
+
+    def prepare(self, image: NDArray[np.float32]) -> Prepared:
+        """What the network needs of an image, which may be forgotten after this.
+
+        May run in another thread than `run`. Raises BundleError.
+        """
+        checks.image(image)
+        return self._parts.engine.prepare(image)
+
+    def run(self, images: Sequence[Prepared]) -> list[Prediction]:
+        """One prediction per image, in order, from one forward pass.
+
+        Raises NonFinite when the network's output is not a number.
+        """
         if not images:
             return []
-        for image in images:
-            checks.image(image)
-        output = self._parts.engine.run(images)
-        vectors = self._parts.engine.vectors(output, images)
+        engine = self._parts.engine
+        output = engine.forward([image.canvas for image in images])
+        vectors = engine.measured(output, [image.statistics for image in images])
         checked = (vectors, *output.logits.values())
         if not all(bool(torch.isfinite(one).all()) for one in checked):
             raise NonFinite(
@@ -150,10 +138,9 @@ class Bundle:
         ]
 
     def _prediction(
-        self, output: Output, index: int, where: Judged, image: NDArray[np.float32]
+        self, output: Output, index: int, where: Judged, image: Prepared
     ) -> Prediction:
         probabilities = self._probabilities(output, index, where)
-        box = self._parts.engine.preset.box(image)
         labels = self.description.labels
         return Prediction(
             probabilities={
@@ -167,9 +154,9 @@ class Bundle:
             in_domain=where.distance <= where.limit,
             domain_distance=where.distance,
             domain_limit=where.limit,
-            statistics=dict(zip(STATISTICS, statistics(image), strict=True)),
+            statistics=dict(zip(STATISTICS, image.statistics, strict=True)),
             activation_maps={
-                label.name: self._map(label, output.features[index], box)
+                label.name: self._map(label, output.features[index], image.box)
                 for label in labels
             },
         )

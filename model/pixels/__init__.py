@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from model.pixels.decode import MOST_BYTES, MOST_PIXELS, Limits, modality_frame
+from model.pixels.decode import stored_frame
 from model.pixels.display import shown
 from model.pixels.errors import UnsupportedPixels
+from model.pixels.layout import MOST_BYTES, MOST_PIXELS, Limits
 from model.pixels.reading import read
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def modality_pixels(
     bytes. Colour becomes luminance. Pixel padding is left as it is. Raises
     UnsupportedPixels.
     """
-    return modality_frame(ds, frame, Limits(most_pixels, most_bytes)).values
+    stored = stored_frame(ds, frame, Limits(most_pixels, most_bytes))
+    return stored.modality().values
 
 
 def display_pixels(
@@ -61,4 +63,4 @@ def display_pixels(
     padding is black, non-square pixels are resampled to square ones (so rows or
     columns may grow). Raises UnsupportedPixels. Limits as in `modality_pixels`.
     """
-    return shown(ds, frame, modality_frame(ds, frame, Limits(most_pixels, most_bytes)))
+    return shown(stored_frame(ds, frame, Limits(most_pixels, most_bytes)))

@@ -6,48 +6,87 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.pixels.decode import Frame, is_little_endian
+from model.pixels.decode import Frame, Stored, is_little_endian
 from model.pixels.errors import UnsupportedPixels
-from model.pixels.header import FrameHeader
 from model.pixels.luts import apply_lut, apply_window, lut_descriptor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from pydicom import Dataset
+
+    from model.pixels.header import FrameHeader
 
     Pixels = NDArray[np.float32]
 
 _ROBUST_PERCENTILES = (0.1, 99.9)
 _NEARLY_SQUARE = 0.01
 _MOST_STRETCHED = 16.0
+_TABLED_BYTES = 2
+_AT_ONCE = 1 << 16  # pixels, so that what is looked up stays in the cache
 
 
-def shown(ds: Dataset, frame: int, decoded: Frame) -> Pixels:
+def shown(stored: Stored) -> Pixels:
     """float32 in [0, 1], white 1, square pixels."""
-    header = FrameHeader(ds, frame)
-    if decoded.colour:
-        grey = np.clip(decoded.values / np.float32(decoded.brightest), 0, 1)
+    if _is_tabled(stored):
+        grey = _looked_up(stored)
     else:
-        grey = _values_of_interest(ds, header, decoded)
-        if _is_inverse(header):
-            grey = 1 - grey
-        grey = np.where(decoded.padding, np.float32(0), grey)
-    return _square(np.asarray(grey, np.float32), header)
+        grey = _grey(stored, stored.modality())
+    return _square(np.asarray(grey, np.float32), stored.header)
 
 
-def _values_of_interest(ds: Dataset, header: FrameHeader, decoded: Frame) -> Pixels:
+def _is_tabled(stored: Stored) -> bool:
+    """Whether a table of every possible stored value is smaller than the image."""
+    kind = stored.values.dtype
+    whole = kind.kind in "iu" and kind.itemsize <= _TABLED_BYTES and kind.isnative
+    return stored.is_grey and whole and stored.values.size > 1 << (8 * kind.itemsize)
+
+
+def _looked_up(stored: Stored) -> Pixels:
+    """The same numbers as without a table: each value's grey is worked out once."""
+    kind = stored.values.dtype
+    codes = stored.values.view(f"u{kind.itemsize}")
+    every = np.arange(1 << (8 * kind.itemsize)).astype(codes.dtype).view(kind)
+    with np.errstate(all="ignore"):  # of values that no pixel has
+        table = _grey(stored, stored.of(every).modality(), codes)
+    grey = np.empty(codes.shape, np.float32)
+    step = max(1, _AT_ONCE // codes.shape[1])
+    for first in range(0, len(codes), step):
+        some = slice(first, first + step)
+        np.take(table, codes[some], out=grey[some], mode="clip")
+    return grey
+
+
+def _grey(
+    stored: Stored, decoded: Frame, codes: NDArray[np.unsignedinteger] | None = None
+) -> Pixels:
+    """As a screen shows the frame; each pixel by itself, save for the range of all.
+
+    codes: where `decoded` is a table, the index of each pixel in it.
+    """
+    if decoded.colour:
+        shares = np.clip(decoded.values / np.float32(decoded.brightest), 0, 1)
+        return np.asarray(shares, np.float32)
+    grey = _values_of_interest(stored, decoded, codes)
+    if _is_inverse(stored.header):
+        grey = 1 - grey
+    return np.where(decoded.padding, np.float32(0), grey)
+
+
+def _values_of_interest(
+    stored: Stored, decoded: Frame, codes: NDArray[np.unsignedinteger] | None
+) -> Pixels:
     """VOI LUT Sequence, else window, else the range of what is there (C.11.2.1)."""
+    header = stored.header
     item = header.item("VOILUTSequence")
     if item is not None:
         signed = _is_voi_input_signed(header)
         _, _, bits = lut_descriptor(item, signed=signed)
         mapped = apply_lut(
-            decoded.values, item, signed=signed, little=is_little_endian(ds)
+            decoded.values, item, signed=signed, little=is_little_endian(stored.ds)
         )
         return np.asarray(np.clip(mapped / ((1 << bits) - 1), 0, 1), np.float32)
     if header.get("WindowCenter") is not None or header.get("WindowWidth") is not None:
         return apply_window(_finite(decoded), header)
-    return _full_range(decoded)
+    return _full_range(decoded, codes)
 
 
 def _is_voi_input_signed(header: FrameHeader) -> bool:
@@ -65,15 +104,44 @@ def _finite(decoded: Frame) -> Pixels:
     return np.where(np.isfinite(decoded.values), decoded.values, np.float32(0))
 
 
-def _full_range(decoded: Frame) -> Pixels:
-    valid = decoded.values[~decoded.padding]
+def _full_range(
+    decoded: Frame, codes: NDArray[np.unsignedinteger] | None = None
+) -> Pixels:
+    if codes is None:
+        valid = decoded.values[~decoded.padding]
+        counts = np.ones(valid.size, np.int64)
+    else:
+        counts = np.bincount(codes.ravel(), minlength=decoded.values.size)
+        there = (counts > 0) & ~decoded.padding
+        valid, counts = decoded.values[there], counts[there]
     if not valid.size:
         raise UnsupportedPixels("every pixel is padding: there is nothing to show")
-    low, high = np.percentile(valid, _ROBUST_PERCENTILES)
+    low, high = _robust_range(valid, counts)
     if high <= low:
-        low, high = float(valid.min()), float(valid.max())
+        low, high = np.float64(valid.min()), np.float64(valid.max())
     span = (high - low) or 1.0
     return np.asarray(np.clip((_finite(decoded) - low) / span, 0, 1), np.float32)
+
+
+def _robust_range(
+    values: Pixels, counts: NDArray[np.int64]
+) -> tuple[np.floating, np.floating]:
+    """What `np.percentile` says of `values`, each repeated as often as it counts."""
+    if len(counts) == counts.sum():
+        low, high = np.percentile(values, _ROBUST_PERCENTILES)
+        return low, high
+    order = np.argsort(values)
+    values, ends = values[order], np.cumsum(counts[order])
+
+    # In double precision and as an array, as numpy does for several percentiles.
+    places = (ends[-1] - 1) * np.true_divide(_ROBUST_PERCENTILES, np.float32(100))
+    found = []
+    for place in places:
+        before = int(np.floor(place))
+        two = values[np.searchsorted(ends, [before, before + 1], side="right")]
+        found.append(np.quantile(two, np.array([place - before]))[0])
+    low, high = found
+    return low, high
 
 
 def _is_inverse(header: FrameHeader) -> bool:

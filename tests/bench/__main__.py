@@ -1,4 +1,4 @@
-"""Side by side measurements: `python -m tests.bench [startup|node|ingest|...] ...`.
+"""Side by side measurements: `python -m tests.bench [startup|node|worker|...] ...`.
 
 Machines differ and are noisy: read ratios and medians, not absolutes. A bench with
 options of its own is named first: `python -m tests.bench ingest --help`.
@@ -11,11 +11,15 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
-from tests.bench import latency, soak, startup
+from tests.bench import latency, soak, startup, worker
 from tests.bench.ingest import running as ingest
 from tests.bench.worklist import measuring as worklist
 
-BENCHES = {"startup": startup.measure, "node": latency.measure}
+BENCHES = {
+    "startup": startup.measure,
+    "node": latency.measure,
+    "worker": worker.measure,
+}
 PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "ingest": ingest.main,
     "worklist": worklist.main,

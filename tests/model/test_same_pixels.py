@@ -6,9 +6,7 @@ from pathlib import Path
 
 import torch
 
-from dicomnode.domain.findings import NotAnalysed
-from dicomnode.domain.instance import Instance
-from dicomnode.predictor import _decode
+from dicomnode.decoder import Decoded, DecodeLimits, DecoderPool
 from model import bundle
 from model.data.dataset import read_image
 from model.pixels import UnsupportedPixels
@@ -24,17 +22,17 @@ def test_training_and_service_see_the_same_pixels_of_real_files(shared_data):
     files = [
         p for one in FOLDERS for p in sorted((shared_data / "dicom" / one).iterdir())
     ]
-    for path in files:
-        if compared == MOST or path.stat().st_size > 4_000_000:
-            continue
-        try:
-            trained = read_image(path)
-        except UnsupportedPixels:
-            continue
-        instance = Instance("1.2", "1.2", "1.2", "1.2", str(path), {})
-        with path.open("rb") as file:
-            served = _decode(instance, file)
-        assert not isinstance(served, NotAnalysed), path.name
-        assert torch.equal(preset(trained), preset(served.display)), path.name
-        compared += 1
+    with DecoderPool(DecodeLimits(), 1) as decoder:
+        for path in files:
+            if compared == MOST or path.stat().st_size > 4_000_000:
+                continue
+            try:
+                trained = read_image(path)
+            except UnsupportedPixels:
+                continue
+            with path.open("rb") as file:
+                served = decoder.decode([file])[0].result()
+            assert isinstance(served, Decoded), path.name
+            assert torch.equal(preset(trained), preset(served.display)), path.name
+            compared += 1
     assert compared >= LEAST

@@ -9,19 +9,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from dicomnode.decoder.decoding import to_8_bit
 from dicomnode.domain.findings import NotAnalysed, Presence
 from dicomnode.domain.instance import Instance
 from dicomnode.errors import ConfigError
-from dicomnode.predictor import (
-    UNDETERMINED,
-    BundlePredictor,
-    choose_device,
-    interpret,
-)
+from dicomnode.interpretation import UNDETERMINED, interpret
+from dicomnode.predictor import BundlePredictor, choose_device
 from model.bundle import CodeEntry, HeaderCheck, Label
 
 BUNDLE = Path(__file__).resolve().parents[3] / "model" / "bundles" / "cxr-qc"
-DISPLAY = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+DISPLAY = to_8_bit(np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4))
 
 
 def a_label(name, kind="finding", **changes):

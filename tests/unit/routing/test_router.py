@@ -88,6 +88,16 @@ def test_one_job_for_each_pipeline_that_matches():
 
 
 @pytest.mark.parametrize(
+    ("said", "priorities"),
+    [("STAT", [2005, 2000]), ("low ", [-995, -1000]), ("soon", [5, 0])],
+)
+def test_what_the_order_says_of_its_urgency_is_added(said, priorities):
+    urgent = an_instance(Modality="DX", RequestedProcedurePriority=said)
+    jobs, _ = Router(Studies(STUDY, instances=[urgent]), RULES, Later()).decide(STUDY)
+    assert [one.priority for one in jobs] == priorities
+
+
+@pytest.mark.parametrize(
     ("instance", "reason"),
     [
         (an_instance(), NO_RULE),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -12,12 +13,14 @@ import pytest
 from dicomnode.domain.findings import Presence
 from dicomnode.domain.job import Job, Outcome
 from dicomnode.errors import (
+    DeviceLost,
     LostLease,
     NoSuitableImage,
     PredictionFailed,
     ResultError,
 )
-from dicomnode.worker.loop import CRASHED, LoopPolicy, WorkerFacts, WorkerLoop
+from dicomnode.worker.attempt import CRASHED, EXHAUSTED
+from dicomnode.worker.loop import RESTARTED, LoopPolicy, WorkerFacts, WorkerLoop
 from dicomnode.worker.pipeline import Analysis
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
@@ -37,12 +40,21 @@ class Jobs:
             Job(i, "1.2", 1, "cxr", 0, attempts, "w", NOON, NOON) for i in job_ids
         ]
         self.finished, self.failed, self.heartbeats, self.renewed = [], [], [], Event()
-        self.reports = []
+        self.reports, self.unreported = [], []
         self.lost = False
 
-    def claim(self, worker_id, pipelines, now, lease_seconds, limit=1):
-        taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
+    def claim(self, worker_id, pipelines, now, lease_seconds, limit=1, above=None):
+        fit = [j for j in self.waiting if above is None or j.priority > above]
+        taken = fit[:limit]
+        self.waiting = [one for one in self.waiting if one not in taken]
         return taken
+
+    def claim_unreported(self, worker_id, pipelines, now, lease_seconds):
+        taken, self.unreported = self.unreported[:1], self.unreported[1:]
+        return taken
+
+    def report(self, job, results, now):
+        self.reports.append(results)
 
     def instances(self, study_instance_uid):
         return ()
@@ -89,8 +101,10 @@ class Pipeline:
         return deed() if callable(deed) else deed
 
 
-def a_loop(jobs, *deeds, heartbeat_seconds=60.0, timeout_seconds=0.0):
-    policy = LoopPolicy(120, heartbeat_seconds, 0.01, (10, 60), timeout_seconds)
+def a_loop(jobs, *deeds, heartbeat_seconds=60.0, timeout_seconds=0.0, at_once=1):
+    policy = LoopPolicy(
+        120, heartbeat_seconds, 0.01, (10, 60), timeout_seconds, at_once
+    )
     facts = WorkerFacts("w", "here", "cpu")
     return WorkerLoop(facts, {"cxr": Pipeline(*deeds)}, jobs, Noon(), policy)
 
@@ -156,16 +170,97 @@ def test_a_job_fails_even_if_its_report_cannot_be_made(error):
     assert len(jobs.failed) == 1
 
 
-def test_a_job_that_hangs_is_failed_reported_and_ends_the_worker():
-    jobs, never = Jobs("a", "b"), Event()
+@pytest.mark.parametrize(("attempts", "retry_seconds"), [(1, 10), (2, 60), (3, None)])
+def test_a_job_that_hangs_is_retried_then_reported_and_ends_the_worker(
+    attempts, retry_seconds
+):
+    jobs, never = Jobs("a", "b", attempts=attempts), Event()
     loop = a_loop(jobs, never.wait, FINE, timeout_seconds=0.05)
     assert loop.run(Event()) is False
     [(job_id, error, retry_at)] = jobs.failed
-    assert (job_id, retry_at) == ("a", None)
+    assert job_id == "a"
     assert "no answer within 0.05 seconds" in error
-    assert jobs.reports == [("no answer within 0.05 seconds",)]
+    if retry_seconds is None:
+        assert retry_at is None
+        assert jobs.reports == [("no answer within 0.05 seconds",)]
+    else:
+        assert retry_at == NOON + timedelta(seconds=retry_seconds)
+        assert jobs.reports == [()]
     assert len(jobs.waiting) == 1
+    assert jobs.heartbeats[-1] == ("HANGS", None)
     never.set()
+
+
+def test_a_hanging_job_gives_the_others_of_its_worker_back_at_once():
+    jobs, never = Jobs("a", "b"), Event()
+    began = threading.Barrier(2)
+
+    def hang():
+        began.wait(30)
+        never.wait()
+
+    loop = a_loop(jobs, hang, hang, timeout_seconds=0.3, at_once=2)
+    loop._turn(claims=True)
+    loop._held[1].began_at += 60
+    assert loop.run(Event()) is False
+    failed = {job_id: (error, retry_at) for job_id, error, retry_at in jobs.failed}
+    assert failed["b"] == (RESTARTED, NOON)
+    assert failed["a"][1] == NOON + timedelta(seconds=10)
+    never.set()
+
+
+def test_several_jobs_are_worked_on_at_once_and_an_urgent_one_besides():
+    jobs, met = Jobs("a", "b"), threading.Barrier(3)
+    urgent = replace(jobs.waiting[0], job_id="stat", priority=9)
+    jobs.waiting = [*jobs.waiting, *Jobs("c").waiting, urgent]
+
+    def meet():
+        met.wait(30)
+        return FINE
+
+    a_loop(jobs, meet, meet, meet, FINE, at_once=2).run_once()
+    assert {job_id for job_id, _ in jobs.finished} == {"a", "b", "stat"}
+    assert [one.job_id for one in jobs.waiting] == ["c"]
+
+
+def test_a_job_that_may_have_ended_a_worker_is_alone():
+    jobs = Jobs("a")
+    suspect, later = Jobs("b", attempts=2).waiting + Jobs("c").waiting
+    jobs.waiting += [suspect, later]
+    at_work, most = [], []
+
+    def noted():
+        at_work.append(1)
+        most.append(len(at_work))
+        at_work.pop()
+        return FINE
+
+    loop = a_loop(jobs, noted, noted, noted, at_once=3)
+    loop.run_once()
+    assert [one for one, _ in jobs.finished] == ["a", "b"]
+    assert most == [1, 1]
+    loop.run_once()
+    assert [one for one, _ in jobs.finished] == ["a", "b", "c"]
+
+
+def test_a_lost_device_postpones_the_job_and_ends_the_worker():
+    jobs = Jobs("a", "b")
+    loop = a_loop(jobs, DeviceLost("the device cuda failed; look at the log"))
+    assert loop.run(Event()) is False
+    [(job_id, _, retry_at)] = jobs.failed
+    assert (job_id, retry_at) == ("a", NOON + timedelta(seconds=10))
+    assert [one.job_id for one in jobs.waiting] == ["b"]
+    assert jobs.heartbeats[-1] == ("DEVICE_LOST", None)
+
+
+def test_a_job_that_workers_died_of_is_reported_by_the_next_one():
+    jobs, stop = Jobs(), Event()
+    jobs.unreported = Jobs("dead").waiting
+    loop = a_loop(jobs)
+    loop.run_once()
+    assert jobs.reports == [(EXHAUSTED,)]
+    stop.set()
+    assert loop.run(stop)
 
 
 def test_a_broken_job_does_not_stop_the_next():

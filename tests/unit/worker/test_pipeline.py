@@ -41,7 +41,7 @@ class Predictor:
     def describe(self):
         return cases.BUNDLE
 
-    def predict(self, images):
+    def predict(self, images, priority=0):
         if isinstance(self.findings, str):
             return [NotAnalysed(self.findings, i.sop_instance_uid) for i, _ in images]
         return [

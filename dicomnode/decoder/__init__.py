@@ -1,0 +1,19 @@
+"""Decoding in processes of their own, which may die without taking the worker along.
+
+A crafted or damaged object can crash a native decoder, make it run for ever or ask for
+all memory. Here that costs one image: the process is replaced, the image is refused
+with the reason. No torch, no network, no secrets in these processes.
+"""
+
+from dicomnode.decoder.decoding import Decoded, Undecodable
+from dicomnode.decoder.limits import DecodeLimits
+from dicomnode.decoder.pool import Decoder, DecoderPool, InThisProcess
+
+__all__ = [
+    "DecodeLimits",
+    "Decoded",
+    "Decoder",
+    "DecoderPool",
+    "InThisProcess",
+    "Undecodable",
+]

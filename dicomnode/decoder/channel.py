@@ -1,0 +1,115 @@
+"""Messages between worker and decoder: one line of JSON, with at most one open file.
+
+Files and pixels travel as file descriptors (SCM_RIGHTS, unix(7)): nothing is pickled,
+nothing is copied through the socket, and no name is left behind when a process dies.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from dicomnode.decoder.decoding import Decoded
+
+_LONGEST = 1 << 16
+_PIXEL_BYTES = 5  # float32 and uint8
+_END = b"\n"
+
+
+class Closed(Exception):
+    """The other side has gone."""
+
+
+def send(channel: socket.socket, message: Mapping[str, Any], *files: int) -> None:
+    """Send a message with an open file or none; raises OSError, TimeoutError."""
+    socket.send_fds(channel, [json.dumps(message).encode() + _END], files)
+
+
+def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """The next message, and the file that came with it.
+
+    Raises Closed, TimeoutError, and ValueError for what is no message.
+    """
+    line, files = b"", list[int]()
+    while not line.endswith(_END):
+        try:
+            piece, came, _, _ = socket.recv_fds(channel, _LONGEST, 1)
+        except ConnectionError as error:
+            raise Closed from error
+        files += came
+        line += piece
+        if not piece or len(line) > _LONGEST:
+            raise Closed
+    try:
+        return dict(json.loads(line)), files
+    except (RecursionError, TypeError) as error:
+        raise ValueError("a message must be a flat object") from error
+
+
+def to_file(decoded: Decoded, handle: int) -> None:
+    """Write the pixels over what ``handle`` held before.
+
+    Pages that are there already are written four times as fast as new ones.
+    """
+    os.ftruncate(handle, decoded.display.size * _PIXEL_BYTES)
+    os.lseek(handle, 0, os.SEEK_SET)
+    with os.fdopen(handle, "wb", closefd=False) as file:
+        file.write(np.ascontiguousarray(decoded.display).data)
+        file.write(decoded.eight_bit.data)
+
+
+def from_file(handle: int, rows: int, columns: int, station: str) -> Decoded:
+    """A copy of the pixels that `to_file` wrote; closes the file.
+
+    Copied, because who wrote it may write again. Raises ValueError when it does not
+    hold what it should.
+    """
+    with os.fdopen(handle, "rb", buffering=0) as file:
+        if min(rows, columns) < 1 or _size(file) != rows * columns * _PIXEL_BYTES:
+            raise ValueError("the pixels have another size than was said")
+        file.seek(0)
+        display = np.empty((rows, columns), np.float32)
+        eight_bit = np.empty((rows, columns), np.uint8)
+        for plane in (display, eight_bit):
+            _fill(file, plane.data.cast("B"))
+    return Decoded(display, eight_bit, station)
+
+
+def file_of(file: BinaryIO) -> int:
+    """A descriptor of this file's content, to be closed; copied if it has none."""
+    try:
+        return os.dup(file.fileno())
+    except OSError:  # io.UnsupportedOperation: it lies in memory or elsewhere
+        handle = memory()
+        file.seek(0)
+        with os.fdopen(handle, "wb", closefd=False) as copy:
+            while piece := file.read(_LONGEST):
+                copy.write(piece)
+        return handle
+
+
+def memory() -> int:
+    """An anonymous file in memory, or where there is none, on disk without a name."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("pixels", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _size(file: io.FileIO) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _fill(file: io.FileIO, wanted: memoryview) -> None:
+    while wanted:
+        n_bytes = file.readinto(wanted)
+        if not n_bytes:
+            raise ValueError("the pixels end too early")
+        wanted = wanted[n_bytes:]

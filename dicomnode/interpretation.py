@@ -1,0 +1,186 @@
+"""What a network said, in the words of the domain. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from dicomnode.domain.findings import (
+    BundleFacts,
+    BundleInput,
+    Category,
+    Code,
+    Finding,
+    ImageFindings,
+    Observation,
+    OperatingPoint,
+    Pixels8,
+    Presence,
+)
+from dicomnode.domain.instance import Instance
+from model import bundle as bundles
+from model.bundle import watch
+
+UNDETERMINED = Code("373068000", "SCT", "Undetermined")
+"""CID 240: a choice that the network cannot make is said to be none."""
+
+
+def facts_of(description: bundles.Description) -> BundleFacts:
+    """A bundle's description in the words of the domain."""
+    wanted = description.input
+    return BundleFacts(
+        name=description.name,
+        version=description.version,
+        digest=description.digest,
+        device_uid=description.device_uid,
+        manufacturer=description.manufacturer,
+        intended_use=description.intended_use,
+        algorithm_family=description.algorithm_family,
+        input=BundleInput(
+            modalities=tuple(wanted.modalities),
+            sop_class_uids=tuple(wanted.sop_class_uids),
+            body_parts=tuple(part.upper() for part in wanted.body_parts),
+            min_rows=wanted.min_rows,
+            min_columns=wanted.min_columns,
+            max_images=wanted.max_images,
+            views=tuple(view.upper() for view in wanted.views),
+        ),
+        labels=tuple(label.name for label in description.labels),
+        parameters=dict(description.parameters),
+    )
+
+
+def interpret(
+    description: bundles.Description,
+    instance: Instance,
+    eight_bit: Pixels8,
+    prediction: bundles.Prediction,
+) -> ImageFindings:
+    """Probabilities become statements at the stored operating points.
+
+    eight_bit: the image as displayed.
+    """
+    choices = _choices(description.labels, prediction.probabilities)
+    findings = [
+        _finding(label, instance, prediction)
+        for label in description.labels
+        if label.kind == "finding"
+    ]
+    findings += [
+        finding
+        for check in description.header_checks
+        if (finding := _header_finding(check, choices, instance, prediction))
+    ]
+    return ImageFindings(
+        sop_instance_uid=instance.sop_instance_uid,
+        findings=tuple(findings),
+        categories=tuple(
+            _category(label, instance, prediction) for label in choices.values()
+        ),
+        display=eight_bit,
+    )
+
+
+def observation(
+    labels: Sequence[bundles.Label], prediction: bundles.Prediction, station: str
+) -> Observation:
+    """What the drift monitor sees of one image."""
+    return Observation(
+        values=watch.watched(prediction),
+        station=station,
+        outside=not prediction.in_domain,
+        undetermined=prediction.in_domain
+        and watch.is_undetermined(labels, prediction.probabilities),
+    )
+
+
+def outside(prediction: bundles.Prediction) -> str:
+    """Why an image outside the model's domain was not analysed."""
+    return (
+        "outside the model's domain (distance "
+        f"{prediction.domain_distance:.1f}, limit {prediction.domain_limit:.1f}); "
+        "the image does not look like what the model was made for"
+    )
+
+
+def _choices(
+    labels: Iterable[bundles.Label], probabilities: Mapping[str, float]
+) -> dict[str, bundles.Label]:
+    """Head -> its most probable label, for the heads that choose one class."""
+    best: dict[str, bundles.Label] = {}
+    for label in labels:
+        if label.kind != "category":
+            continue
+        rival = best.get(label.head)
+        if rival is None or probabilities[label.name] > probabilities[rival.name]:
+            best[label.head] = label
+    return best
+
+
+def _finding(
+    label: bundles.Label, instance: Instance, prediction: bundles.Prediction
+) -> Finding:
+    probability = prediction.probabilities[label.name]
+    point = _point(label)
+    return Finding(
+        label=label.name,
+        code=_code(label.code),
+        presence=point.presence(probability),
+        text=label.text,
+        sop_instance_uid=instance.sop_instance_uid,
+        site=None if label.site is None else _code(label.site),
+        probability=probability,
+        calibrated=label.calibrated,
+        operating_point=point,
+        activation_map=prediction.activation_maps.get(label.name),
+    )
+
+
+def _header_finding(
+    check: bundles.HeaderCheck,
+    choices: Mapping[str, bundles.Label],
+    instance: Instance,
+    prediction: bundles.Prediction,
+) -> Finding | None:
+    header = instance.attributes.get(check.keyword, "")
+    claimed = check.values.get(str(header).strip().upper())
+    seen = choices.get(check.head)
+    if claimed is None or seen is None:
+        return None
+    sure = _point(seen).presence(prediction.probabilities[seen.name])
+    return Finding(
+        label=f"{check.head}-differs-from-header",
+        code=_code(check.code),
+        presence=_mismatch(seen.name == claimed, sure),
+        text=check.text.format(seen=seen.text, header=header),
+        sop_instance_uid=instance.sop_instance_uid,
+        activation_map=prediction.activation_maps.get(seen.name),
+    )
+
+
+def _mismatch(agrees: bool, sure: Presence) -> Presence:
+    if agrees:
+        return Presence.ABSENT
+    return Presence.PRESENT if sure is Presence.PRESENT else Presence.UNDETERMINED
+
+
+def _category(
+    label: bundles.Label, instance: Instance, prediction: bundles.Prediction
+) -> Category:
+    probability = prediction.probabilities[label.name]
+    is_sure = _point(label).presence(probability) is Presence.PRESENT
+    return Category(
+        label=label.name if is_sure else f"{label.head}-undetermined",
+        concept=_code(label.code),
+        value=_code(label.value_code or label.code) if is_sure else UNDETERMINED,
+        sop_instance_uid=instance.sop_instance_uid,
+        probability=probability if is_sure else None,
+        calibrated=label.calibrated,
+    )
+
+
+def _point(label: bundles.Label) -> OperatingPoint:
+    return OperatingPoint(label.operating_point, label.grey_low, label.grey_high)
+
+
+def _code(entry: bundles.CodeEntry) -> Code:
+    return Code(entry.value, entry.scheme, entry.meaning)

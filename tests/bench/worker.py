@@ -1,0 +1,141 @@
+"""Decoding per transfer syntax beside command-line decoders, preprocessing, inference.
+
+Every figure is a median; the ratio is to the peer or to the plain way in the same run,
+in turns, so that noise hits all alike.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
+
+from dicomnode.decoder import DecodeLimits, DecoderPool
+from dicomnode.demo.phantoms import Exposure, Order, digital_radiograph, encoded
+from model import bundle, pixels
+from model.bundle.serve import Bundle
+from model.phantom import chest
+from model.pixels import display
+
+BUNDLE = Path(bundle.__file__).parents[1] / "bundles" / "cxr-qc"
+ROWS, COLUMNS = 3072, 2560
+PEERS = {
+    ExplicitVRLittleEndian: [["dcmconv", "+ti"], ["gdcmconv", "--raw"]],
+    JPEG2000Lossless: [["gdcmconv", "--raw"]],
+    RLELossless: [["dcmdrle"], ["gdcmconv", "--raw"]],
+}
+BATCH = 16
+
+
+def measure(repeat: int) -> dict[str, object]:
+    """Milliseconds of each step, and its ratio to what it is held against."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, found = Path(name), dict[str, object]()
+        for syntax, peers in PEERS.items():
+            path = radiograph(folder, syntax)
+            found |= decoding(path, syntax, peers, repeat)
+        path = folder / f"{ExplicitVRLittleEndian}.dcm"
+        return found | preprocessing(path, repeat) | inference(repeat)
+
+
+def radiograph(folder: Path, syntax: UID) -> Path:
+    order = Order(1, "PHANTOM^BENCH", "O", datetime.now(UTC))
+    exposure = Exposure(chest(1, view="PA", rows=ROWS, columns=COLUMNS))
+    path = folder / f"{syntax}.dcm"
+    path.write_bytes(encoded(digital_radiograph(order, exposure), syntax))
+    return path
+
+
+def decoding(
+    path: Path, syntax: UID, peers: list[list[str]], repeat: int
+) -> dict[str, object]:
+    """File to display pixels in a decoder process, beside whole peer processes.
+
+    A peer's figure holds its start and the writing of a file; ours, preprocessing.
+    """
+    there = [peer for peer in peers if shutil.which(peer[0])]
+    with DecoderPool(DecodeLimits(), 1) as pool:
+        ways: dict[str, Callable[[], object]] = {
+            f"{syntax.name}: decode and display": lambda: pooled(pool, path)
+        }
+        for peer in there:
+            argv = [*peer, str(path), str(path.with_suffix(".out"))]
+            ways[f"{syntax.name}: {' '.join(peer)}"] = lambda argv=argv: subprocess.run(
+                argv, check=True, capture_output=True
+            )
+        return compared(ways, repeat)
+
+
+def pooled(pool: DecoderPool, path: Path) -> object:
+    with path.open("rb") as file:
+        return pool.decode([file])[0].result()
+
+
+def preprocessing(path: Path, repeat: int) -> dict[str, object]:
+    """Stored values to display pixels, looked up and worked out one by one."""
+    ds = pixels.read(path)
+    looked_up = display._is_tabled
+
+    def worked_out() -> object:
+        display._is_tabled = lambda _stored: False
+        try:
+            return pixels.display_pixels(ds)
+        finally:
+            display._is_tabled = looked_up
+
+    size = f"{ROWS} x {COLUMNS}"
+    return compared(
+        {
+            f"{size}: display pixels by table": lambda: pixels.display_pixels(ds),
+            f"{size}: display pixels one by one": worked_out,
+        },
+        repeat,
+    )
+
+
+def inference(repeat: int) -> dict[str, object]:
+    """One image and a batch through the bundle, beside the bare network in float32."""
+    loaded = bundle.load(BUNDLE)
+    images = [
+        np.random.default_rng(n).random((1024, 900), np.float32) for n in range(4)
+    ]
+    prepared = [loaded.prepare(one) for one in images] * (BATCH // len(images))
+    return compared(
+        {
+            f"bundle, batch of {BATCH}": lambda: loaded.run(prepared),
+            f"bundle, {BATCH} one by one": lambda: [loaded.run([p]) for p in prepared],
+            f"bare network, float32, batch of {BATCH}": lambda: bare(loaded, prepared),
+        },
+        repeat,
+    )
+
+
+def bare(loaded: Bundle, prepared: list) -> object:
+    with torch.inference_mode():
+        return loaded.parts.engine.network(torch.stack([p.canvas for p in prepared]))
+
+
+def compared(ways: dict[str, Callable[[], object]], repeat: int) -> dict[str, str]:
+    """Each way in turns; the first one's ratio to the others."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(repeat + 1):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            if number:  # the first one warms caches and allocators
+                seconds[name].append(time.perf_counter() - start)
+    medians = {name: statistics.median(found) for name, found in seconds.items()}
+    ours = next(iter(medians.values()))
+    return {
+        name: f"{found * 1000:.1f} ms, ours takes {ours / found:.2f} of it"
+        for name, found in medians.items()
+    }
