@@ -5,25 +5,22 @@
 
 from dicomnode.config.loading import example_text, load, origin
 from dicomnode.config.models import (
-    Account,
     Config,
     Database,
     Delivery,
     Destination,
     Keep,
     Node,
-    Peer,
     Pipeline,
-    Receiver,
     Retention,
     Store,
     Study,
     Telemetry,
-    Tls,
-    Web,
-    Worker,
 )
+from dicomnode.config.receiving import Peer, Receiver, Tls
+from dicomnode.config.serving import Account, Web
 from dicomnode.config.shown import Shown, shown
+from dicomnode.config.working import Worker
 
 __all__ = [
     "Account",

@@ -14,13 +14,12 @@ from pydantic import (
 )
 
 from dicomnode.config.audit import Audit
+from dicomnode.config.receiving import Peer, Receiver
 from dicomnode.config.section import Section
+from dicomnode.config.serving import Account, Web
 from dicomnode.config.values import (
-    HASHED,
     AETitle,
     AnyCondition,
-    Count,
-    Device,
     Folder,
     Host,
     Keyword,
@@ -30,31 +29,19 @@ from dicomnode.config.values import (
     OptionalHost,
     OptionalName,
     OptionalSeconds,
-    PeerHost,
     Percent,
-    Port,
     Presences,
     RemotePort,
     Seconds,
     StoreUrl,
     TimeOfDay,
     database_url,
-    is_loopback,
 )
+from dicomnode.config.working import Worker
 
 
 def _checked(secret: SecretStr) -> SecretStr:
     database_url(secret.get_secret_value())
-    return secret
-
-
-RoleName = Literal["viewer", "operator", "admin"]
-
-
-def _hashed(secret: SecretStr) -> SecretStr:
-    if not HASHED.fullmatch(secret.get_secret_value()):
-        message = "is no hashed password; `dicomnode account NAME` makes one"
-        raise ValueError(message)
     return secret
 
 
@@ -76,78 +63,6 @@ class Store(Section):
 
     url: StoreUrl = ""
     watermark_percent: Percent = 90
-
-
-class Tls(Section):
-    """``[receiver.tls]``: the second, encrypted port (PS3.15 B.12).
-
-    ``required``: the only port.
-    """
-
-    enabled: bool = False
-    required: bool = False
-    port: Port = 2762
-    certificate: OptionalFile = None
-    private_key: OptionalFile = None
-    client_ca: OptionalFile = None
-
-    @model_validator(mode="after")
-    def _has_its_files(self) -> Tls:
-        if self.enabled and not (self.certificate and self.private_key):
-            message = (
-                "is enabled without certificate and private_key; name both PEM files, "
-                "or set enabled = false"
-            )
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _leaves_a_port(self) -> Tls:
-        if self.required and not self.enabled:
-            message = (
-                "is required and not enabled, so no port would be left; set "
-                "enabled = true"
-            )
-            raise ValueError(message)
-        return self
-
-
-class Receiver(Section):
-    """``[receiver]``: the C-STORE and C-ECHO SCP."""
-
-    host: Host = "0.0.0.0"  # noqa: S104  # a receiver that no modality reaches is none
-    port: Port = 11112
-    processes: Count = 1
-    max_associations: Count = 64
-    require_called_ae_title: bool = True
-    unknown_peers: Literal["refuse", "accept"] = "refuse"
-    max_pdu_bytes: Annotated[int, Field(ge=4096, le=4 * 1024**2)] = 262144
-    network_timeout_seconds: Seconds = 60
-    request_timeout_seconds: Seconds = 5
-    max_association_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 86400
-    max_waiting_jobs: Annotated[int, Field(ge=0)] = 0
-    max_connections: Count = 512
-    max_connections_per_address: Count = 64
-    max_instance_bytes: Count = 4 * 1024**3
-    max_association_bytes: Count = 1024**4
-    quarantine: bool = False
-    storage_commitment: bool = True
-    tls: Tls = Tls()
-
-
-class Peer(Section):
-    """``[[peer]]``: who may talk to us, and from which addresses.
-
-    ``port`` 0: it takes no associations from us.
-    """
-
-    ae_title: AETitle
-    hosts: Annotated[tuple[PeerHost, ...], Field(min_length=1)]
-    port: Port = 0
-    services: Annotated[
-        tuple[Literal["store", "echo", "commitment"], ...], Field(min_length=1)
-    ] = ("store", "echo", "commitment")
-    max_associations: Annotated[int, Field(ge=0)] = 0
 
 
 class Study(Section):
@@ -263,40 +178,6 @@ class Destination(Section):
         return self
 
 
-LEAST_DECODE_BYTES = 1 << 28
-
-
-class Worker(Section):
-    """``[worker]``: the inference process."""
-
-    device: Device = "auto"
-    batch_size: Count = 16
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    threads: Annotated[int, Field(ge=0)] = 0
-    lease_seconds: Seconds = 120
-    heartbeat_seconds: Seconds = 20
-    poll_seconds: Seconds = 1
-    retry_seconds: tuple[Seconds, ...] = (10, 60, 300)
-    max_attempts: Count = 4
-    timeout_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 600
-    concurrent_jobs: Count = 4
-    batch_wait_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5
-    decoders: Annotated[int, Field(ge=0)] = 0
-    decode_timeout_seconds: Seconds = 60
-    decode_memory_bytes: Annotated[int, Field(ge=LEAST_DECODE_BYTES)] = 1 << 30
-    max_pixels: Count = 1 << 28
-
-    @model_validator(mode="after")
-    def _beats_in_time(self) -> Worker:
-        if self.heartbeat_seconds * 2 > self.lease_seconds:
-            message = (
-                "heartbeat_seconds must be at most half of lease_seconds, or one late "
-                f"heartbeat loses the job; set it to {self.lease_seconds / 4:g}"
-            )
-            raise ValueError(message)
-        return self
-
-
 class Delivery(Section):
     """``[delivery]``: retries towards the destinations."""
 
@@ -318,43 +199,6 @@ class Retention(Section):
     """``[retention]``: how long delivered studies keep their files."""
 
     keep_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 7
-
-
-class Web(Section):
-    """``[web]``: the pages, the API and the metrics.
-
-    ``secret`` signs the sessions; empty: another at each start. ``https``: a proxy ends
-    TLS before it.
-    """
-
-    enabled: bool = True
-    host: Host = "127.0.0.1"
-    port: Port = 8080
-    anonymous: RoleName | Literal["none"] = "viewer"
-    proxy_header: str = ""
-    proxy_hosts: tuple[Host, ...] = ("127.0.0.1", "::1")
-    secret: SecretStr = SecretStr("")
-    session_hours: Annotated[float, Field(gt=0, le=168)] = 8
-    https: bool = False
-
-    @model_validator(mode="after")
-    def _closed_to_strangers(self) -> Web:
-        if self.enabled and self.anonymous != "none" and not is_loopback(self.host):
-            message = (
-                f"listens on {self.host} and lets in whoever comes; set anonymous = "
-                '"none" and add an [[account]], or set host = "127.0.0.1"'
-            )
-            raise ValueError(message)
-        return self
-
-
-class Account(Section):
-    """``[[account]]``: who may sign in; `dicomnode account` makes the table."""
-
-    name: Name
-    role: RoleName = "viewer"
-    phi: bool = False
-    secret: Annotated[SecretStr, AfterValidator(_hashed)]
 
 
 class Telemetry(Section):
