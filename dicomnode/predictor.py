@@ -40,10 +40,13 @@ UNDETERMINED = Code("373068000", "SCT", "Undetermined")
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Display pixels of an image, and the machine that made it."""
+    """Display pixels of an image, the machine that made it, and what the checks
+    without a network say of it.
+    """
 
     display: Display
     station: str
+    remarks: tuple[bundles.Remark, ...] = ()
 
 
 class BundlePredictor:
@@ -85,7 +88,8 @@ class BundlePredictor:
         self, images: Sequence[tuple[Instance, BinaryIO]]
     ) -> Sequence[ImageFindings | NotAnalysed]:
         """One answer for each image, in order; raises PredictionFailed."""
-        decoded = [_decode(instance, file) for instance, file in images]
+        checks = self._bundle.description.quality
+        decoded = [_decode(instance, file, checks) for instance, file in images]
         found = [one for one in decoded if isinstance(one, Decoded)]
         predictions = iter(self._forward([one.display for one in found]))
         return [
@@ -110,9 +114,11 @@ class BundlePredictor:
         description = self._bundle.description
         seen = observation(description.labels, prediction, decoded.station)
         if not prediction.in_domain:
-            return NotAnalysed(_outside(prediction), instance.sop_instance_uid, seen)
+            why = "; ".join([_outside(prediction), *_present(decoded.remarks)])
+            return NotAnalysed(why, instance.sop_instance_uid, seen)
         said = interpret(description, instance, decoded.display, prediction)
-        return replace(said, observation=seen)
+        remarked = tuple(_remarked(one, instance) for one in decoded.remarks)
+        return replace(said, findings=said.findings + remarked, observation=seen)
 
 
 def choose_device(wanted: str) -> str:
@@ -198,10 +204,14 @@ def observation(
     )
 
 
-def _decode(instance: Instance, file: BinaryIO) -> Decoded | NotAnalysed:
+def _decode(
+    instance: Instance, file: BinaryIO, checks: Sequence[bundles.QualityCheck] = ()
+) -> Decoded | NotAnalysed:
     try:
         ds = pixels.read(file)
-        return Decoded(pixels.display_pixels(ds), _station(ds))
+        display = pixels.display_pixels(ds)
+        remarks = bundles.remarks(checks, display, bundles.headers_of(checks, ds))
+        return Decoded(display, _station(ds), remarks)
     except pixels.UnsupportedPixels as error:
         return NotAnalysed(str(error), instance.sop_instance_uid)
 
@@ -251,6 +261,21 @@ def _finding(
         operating_point=point,
         activation_map=prediction.activation_maps.get(label.name),
     )
+
+
+def _remarked(remark: bundles.Remark, instance: Instance) -> Finding:
+    """A check without a network has no probability, and no map."""
+    return Finding(
+        label=remark.check.name,
+        code=_code(remark.check.code),
+        presence=Presence[remark.answer.upper()],
+        text=remark.text,
+        sop_instance_uid=instance.sop_instance_uid,
+    )
+
+
+def _present(remarks: Sequence[bundles.Remark]) -> list[str]:
+    return [one.text for one in remarks if one.answer == "present"]
 
 
 def _header_finding(

@@ -1,5 +1,5 @@
-"""python -m model <verb>: prepare, check-leak, advise, train, evaluate, pack, verify,
-sign, zip, commission, export.
+"""python -m model <verb>: prepare, check-leak, advise, train, evaluate, shortcuts,
+explain, quality, pack, verify, sign, zip, commission, export, robustness.
 """
 
 from __future__ import annotations

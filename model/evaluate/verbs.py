@@ -1,4 +1,6 @@
-"""The verbs of `python -m model` that judge a model: evaluate, shortcuts, explain."""
+"""The verbs of `python -m model` that judge a model or an image: evaluate, shortcuts,
+explain, quality.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from model.bundle import load
-from model.data.files import locate, read_image
+from model import pixels
+from model.bundle import BundleError, describe, headers_of, load, remarks
+from model.data.files import is_raster, locate, read_image
 from model.data.manifest import ManifestError, read
 from model.evaluate import maps, strangers, tables
 from model.evaluate.compare import compare
@@ -20,7 +23,11 @@ from model.pixels import UnsupportedPixels
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
+    from model.bundle import QualityCheck
     from model.bundle.serve import Bundle
     from model.data.manifest import Row
     from model.evaluate.evaluation import Evaluation
@@ -31,6 +38,7 @@ def add_verbs(verbs: Any) -> None:
     _add_evaluate(verbs)
     _add_shortcuts(verbs)
     _add_explain(verbs)
+    _add_quality(verbs)
 
 
 def _add_shortcuts(verbs: Any) -> None:
@@ -55,6 +63,13 @@ def _add_explain(verbs: Any) -> None:
         "--method", action="append", default=[], help=f"of {', '.join(maps.METHODS)}"
     )
     one.set_defaults(verb=_explain)
+
+
+def _add_quality(verbs: Any) -> None:
+    one = verbs.add_parser("quality", help="checks of images that need no network")
+    one.add_argument("bundle", type=Path)
+    one.add_argument("image", type=Path, nargs="+", help="DICOM, PNG or JPEG")
+    one.set_defaults(verb=_quality)
 
 
 def _add_evaluate(verbs: Any) -> None:
@@ -138,13 +153,36 @@ def _shortcuts(parsed: argparse.Namespace) -> str:
     return tables.said(found)
 
 
-def _explain(parsed: argparse.Namespace) -> str:
-    if not parsed.image.is_file():
-        raise ManifestError(f"there is no file {parsed.image}: give an image")
+def _quality(parsed: argparse.Namespace) -> str:
+    checks = describe(parsed.bundle).quality
+    if not checks:
+        raise BundleError(
+            f"{parsed.bundle.name} has no checks without a network: give cxr-qc"
+        )
+    lines = [
+        f"{path.name}  {one.check.name}  {one.answer}  {one.text}"
+        for path in parsed.image
+        for one in remarks(checks, _displayed(path), _header(path, checks))
+    ]
+    return "\n".join(["Research use only.", *lines])
+
+
+def _displayed(path: Path) -> NDArray[np.float32]:
+    if not path.is_file():
+        raise ManifestError(f"there is no file {path}: give an image")
     try:
-        image = read_image(parsed.image)
+        return read_image(path)
     except UnsupportedPixels as error:
-        raise ManifestError(f"{parsed.image.name}: {error}") from error
+        raise ManifestError(f"{path.name}: {error}") from error
+
+
+def _header(path: Path, checks: Sequence[QualityCheck]) -> dict[str, str]:
+    """Of a DICOM file; a picture has none."""
+    return {} if is_raster(path) else headers_of(checks, pixels.read(path))
+
+
+def _explain(parsed: argparse.Namespace) -> str:
+    image = _displayed(parsed.image)
     written = maps.write(
         load(parsed.bundle),
         image,
