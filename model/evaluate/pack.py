@@ -58,6 +58,10 @@ def pack(
     """
     table = tomllib.loads(spec.read_text(encoding="utf-8"))
     opened = open_run(run, data, {label["head"] for label in table["labels"]})
+    if opened.recipe["data"].get("shuffled"):
+        raise BundleError(
+            f"{run.name} was trained on shuffled labels: train without --shuffle-labels"
+        )
     table["training_note"] = opened.note
     held_out = opened.split("val")
     table["quality"] = quality.fitted(

@@ -19,6 +19,7 @@ from model.evaluate import maps, strangers, tables
 from model.evaluate.compare import compare
 from model.evaluate.figures import evaluate
 from model.evaluate.report import render
+from model.evaluate.runs import open_run
 from model.pixels import UnsupportedPixels
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from model.bundle.serve import Bundle
     from model.data.manifest import Row
     from model.evaluate.evaluation import Evaluation
+    from model.network import Classifier
 
 
 def add_verbs(verbs: Any) -> None:
@@ -61,6 +63,9 @@ def _add_explain(verbs: Any) -> None:
     one.add_argument("--label", action="append", default=[], help="default: all")
     one.add_argument(
         "--method", action="append", default=[], help=f"of {', '.join(maps.METHODS)}"
+    )
+    one.add_argument(
+        "--shuffled", type=Path, help="run folder of `train --shuffle-labels`"
     )
     one.set_defaults(verb=_explain)
 
@@ -181,13 +186,26 @@ def _header(path: Path, checks: Sequence[QualityCheck]) -> dict[str, str]:
     return {} if is_raster(path) else headers_of(checks, pixels.read(path))
 
 
+def _shuffled(run: Path, bundle: Bundle) -> Classifier:
+    """The network of a run on shuffled labels, with the heads that the bundle kept."""
+    heads = {head.name for head in bundle.parts.engine.network.layout}
+    opened = open_run(run, run, heads)
+    if not opened.recipe["data"].get("shuffled"):
+        raise BundleError(
+            f"{run.name} has the right labels: train it again with --shuffle-labels"
+        )
+    return opened.engine.network
+
+
 def _explain(parsed: argparse.Namespace) -> str:
     image = _displayed(parsed.image)
+    bundle = load(parsed.bundle)
     written = maps.write(
-        load(parsed.bundle),
+        bundle,
         image,
         parsed.out,
         labels=parsed.label,
         methods=parsed.method,
+        shuffled=_shuffled(parsed.shuffled, bundle) if parsed.shuffled else None,
     )
     return f"{maps.NOTICE}\n{len(written)} files in {parsed.out}"

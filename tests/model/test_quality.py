@@ -1,4 +1,4 @@
-"""Checks without a network: what they measure, what they say, where limits come from."""
+"""Checks without a network: what they measure and say, where limits come from."""
 
 from __future__ import annotations
 
