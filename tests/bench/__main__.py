@@ -1,4 +1,4 @@
-"""Side by side measurements: `python -m tests.bench [startup|node] ...`.
+"""Side by side measurements: `python -m tests.bench [startup|node|model] ...`.
 
 Machines differ and are noisy: read ratios and medians, not absolutes.
 """
@@ -8,9 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 
-from tests.bench import latency, startup
+from tests.bench import latency, model, startup
 
-BENCHES = {"startup": startup.measure, "node": latency.measure}
+BENCHES = {
+    "startup": startup.measure,
+    "node": latency.measure,
+    "model": model.measure,
+}
 
 
 def main() -> None:
