@@ -102,6 +102,22 @@ def outside(prediction: bundles.Prediction) -> str:
     )
 
 
+def remarked(remark: bundles.Remark, instance: Instance) -> Finding:
+    """A check without a network has no probability, and no map."""
+    return Finding(
+        label=remark.check.name,
+        code=_code(remark.check.code),
+        presence=Presence[remark.answer.upper()],
+        text=remark.text,
+        sop_instance_uid=instance.sop_instance_uid,
+    )
+
+
+def present(remarks: Sequence[bundles.Remark]) -> list[str]:
+    """What the checks remark upon, in words."""
+    return [one.text for one in remarks if one.answer == "present"]
+
+
 def _choices(
     labels: Iterable[bundles.Label], probabilities: Mapping[str, float]
 ) -> dict[str, bundles.Label]:

@@ -21,7 +21,14 @@ from dicomnode.domain.findings import (
 )
 from dicomnode.domain.instance import Instance
 from dicomnode.errors import ConfigError, DeviceLost, PredictionFailed
-from dicomnode.interpretation import facts_of, interpret, observation, outside
+from dicomnode.interpretation import (
+    facts_of,
+    interpret,
+    observation,
+    outside,
+    present,
+    remarked,
+)
 from model import bundle as bundles
 
 _log = structlog.get_logger(__name__)
@@ -128,6 +135,7 @@ class BundlePredictor:
             )
         except (bundles.BundleError, OSError) as error:
             raise ConfigError(f"bundle {folder.name}: {error}") from error
+        self._checks = self._bundle.description.quality
         self._network = BundleNetwork(self._bundle, device)
         self._decoder = decoder or InThisProcess()
         self._batcher = batcher or Batcher(_MOST, 0)
@@ -148,7 +156,8 @@ class BundlePredictor:
         self, images: Sequence[tuple[Instance, BinaryIO]], priority: int = 0
     ) -> Sequence[ImageFindings | NotAnalysed]:
         """One answer for each image, in order; raises PredictionFailed."""
-        decoding = self._decoder.decode([file for _, file in images], priority)
+        wanted = [one.keyword for one in self._checks if one.keyword]
+        decoding = self._decoder.decode([file for _, file in images], priority, wanted)
         with self._batcher.lane(self._network, len(images), priority) as lane:
             try:
                 asked = [_asked(lane, one.result()) for one in decoding]
@@ -174,11 +183,14 @@ class BundlePredictor:
     ) -> ImageFindings | NotAnalysed:
         description = self._bundle.description
         seen = observation(description.labels, prediction, decoded.station)
+        remarks = bundles.remarks(self._checks, decoded.display, decoded.header)
         if not prediction.in_domain:
-            return NotAnalysed(outside(prediction), instance.sop_instance_uid, seen)
+            why = "; ".join([outside(prediction), *present(remarks)])
+            return NotAnalysed(why, instance.sop_instance_uid, seen)
         eight_bit: Pixels8 = decoded.eight_bit
         said = interpret(description, instance, eight_bit, prediction)
-        return replace(said, observation=seen)
+        made = tuple(remarked(one, instance) for one in remarks)
+        return replace(said, findings=said.findings + made, observation=seen)
 
 
 def choose_device(wanted: str) -> str:

@@ -1,13 +1,14 @@
-"""python -m model <verb>: prepare, check-leak, advise, train, evaluate, pack, verify,
-sign, zip, commission, export.
+"""python -m model <verb>: prepare, check-leak, advise, train, evaluate, shortcuts,
+explain, quality, pack, verify, sign, zip, commission, export, robustness.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from model import export, robustness
 from model.bundle import BundleError, load
@@ -47,14 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     advise.add_arguments(
         verbs.add_parser("advise", help="what to train for a manifest, on this machine")
     )
-    one = verbs.add_parser("train", help="train a recipe, or go on with its run")
-    one.add_argument("--config", type=Path, required=True, help="recipe (TOML)")
-    one.add_argument("--data", type=Path, default=Path(), help="folder with labels.csv")
-    one.add_argument("--out", type=Path, required=True, help="run folder")
-    one.add_argument("--cache", type=Path, help="folder for decoded images")
-    one.add_argument("--smoke", action="store_true", help="a few steps, a few images")
-    one.add_argument("--device", default="cpu", help="cpu or cuda")
-    one.set_defaults(verb=_train)
+    _add_train(verbs)
     one = verbs.add_parser("pack", help="calibrate, evaluate and write the bundle")
     one.add_argument("--run", type=Path, required=True, help="run folder")
     one.add_argument("--data", type=Path, default=Path(), help="folder of the images")
@@ -82,8 +76,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_train(verbs: Any) -> None:
+    one = verbs.add_parser("train", help="train a recipe, or go on with its run")
+    one.add_argument("--config", type=Path, required=True, help="recipe (TOML)")
+    one.add_argument("--data", type=Path, default=Path(), help="folder with labels.csv")
+    one.add_argument("--out", type=Path, required=True, help="run folder")
+    one.add_argument("--cache", type=Path, help="folder for decoded images")
+    one.add_argument("--smoke", action="store_true", help="a few steps, a few images")
+    one.add_argument("--device", default="cpu", help="cpu or cuda")
+    one.add_argument(
+        "--shuffle-labels", action="store_true", help="for `explain --shuffled`"
+    )
+    one.set_defaults(verb=_train)
+
+
 def _train(parsed: argparse.Namespace) -> str:
     recipe = load_recipe(parsed.config)
+    if parsed.shuffle_labels:
+        recipe = replace(recipe, data=replace(recipe.data, shuffled=True))
     weights = train(
         recipe,
         parsed.data,

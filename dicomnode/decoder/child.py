@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -32,11 +33,11 @@ def main(handle: int, limits: DecodeLimits) -> None:
     memory = channel.memory()
     while True:
         try:
-            _, [handle] = channel.receive(worker)
+            asked, [handle] = channel.receive(worker)
         except channel.Closed:
             worker.close()
             return
-        _answer(worker, handle, memory, limits)
+        _answer(worker, handle, memory, limits, asked.get("keywords", ()))
 
 
 def _confine(limits: DecodeLimits) -> None:
@@ -65,13 +66,17 @@ def _tell_before_dying(worker: socket.socket) -> None:
 
 
 def _answer(
-    worker: socket.socket, handle: int, memory: int, limits: DecodeLimits
+    worker: socket.socket,
+    handle: int,
+    memory: int,
+    limits: DecodeLimits,
+    keywords: Sequence[str],
 ) -> None:
     # Without a handler SIGALRM ends the process, also in the midst of native code.
     signal.setitimer(signal.ITIMER_REAL, limits.timeout_seconds)
     with os.fdopen(handle, "rb") as file:
         file.seek(0)
-        found = decode(file, limits.max_pixels)
+        found = decode(file, limits.max_pixels, keywords)
     if isinstance(found, Decoded):
         _hand_over(worker, found, memory)
     else:
@@ -83,7 +88,7 @@ def _hand_over(worker: socket.socket, found: Decoded, memory: int) -> None:
     rows, columns = found.display.shape
     channel.to_file(found, memory)
     said = {"rows": rows, "columns": columns, "station": found.station}
-    channel.send(worker, said, memory)
+    channel.send(worker, {**said, "header": dict(found.header)}, memory)
 
 
 if __name__ == "__main__":

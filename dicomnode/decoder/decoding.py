@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import BinaryIO, TypeAlias
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from dicomnode.domain.findings import Pixels8
-from model import pixels
+from model import pixels, quality
 
 Display: TypeAlias = NDArray[np.float32]
 
@@ -23,12 +24,13 @@ class Decoded:
     """An image as displayed, and the machine that made it.
 
     ``display`` is float32 (rows, columns) in [0, 1], ``eight_bit`` the same in 0 to
-    255.
+    255; ``header`` the attributes that were asked for, as text.
     """
 
     display: Display
     eight_bit: Pixels8
     station: str
+    header: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +40,17 @@ class Undecodable:
     reason: str
 
 
-def decode(file: BinaryIO, max_pixels: int) -> Decoded | Undecodable:
-    """Read and decode the first frame of a DICOM file."""
+def decode(
+    file: BinaryIO, max_pixels: int, keywords: Sequence[str] = ()
+) -> Decoded | Undecodable:
+    """Read and decode the first frame of a DICOM file, and the attributes wanted."""
     try:
         ds = pixels.read(file, most_bytes=2 * max_pixels)
         display = pixels.display_pixels(
             ds, most_pixels=max_pixels, most_bytes=2 * max_pixels
         )
-        return Decoded(display, to_8_bit(display), _station(ds))
+        header = quality.headers(ds, keywords)
+        return Decoded(display, to_8_bit(display), _station(ds), header)
     except pixels.UnsupportedPixels as error:
         return Undecodable(str(error))
     except MemoryError:

@@ -22,10 +22,16 @@ Answer: TypeAlias = "Future[Decoded | Undecodable]"
 class Decoder(Protocol):
     """Who decodes images."""
 
-    def decode(self, files: Sequence[BinaryIO], priority: int = 0) -> Sequence[Answer]:
+    def decode(
+        self,
+        files: Sequence[BinaryIO],
+        priority: int = 0,
+        keywords: Sequence[str] = (),
+    ) -> Sequence[Answer]:
         """One answer for each file, in order; the files stay open until all are there.
 
-        An answer may raise PredictionFailed.
+        ``keywords``: attributes to read beside the pixels. An answer may raise
+        PredictionFailed.
         """
         ...
 
@@ -41,6 +47,7 @@ class _Request:
     turn: int
     number: int
     file: BinaryIO | None = field(compare=False, default=None)
+    keywords: tuple[str, ...] = field(compare=False, default=())
     answer: Answer = field(compare=False, default_factory=Future)
 
 
@@ -63,10 +70,15 @@ class DecoderPool:
         for thread in self._threads:
             thread.start()
 
-    def decode(self, files: Sequence[BinaryIO], priority: int = 0) -> Sequence[Answer]:
+    def decode(
+        self,
+        files: Sequence[BinaryIO],
+        priority: int = 0,
+        keywords: Sequence[str] = (),
+    ) -> Sequence[Answer]:
         """One answer for each file, in order."""
         requests = [
-            _Request(-priority, turn, next(self._numbers), file)
+            _Request(-priority, turn, next(self._numbers), file, tuple(keywords))
             for turn, file in enumerate(files)
         ]
         for request in requests:
@@ -102,12 +114,17 @@ class InThisProcess:
     def __init__(self, limits: DecodeLimits | None = None) -> None:
         self._limits = limits or DecodeLimits()
 
-    def decode(self, files: Sequence[BinaryIO], priority: int = 0) -> Sequence[Answer]:
+    def decode(
+        self,
+        files: Sequence[BinaryIO],
+        priority: int = 0,
+        keywords: Sequence[str] = (),
+    ) -> Sequence[Answer]:
         """One answer for each file, in order; ``priority`` makes no difference."""
         del priority
         answers: list[Answer] = [Future() for _ in files]
         for file, answer in zip(files, answers, strict=True):
-            answer.set_result(decode(file, self._limits.max_pixels))
+            answer.set_result(decode(file, self._limits.max_pixels, keywords))
         return answers
 
 
@@ -115,6 +132,6 @@ def _answer(process: DecoderProcess, request: _Request) -> None:
     if request.file is None or not request.answer.set_running_or_notify_cancel():
         return
     try:
-        request.answer.set_result(process.decode(request.file))
+        request.answer.set_result(process.decode(request.file, request.keywords))
     except (PredictionFailed, OSError, ValueError) as error:  # ValueError: closed file
         request.answer.set_exception(error)

@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import structlog
@@ -42,14 +44,16 @@ class DecoderProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
 
-    def decode(self, file: BinaryIO) -> Decoded | Undecodable:
+    def decode(
+        self, file: BinaryIO, keywords: Sequence[str] = ()
+    ) -> Decoded | Undecodable:
         """Have one image decoded; raises PredictionFailed when no process starts."""
         why = ""
         for _ in range(TRIES):
             ours = self.start()
             handle = channel.file_of(file)
             try:
-                return self._asked(ours, handle)
+                return self._asked(ours, handle, keywords)
             except TimeoutError:
                 self.stop()
                 return self._too_late()
@@ -108,10 +112,12 @@ class DecoderProcess:
             message = f"no decoder can be started ({error.strerror})"
             raise PredictionFailed(f"{message}; free memory or processes") from error
 
-    def _asked(self, ours: socket.socket, handle: int) -> Decoded | Undecodable:
+    def _asked(
+        self, ours: socket.socket, handle: int, keywords: Sequence[str]
+    ) -> Decoded | Undecodable:
         self._n_images += 1
         ours.settimeout(self._limits.timeout_seconds + GRACE_SECONDS)
-        channel.send(ours, {}, handle)
+        channel.send(ours, {"keywords": list(keywords)}, handle)
         said, files = channel.receive(ours)
         if "died" in said:
             raise ValueError(str(said["died"]))
@@ -143,7 +149,9 @@ def _understood(said: dict[str, Any], files: list[int]) -> Decoded | Undecodable
     if not files:
         return Undecodable(str(said.get("reason", "no reason was given")))
     rows, columns = (int(said.get(name, 0)) for name in ("rows", "columns"))
-    return channel.from_file(files[0], rows, columns, str(said.get("station", "")))
+    found = channel.from_file(files[0], rows, columns, str(said.get("station", "")))
+    header = {str(key): str(value) for key, value in dict(said["header"]).items()}
+    return replace(found, header=header)
 
 
 def _name(code: int | None) -> str:

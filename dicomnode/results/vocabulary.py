@@ -8,7 +8,8 @@ from functools import cache
 
 from dicomnode.domain.findings import Code
 from dicomnode.results.codes import PRIVATE_SCHEME, VIEWS
-from dicomnode.results.terms import CHEXPERT, DESIGNATORS, QUALITY, Term, names_in
+from dicomnode.results.quality_terms import QUALITY
+from dicomnode.results.terms import CHEXPERT, DESIGNATORS, Term, names_in
 
 CODE_SCHEMES = ("bundle", *DESIGNATORS, "private")
 """What ``results.code_scheme`` may be."""

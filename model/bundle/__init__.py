@@ -13,8 +13,8 @@ from model.bundle.addendum import Addendum
 from model.bundle.addendum import read as read_addendum
 from model.bundle.archive import extract
 from model.bundle.archive import write as write_zip
+from model.bundle.coding import CodeEntry
 from model.bundle.description import (
-    CodeEntry,
     Description,
     HeaderCheck,
     InputSpec,
@@ -23,6 +23,7 @@ from model.bundle.description import (
 )
 from model.bundle.errors import BundleError, NonFinite
 from model.bundle.prediction import Prediction
+from model.bundle.quality import Limits, QualityCheck, Remark, headers_of, remarks
 from model.bundle.signing import sign_bundle
 
 if TYPE_CHECKING:
@@ -39,12 +40,17 @@ __all__ = [
     "HeaderCheck",
     "InputSpec",
     "Label",
+    "Limits",
     "NonFinite",
     "Prediction",
+    "QualityCheck",
+    "Remark",
     "describe",
     "extract",
+    "headers_of",
     "load",
     "read_addendum",
+    "remarks",
     "save",
     "sign_bundle",
     "verify",

@@ -10,7 +10,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from model.bundle import integrity, signing
+from model.bundle.coding import CodeEntry, coded
 from model.bundle.errors import BundleError
+from model.bundle.quality import QualityCheck, parse_check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,15 +21,6 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 BUNDLE_FILE = "bundle.json"
 WEIGHTS_FILE = "model.safetensors"
-
-
-@dataclass(frozen=True)
-class CodeEntry:
-    """A coded concept: value, coding scheme designator, meaning (PS3.3 8)."""
-
-    value: str
-    scheme: str
-    meaning: str
 
 
 @dataclass(frozen=True)
@@ -97,6 +90,7 @@ class Description:
     digest: sha256 of MANIFEST.json. device_uid: UID derived from the digest, for the
     observer of a report. parameters: what a report should print. reference: home
     distributions for `model.monitor`, None in a bundle that was packed without.
+    quality: checks that need no network.
     """
 
     name: str
@@ -113,6 +107,7 @@ class Description:
     algorithm_family: str
     parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     reference: Mapping[str, Any] | None = None
+    quality: tuple[QualityCheck, ...] = ()
 
 
 def describe(folder: Path, public_key: Path | None = None) -> Description:
@@ -192,6 +187,7 @@ def _description(table: dict[str, Any], digest: str) -> Description:
         algorithm_family=str(table["algorithm_family"]),
         parameters=MappingProxyType(_parameters(table["parameters"])),
         reference=table.get("reference"),
+        quality=tuple(parse_check(item) for item in table.get("quality", ())),
     )
 
 
@@ -212,7 +208,7 @@ def _label(item: dict[str, Any]) -> Label:
         head=str(item["head"]),
         index=int(item["index"]),
         kind=item["kind"],
-        code=_code(item["code"]),
+        code=coded(item["code"]),
         value_code=_maybe_code(item.get("value_code")),
         site=_maybe_code(item.get("site")),
         text=str(item["text"]),
@@ -229,7 +225,7 @@ def _check(item: dict[str, Any]) -> HeaderCheck:
         head=str(item["head"]),
         keyword=str(item["keyword"]),
         values=MappingProxyType(values),
-        code=_code(item["code"]),
+        code=coded(item["code"]),
         text=str(item["text"]),
     )
 
@@ -246,9 +242,5 @@ def _input(item: dict[str, Any]) -> InputSpec:
     )
 
 
-def _code(item: dict[str, Any]) -> CodeEntry:
-    return CodeEntry(str(item["value"]), str(item["scheme"]), str(item["meaning"]))
-
-
 def _maybe_code(item: dict[str, Any] | None) -> CodeEntry | None:
-    return None if item is None else _code(item)
+    return None if item is None else coded(item)

@@ -53,7 +53,7 @@ def read_image(path: Path) -> NDArray[np.float32]:
     member = member_of(path)
     if member:
         return _grey(Image.fromarray(_pixels_of(member)))
-    if path.suffix.lower() not in _RASTER:
+    if not is_raster(path):
         return pixels.display_pixels(pixels.read(path))
     try:
         with Image.open(path) as image:
@@ -62,6 +62,11 @@ def read_image(path: Path) -> NDArray[np.float32]:
         raise ManifestError(
             f"{path.name} cannot be decoded ({error}): fetch it again or leave it out"
         ) from error
+
+
+def is_raster(path: Path) -> bool:
+    """Whether this is a PNG or JPEG file, by its name; anything else is DICOM."""
+    return path.suffix.lower() in _RASTER
 
 
 def locate(row: Row, roots: Sequence[Path]) -> Path:

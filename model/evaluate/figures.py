@@ -9,6 +9,7 @@ from model.evaluate.evaluation import Entry, Evaluation
 from model.evaluate.judge import Judge
 from model.evaluate.orientation import by_source, domain, inversion, mirror, rotation
 from model.evaluate.panel import panel
+from model.evaluate.quality import figures as quality_figures
 from model.evaluate.scoring import EVERY_WAY, MIRRORED, score
 from model.evaluate.subgroups import subgroups
 from model.evaluate.tasks import pooled_tasks, tasks
@@ -56,6 +57,7 @@ def evaluate(
         *_of_heads(judge, scores, judged),
         *(entry for found, _ in panels for entry in found),
         *domain(judge, scores),
+        *quality_figures(bundle.description.quality, rows, roots, draws=draws),
     ]
     return Evaluation(
         bundle=f"{bundle.description.name} {bundle.description.version}",

@@ -65,14 +65,21 @@ def write(
     *,
     labels: Sequence[str] = (),
     methods: Sequence[str] = (),
+    shuffled: Classifier | None = None,
 ) -> list[Path]:
     """One map and one overlay per label and method, and `explain.json`.
 
     image: display pixels (rows, columns); every PNG has its rows and columns. A map's
     grey is its value (negative as 0) by the largest one. labels, methods: all when none
-    is named. Raises BundleError for an unknown name.
+    is named. shuffled: the same network, trained on shuffled labels, to compare maps
+    with. Raises BundleError for an unknown name, or when that network has other heads.
     """
     chosen = _chosen(bundle, labels)
+    if shuffled and shuffled.layout != bundle.parts.engine.network.layout:
+        raise BundleError(
+            "the run with shuffled labels has other heads: train it by the recipe of"
+            " this bundle"
+        )
     for method in methods:
         if method not in METHODS:
             raise BundleError(f"method {method} is unknown: use {', '.join(METHODS)}")
@@ -80,7 +87,7 @@ def write(
     written, facts = [], []
     for label in chosen:
         for method in methods or METHODS:
-            map_, fact = _explained(bundle, image, label, method)
+            map_, fact = _explained(bundle, image, label, method, shuffled)
             facts.append(fact)
             written += _put(out / f"{label.name}.{method}.png", image, map_)
     page = out / "explain.json"
@@ -98,7 +105,11 @@ def _chosen(bundle: Bundle, names: Sequence[str]) -> list[Label]:
 
 
 def _explained(
-    bundle: Bundle, image: Pixels, label: Label, method: str
+    bundle: Bundle,
+    image: Pixels,
+    label: Label,
+    method: str,
+    shuffled: Classifier | None,
 ) -> tuple[Pixels, dict[str, Any]]:
     """The map over the source image, and what its tests say."""
     engine = bundle.parts.engine
@@ -111,17 +122,22 @@ def _explained(
     faith = saliency.faithfulness(network, seen, target, plane)
     last = saliency.cascade(network, seen, target, how)[-1]
     map_ = _in_source(bundle, plane.reshape(plane.shape[-2:]), image)
-    return map_, {
+    fact = {
         "label": label.name,
         "method": method,
         "probability": float(target.probability(network, seen)[0]),
         "deletion": faith.deletion,
         "insertion": faith.insertion,
-        "likeness to the map of a random network": {
-            "spearman": last.spearman,
-            "ssim": last.ssim,
-        },
+        "likeness to the map of a random network": _likeness(last),
     }
+    if shuffled:
+        other = saliency.likeness(network, shuffled, seen, target, how)
+        fact["likeness to the map of shuffled labels"] = _likeness(other)
+    return map_, fact
+
+
+def _likeness(step: saliency.Step) -> dict[str, float]:
+    return {"spearman": step.spearman, "ssim": step.ssim}
 
 
 def _in_source(bundle: Bundle, plane: Tensor, image: Pixels) -> Pixels:

@@ -19,6 +19,7 @@ from model.bundle.serve import DOMAIN, MODEL, TEST
 from model.bundle.write import Content
 from model.data import manifest
 from model.data.dataset import targets
+from model.evaluate import quality
 from model.evaluate.card import card
 from model.evaluate.figures import Evaluation, evaluate
 from model.evaluate.home import fit_domain, reference
@@ -50,14 +51,25 @@ def pack(
     """Make the bundle of a run; returns its description and its evaluation.
 
     spec: TOML with what the bundle says of itself, beside a `.card.md` of the same
-    name. Temperatures, the domain's limit and the drift reference are set on the
-    validation split, never on the training images. Raises BundleError when the run is
-    not finished, or when the shortcut gate refuses the model.
+    name. Temperatures, the limits of the domain and of checks without a network, and
+    the drift reference are set on the validation split, never on the training images;
+    the baselines of the shortcut panel may learn from those. Raises BundleError when
+    the run is not finished, or when the shortcut gate refuses the model.
     """
     table = tomllib.loads(spec.read_text(encoding="utf-8"))
     opened = open_run(run, data, {label["head"] for label in table["labels"]})
+    if opened.recipe["data"].get("shuffled"):
+        raise BundleError(
+            f"{run.name} was trained on shuffled labels: train without --shuffle-labels"
+        )
     table["training_note"] = opened.note
     held_out = opened.split("val")
+    table["quality"] = quality.fitted(
+        table.get("quality", []),
+        held_out,
+        opened.roots,
+        table.pop("quality_limits", {}),
+    )
     ways = (*opened.ways, *(Variant(stretch=s) for s in _STRETCHES))
     scores = score(
         opened.engine, opened.roots, [(r, v) for r in held_out for v in ways]
@@ -73,6 +85,7 @@ def pack(
         held_out,
         opened.roots,
         draws=draws,
+        training=opened.split("train"),
         scores=_of_ways(opened, scores),
     )
     if evaluation.refusals:

@@ -39,7 +39,11 @@ figure { margin: 0; } figcaption { font-weight: 600; }
 svg { width: 100%; max-width: 30rem; } svg text { font-size: 11px; fill: #1c2430; }
 @media print { .plots { break-inside: avoid; } }
 """
-_TITLES = {"shortcuts": "Shortcuts: what needs no anatomy", "domain": "Domain gate"}
+_TITLES = {
+    "shortcuts": "Shortcuts: what needs no anatomy",
+    "domain": "Domain gate",
+    "quality": "Checks without a network: how often they speak up",
+}
 _NUMBERS = ("Value", "95 % interval", "Images", "Patients")
 
 

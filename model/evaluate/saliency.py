@@ -1,7 +1,8 @@
 """Can a map be believed? Tests of the map, not of the model.
 
-Cascading randomisation: a map that stays the same when the weights are replaced by
-noise shows the image, not the model (Adebayo et al., NeurIPS 2018). Deletion and
+Randomisation: a map that stays the same when the weights are replaced by noise, or when
+the network was trained on shuffled labels, shows the image, not the model (Adebayo et
+al., NeurIPS 2018). Deletion and
 insertion: taking away what the map marks must lower the answer fast, giving it back
 must raise it fast (Petsiuk et al., BMVC 2018). Pointing game and IoU: does it mark what
 a person marked (Zhang et al., ECCV 2016)?
@@ -66,6 +67,24 @@ def cascade(
                 found = square(method(noisy, image, target), image.shape[-1])
                 steps.append(Step(name, spearman(first, found), ssim(first, found)))
     return steps
+
+
+def likeness(
+    network: Classifier,
+    other: Classifier,
+    image: Tensor,
+    target: Target,
+    method: Method,
+) -> Step:
+    """How like its map is to that of a network that was trained on shuffled labels.
+
+    Such a network saw the same images and learned nothing of the question, so a map
+    that is the same for both shows the images (Adebayo et al., section 4).
+    """
+    first, second = (
+        square(method(one, image, target), image.shape[-1]) for one in (network, other)
+    )
+    return Step("labels", spearman(first, second), ssim(first, second))
 
 
 def _from_the_top(network: Classifier) -> Iterator[tuple[str, nn.Module]]:

@@ -1,4 +1,6 @@
-"""The verbs of `python -m model` that judge a model: evaluate, shortcuts, explain."""
+"""The verbs of `python -m model` that judge a model or an image: evaluate, shortcuts,
+explain, quality.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from model.bundle import load
-from model.data.files import locate, read_image
+from model import pixels
+from model.bundle import BundleError, describe, headers_of, load, remarks
+from model.data.files import is_raster, locate, read_image
 from model.data.manifest import ManifestError, read
 from model.evaluate import maps, strangers, tables
 from model.evaluate.compare import compare
 from model.evaluate.figures import evaluate
 from model.evaluate.report import render
+from model.evaluate.runs import open_run
 from model.pixels import UnsupportedPixels
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
+    from model.bundle import QualityCheck
     from model.bundle.serve import Bundle
     from model.data.manifest import Row
     from model.evaluate.evaluation import Evaluation
+    from model.network import Classifier
 
 
 def add_verbs(verbs: Any) -> None:
@@ -31,6 +40,7 @@ def add_verbs(verbs: Any) -> None:
     _add_evaluate(verbs)
     _add_shortcuts(verbs)
     _add_explain(verbs)
+    _add_quality(verbs)
 
 
 def _add_shortcuts(verbs: Any) -> None:
@@ -54,7 +64,17 @@ def _add_explain(verbs: Any) -> None:
     one.add_argument(
         "--method", action="append", default=[], help=f"of {', '.join(maps.METHODS)}"
     )
+    one.add_argument(
+        "--shuffled", type=Path, help="run folder of `train --shuffle-labels`"
+    )
     one.set_defaults(verb=_explain)
+
+
+def _add_quality(verbs: Any) -> None:
+    one = verbs.add_parser("quality", help="checks of images that need no network")
+    one.add_argument("bundle", type=Path)
+    one.add_argument("image", type=Path, nargs="+", help="DICOM, PNG or JPEG")
+    one.set_defaults(verb=_quality)
 
 
 def _add_evaluate(verbs: Any) -> None:
@@ -138,18 +158,54 @@ def _shortcuts(parsed: argparse.Namespace) -> str:
     return tables.said(found)
 
 
-def _explain(parsed: argparse.Namespace) -> str:
-    if not parsed.image.is_file():
-        raise ManifestError(f"there is no file {parsed.image}: give an image")
+def _quality(parsed: argparse.Namespace) -> str:
+    checks = describe(parsed.bundle).quality
+    if not checks:
+        raise BundleError(
+            f"{parsed.bundle.name} has no checks without a network: give cxr-qc"
+        )
+    lines = [
+        f"{path.name}  {one.check.name}  {one.answer}  {one.text}"
+        for path in parsed.image
+        for one in remarks(checks, _displayed(path), _header(path, checks))
+    ]
+    return "\n".join(["Research use only.", *lines])
+
+
+def _displayed(path: Path) -> NDArray[np.float32]:
+    if not path.is_file():
+        raise ManifestError(f"there is no file {path}: give an image")
     try:
-        image = read_image(parsed.image)
+        return read_image(path)
     except UnsupportedPixels as error:
-        raise ManifestError(f"{parsed.image.name}: {error}") from error
+        raise ManifestError(f"{path.name}: {error}") from error
+
+
+def _header(path: Path, checks: Sequence[QualityCheck]) -> dict[str, str]:
+    """Of a DICOM file; a picture has none."""
+    return {} if is_raster(path) else headers_of(checks, pixels.read(path))
+
+
+def _shuffled(run: Path, bundle: Bundle) -> Classifier:
+    """The network of a run on shuffled labels, with the heads that the bundle kept."""
+    heads = {head.name for head in bundle.parts.engine.network.layout}
+    opened = open_run(run, run, heads)
+    if not opened.recipe["data"].get("shuffled"):
+        raise BundleError(
+            f"{run.name} has the right labels: train it again with --shuffle-labels"
+        )
+    return opened.engine.network
+
+
+def _explain(parsed: argparse.Namespace) -> str:
+    image = _displayed(parsed.image)
+    bundle = load(parsed.bundle)
     written = maps.write(
-        load(parsed.bundle),
+        bundle,
         image,
         parsed.out,
         labels=parsed.label,
         methods=parsed.method,
+        shuffled=_shuffled(parsed.shuffled, bundle) if parsed.shuffled else None,
     )
     return f"{maps.NOTICE}\n{len(written)} files in {parsed.out}"

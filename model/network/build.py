@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from torch import Tensor
+
+_TRUNK = "trunk."
 _COARSE_STRIDE = 32
 _BOTH = (FINE_STRIDE, _COARSE_STRIDE)
 _TRUNKS: dict[str, Callable[[int], tuple[nn.Module, int]]] = {
@@ -59,10 +62,11 @@ def build(
     """A network, with random weights or with those of a local file.
 
     feature_stride: 16 or 32 input pixels per feature-map pixel (STRIDES says which an
-    architecture offers). weights: a local safetensors file of torchvision's ImageNet
-    weights for the trunk; its three colour channels are summed into one. dropout: of
-    the pooled features, in training. Raises ValueError for an unknown architecture or
-    stride and for weights that do not fit.
+    architecture offers). weights: a local safetensors file to start from: torchvision's
+    ImageNet weights for the trunk, whose three colour channels are summed into one, or
+    the `model.safetensors` of a run or bundle, whose heads are taken over where name
+    and number of classes agree. dropout: of the pooled features, in training. Raises
+    ValueError for an unknown architecture or stride and for weights that do not fit.
     """
     if architecture not in _TRUNKS:
         raise ValueError(
@@ -79,7 +83,7 @@ def build(
         _make_single_channel(trunk, stem)
     model = Classifier(trunk, width, heads, dropout)
     if weights is not None:
-        _load_trunk(model.trunk, architecture, weights)
+        _load(model, architecture, weights)
     return model
 
 
@@ -107,19 +111,43 @@ def _make_single_channel(trunk: nn.Module, stem: nn.Conv2d) -> None:
                 setattr(parent, name, grey)
 
 
-def _load_trunk(trunk: nn.Module, architecture: str, weights: Path) -> None:
-    """Copy a torchvision state dict by order of its tensors; heads are left out."""
+def _load(model: Classifier, architecture: str, weights: Path) -> None:
     stored = load_file(weights)
+    if any(name.startswith(_TRUNK) for name in stored):
+        _load_ours(model, stored, weights.name)
+    else:
+        _load_trunk(model.trunk, architecture, stored, weights.name)
+
+
+def _load_ours(model: Classifier, stored: dict[str, Tensor], name: str) -> None:
+    """Go on from a network of ours: the whole trunk, and the heads that fit."""
+    ours = model.state_dict()
+    fits = {
+        key: value
+        for key, value in stored.items()
+        if key in ours and ours[key].shape == value.shape
+    }
+    if any(key.startswith(_TRUNK) and key not in fits for key in ours):
+        raise ValueError(
+            f"{name} holds another trunk: start from a run with the same [network]"
+        )
+    model.load_state_dict({**ours, **fits})
+
+
+def _load_trunk(
+    trunk: nn.Module, architecture: str, stored: dict[str, Tensor], name: str
+) -> None:
+    """Copy a torchvision state dict by order of its tensors; heads are left out."""
     with torch.device("meta"):  # names and shapes only
         reference: Any = torchvision.models.get_model(architecture, weights=None)
-    expected = {name: t.shape for name, t in reference.state_dict().items()}
-    if expected != {name: t.shape for name, t in stored.items()}:
+    expected = {key: t.shape for key, t in reference.state_dict().items()}
+    if expected != {key: t.shape for key, t in stored.items()}:
         raise ValueError(
-            f"{weights.name} does not hold torchvision's weights of {architecture}:"
+            f"{name} does not hold torchvision's weights of {architecture}:"
             " save its state dict as safetensors"
         )
     ours = trunk.state_dict()
-    theirs = [stored[name] for name in expected][: len(ours)]
+    theirs = [stored[key] for key in expected][: len(ours)]
     summed = [
         theirs_.sum(1, keepdim=True)
         if theirs_.ndim == 4 and theirs_.shape[1] == 3 and ours_.shape[1] == 1  # noqa: PLR2004

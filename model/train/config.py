@@ -67,7 +67,9 @@ class DataRecipe:
     row's source that are kept; none named keeps all. most: rows read of each source,
     evenly spread; 0 for all. side: cache, in pixels. uncertain, blank: label, or
     `default`, -> what such a label becomes, see `model.data.policy`. turned, inverted,
-    mirrored: shares of the training images that are changed in this way.
+    mirrored: shares of the training images that are changed in this way. shuffled: the
+    answers are those of other images, so that a map can be compared with one of a
+    network that learned nothing; such a run is never packed.
     """
 
     sources: tuple[str, ...] = ("images", "phantom")
@@ -81,6 +83,7 @@ class DataRecipe:
     turned: float = 0.55
     inverted: float = 0.3
     mirrored: float = 0.0
+    shuffled: bool = False
 
     def policy(self) -> LabelPolicy:
         """What uncertain and blank labels become."""

@@ -16,14 +16,18 @@ from model.data.dataset import BalancedBatches, targets
 from model.train.group import Group
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from model.data.dataset import Images
+    from model.data.manifest import Row
     from model.train.config import Recipe
     from model.transforms import TrainPreset
 
 _QUARTER_TURNS = 4
 _MIXUP_STREAM = 1_000_003
+_SHUFFLE_STREAM = 1_000_033
 
 
 class Batch(NamedTuple):
@@ -53,6 +57,8 @@ class Draw:
             for head in recipe.heads
             if not head.made
         }
+        if recipe.data.shuffled:
+            self._targets = _shuffled(self._targets, store.rows, recipe.seed)
         self._weight = torch.tensor([row.weight for row in store.rows])
 
     def __call__(self, step: int) -> Batch:
@@ -83,6 +89,9 @@ class Draw:
         images = torch.where(mirrored[:, None, None], images.flip(2), images)
         pixels = self._preset(step)(images, turns, inverted, random)
         made = made_targets(turns, inverted, mirrored)
+        if data.shuffled:
+            other = torch.randperm(n, generator=random)
+            made = {name: answer[other] for name, answer in made.items()}
         known = {
             head.name: made[head.made]
             if head.made
@@ -132,6 +141,21 @@ def made_targets(
         "inversion": inverted.float()[:, None],
         "mirror": (mirrored & (turns == 0)).float()[:, None],
     }
+
+
+def _shuffled(
+    answers: dict[str, Tensor], rows: Sequence[Row], seed: int
+) -> dict[str, Tensor]:
+    """The answers of other images of the same source, the same ones at every step:
+    there is nothing to learn but by heart (Adebayo et al., NeurIPS 2018, section 4).
+    """
+    random = np.random.default_rng([seed, _SHUFFLE_STREAM])
+    sources = np.array([row.source for row in rows])
+    taken = np.arange(len(rows))
+    for source in np.unique(sources):
+        here = np.flatnonzero(sources == source)
+        taken[here] = random.permutation(here)
+    return {name: answer[torch.from_numpy(taken)] for name, answer in answers.items()}
 
 
 def stream(seed: int, step: int, chunk: int = 0) -> int:

@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
-from tests.bench import latency, soak, startup, worker
+from tests.bench import latency, model, soak, startup, worker
 from tests.bench.ingest import running as ingest
 from tests.bench.worklist import measuring as worklist
 
@@ -19,6 +19,7 @@ BENCHES = {
     "startup": startup.measure,
     "node": latency.measure,
     "worker": worker.measure,
+    "model": model.measure,
 }
 PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "ingest": ingest.main,

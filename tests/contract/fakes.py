@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import BinaryIO
 
+import structlog
+
 from dicomnode.domain.association import Association, Refusal
+from dicomnode.domain.findings import Observation
 from dicomnode.domain.instance import (
     Disposition,
     InstanceKey,
@@ -19,6 +22,8 @@ from dicomnode.domain.instance import (
 from dicomnode.errors import WorklistError
 from dicomnode.ports import Buffer, Usage
 from dicomnode.store import file_meta, layout
+
+_log = structlog.get_logger(__name__)
 
 
 class MemoryStore:
@@ -96,3 +101,18 @@ class MemoryIntake:
     def _fail_if_asked(self) -> None:
         if self.failing:
             raise WorklistError("the database is locked; end the program that holds it")
+
+
+class MemoryMonitor:
+    """A DriftMonitor in memory: logs the first image of a station that is outside."""
+
+    def __init__(self) -> None:
+        self.seen: list[Observation] = []
+        self._alarmed: set[str] = set()
+
+    def observe(self, images: Sequence[Observation]) -> None:
+        for one in images:
+            self.seen.append(one)
+            if one.outside and one.station not in self._alarmed:
+                self._alarmed.add(one.station)
+                _log.warning("monitor.alarm", reason=one.station, remedy="look")

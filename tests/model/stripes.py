@@ -23,6 +23,7 @@ STILL = dict.fromkeys(
         "equalise",
         "markers",
         "collimation",
+        "noise",
         "jpeg",
         "resolution",
         "blank",

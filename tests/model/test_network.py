@@ -134,3 +134,19 @@ def test_heads_need_classes_and_a_known_activation():
         Head("view", ("one",))
     with pytest.raises(ValueError, match="use 'softmax' or 'sigmoid'"):
         Head("view", ("a", "b"), "relu")
+
+
+def test_a_network_goes_on_from_an_earlier_run(tmp_path):
+    heads = (Head("a", ("x", "y")), Head("b", ("z",), "sigmoid"))
+    torch.manual_seed(1)
+    first = build("slim", heads)
+    save_file(first.state_dict(), tmp_path / "model.safetensors")
+    changed = (heads[0], Head("b", ("z", "w"), "sigmoid"), Head("c", ("v",), "sigmoid"))
+    torch.manual_seed(2)
+    second = build("slim", changed, weights=tmp_path / "model.safetensors")
+    for name, value in first.trunk.state_dict().items():
+        assert torch.equal(second.trunk.state_dict()[name], value)
+    assert torch.equal(second.heads["a"].weight, first.heads["a"].weight)
+    assert second.heads["b"].weight.shape == (2, 192)  # another question: starts anew
+    with pytest.raises(ValueError, match="another trunk"):
+        build("resnet18", heads, weights=tmp_path / "model.safetensors")

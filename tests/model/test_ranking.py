@@ -38,7 +38,9 @@ def sample(seed, n=120):
 
 
 def test_delong_on_the_example_of_hanley_and_mcneil():
-    """As Stata's manual prints it for these data ([R] roctab, DeLong's method)."""
+    """As `roctab disease rating` prints it for these data (Stata's `webuse hanley`,
+    Base Reference Manual, [R] roctab, whose default standard error is DeLong's).
+    """
     area, variance = metrics.delong(*rated())
     error = math.sqrt(variance)
     assert area == pytest.approx(0.8932, abs=5e-5)

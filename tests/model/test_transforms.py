@@ -18,25 +18,7 @@ from model.transforms import (
     normalised,
 )
 from model.transforms.normalise import clahe, equalise
-
-STILL = dict.fromkeys(
-    (
-        "degrees",
-        "scale",
-        "shift",
-        "aspect",
-        "gamma",
-        "window",
-        "equalise",
-        "markers",
-        "collimation",
-        "noise",
-        "jpeg",
-        "resolution",
-        "blank",
-    ),
-    0.0,
-)
+from tests.model.stripes import STILL
 
 
 @given(rows=st.integers(1, 5000), columns=st.integers(1, 5000))

@@ -16,6 +16,8 @@ from dicomnode.errors import ConfigError
 from dicomnode.interpretation import UNDETERMINED, interpret
 from dicomnode.predictor import BundlePredictor, choose_device
 from model.bundle import CodeEntry, HeaderCheck, Label
+from model.phantom import chest
+from tests.model.datasets import image as dicom_image
 
 BUNDLE = Path(__file__).resolve().parents[3] / "model" / "bundles" / "cxr-qc"
 DISPLAY = to_8_bit(np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4))
@@ -133,3 +135,36 @@ def test_a_gpu_that_is_not_there_is_refused_with_a_remedy(monkeypatch):
     assert choose_device("auto") == "cpu"
     with pytest.raises(ConfigError, match='device = "cpu"'):
         choose_device("cuda:1")
+
+
+def a_film(pixels, **more):
+    """An instance of these display pixels, as a DICOM file in memory."""
+    ds = dicom_image(np.rint(pixels * 255), **more)
+    file = io.BytesIO()
+    ds.save_as(file, implicit_vr=False, little_endian=True)
+    file.seek(0)
+    return Instance("1.7", "1.2", "1.2", "1.2", "x", {}), file
+
+
+def test_checks_without_a_network_are_findings_without_probability_and_map():
+    phantom = chest(91, view="PA", rows=256, columns=224) / 4095
+    answers = BundlePredictor(BUNDLE).predict(
+        [a_film(phantom, BurnedInAnnotation="YES"), a_film(phantom)]
+    )
+    labelled, plain = ({one.label: one for one in said.findings} for said in answers)
+    finding = labelled["burned-in-annotation"]
+    assert finding.presence is Presence.PRESENT
+    assert (finding.probability, finding.activation_map) == (None, None)
+    assert finding.code.value == "QC-BURNEDIN"
+    assert "burned-in-annotation" not in plain  # the header does not say
+    for name in ("low-contrast", "clipped", "blurred", "wide-border", "aspect"):
+        assert plain[name].presence is Presence.ABSENT
+
+
+def test_an_image_outside_the_domain_also_says_what_is_wrong_with_it():
+    empty = np.zeros((256, 256))
+    empty[100:110, 100:110] = 1
+    [said] = BundlePredictor(BUNDLE).predict([a_film(empty)])
+    assert isinstance(said, NotAnalysed)
+    assert "outside the model's domain" in said.reason
+    assert "empty border" in said.reason

@@ -10,7 +10,8 @@ from pydicom.sr.codedict import codes as dictionary
 
 from dicomnode.domain.findings import Code
 from dicomnode.results import codes
-from dicomnode.results.terms import CHEXPERT, QUALITY
+from dicomnode.results.quality_terms import QUALITY
+from dicomnode.results.terms import CHEXPERT
 from dicomnode.results.vocabulary import CODE_SCHEMES, meaning, recoded
 from dicomnode.results.wording import WORDINGS
 
