@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,7 +57,9 @@ DEEDS = {
 }
 
 
-def misbehave(file: BinaryIO, max_pixels: int) -> Decoded | Undecodable:
+def misbehave(
+    file: BinaryIO, max_pixels: int, keywords: Sequence[str] = ()
+) -> Decoded | Undecodable:
     word, _, path = file.read(200).partition(b" ")
     file.seek(0)
     if word == b"once":
@@ -66,7 +69,7 @@ def misbehave(file: BinaryIO, max_pixels: int) -> Decoded | Undecodable:
         time.sleep(float(path))
         return Undecodable("slow")
     if word not in DEEDS:
-        return decode(file, max_pixels)
+        return decode(file, max_pixels, keywords)
     try:
         DEEDS[word]()
     except MemoryError:

@@ -24,7 +24,7 @@ from tests.faults.roles import fork_server
 def is_kept(work: Sequence[tracing.Call], study: str, uid: str) -> bool:
     """Whether a result was durable before the worklist's log heard of it."""
     steps = (
-        tracing.synced(f"/{uid}.", ".part>"),
+        tracing.synced(f"/{tracing.staged(work, uid)}>"),
         tracing.renamed(f"{uid}.", ".dcm"),
         tracing.synced_folder(study),
         tracing.logged("COMPLETED"),

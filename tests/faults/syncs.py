@@ -53,7 +53,7 @@ def proof(found: Sequence[tracing.Call], one: Sample) -> list[tracing.Call]:
     return tracing.chain(
         found,
         (
-            tracing.synced(f"/{uid}.", ".part>"),
+            tracing.synced(f"/{tracing.staged(found, uid)}>"),
             tracing.renamed(f"{uid}.", ".dcm"),
             tracing.synced_folder(one.study_instance_uid),
             tracing.logged(),

@@ -118,6 +118,14 @@ def synced(*parts: str) -> Step:
     return lambda call: call.name in ("fsync", "fdatasync") and _has(call, parts)
 
 
+def staged(found: Sequence[Call], sop_instance_uid: str) -> str:
+    """The name that the file of an instance had before its final one."""
+    named = renamed(f'"{sop_instance_uid}.', ".dcm")
+    (call, *_) = [one for one in found if named(one)] or [Call("", "", 0, 0)]
+    part = re.search(r'"([^"]+\.part)"', call.text)
+    return part[1] if part else "none"
+
+
 def synced_folder(name: str) -> Step:
     """A sync of the folder of this name."""
     return lambda call: call.name == "fsync" and f"/{name}>" in call.text

@@ -90,7 +90,7 @@ def test_every_answer_of_the_predictor_is_watched():
         def describe(self):
             return "facts"
 
-        def predict(self, images):
+        def predict(self, images, priority=0):
             return answers
 
     watched = WatchedPredictor(Predictor(), Monitor())
