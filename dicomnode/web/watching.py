@@ -64,6 +64,9 @@ class _Node:
         drifts = len(snapshot.drift)
         yield _gauge("drift_alarms", "Alarms of the drift monitors.", drifts)
         yield _gauge("oldest_waiting_seconds", "Age of the oldest.", self._oldest())
+        if snapshot.reconciled is not None:
+            balanced = int(bool(snapshot.reconciled["balanced"]))
+            yield _gauge("balanced", "1 if the latest reconcile was.", balanced)
         if snapshot.disk:
             used = snapshot.disk.used_percent
             yield _gauge("store_used_percent", "Of the store's file system.", used)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from dicomnode import web
 from tests.web.conftest import PASSWORD, STUDIES, browser, state_of
+
+ROOT = Path(__file__).parents[2]
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
 
 def bearer(name: str) -> dict[str, str]:
@@ -82,6 +89,28 @@ def test_metrics_are_what_the_worklist_says(hands):
     assert found["dicomnode_studies", "RECEIVING"] == 1
     assert found["dicomnode_oldest_waiting_seconds",] == 10
     assert STUDIES["done"] not in text
+
+
+def test_every_metric_is_documented_and_every_alert_uses_one():
+    documented = set(re.findall(r"^\| `(dicomnode_\w+)`", OPERATIONS, re.MULTILINE))
+    source = (ROOT / "dicomnode" / "web" / "watching.py").read_text("utf-8")
+    made = {f"dicomnode_{name}" for name in re.findall(r'_gauge\("(\w+)"', source)}
+    made |= {"dicomnode_info", "dicomnode_studies", "dicomnode_jobs"}
+    assert documented == made | {"dicomnode_deliveries"}
+    alerts = (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text("utf-8")
+    assert set(re.findall(r"dicomnode_\w+", alerts)) <= documented
+
+
+def test_every_page_is_documented(hands):
+    app = web.create(hands.room, "secret", session_seconds=60)
+    own = {"/sign-in", "/static", "/healthz", "/readyz", "/metrics", "/events"}
+    for route in app.routes:
+        path = getattr(route, "path", "")
+        if "GET" in (getattr(route, "methods", None) or ()) and path not in own:
+            shown = path.replace("{job_id}", "JOB")
+            assert f"`{shown}`" in OPERATIONS or shown.startswith(("/api", "/jobs")), (
+                path
+            )
 
 
 def test_health(hands):
