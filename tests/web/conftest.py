@@ -17,9 +17,9 @@ from dicomnode.errors import UnknownStudy, Unreachable
 from dicomnode.health.looking import Surroundings, look
 from dicomnode.housekeeping.purging import Purger
 from dicomnode.results import build
+from dicomnode.store import LocalStore
 from dicomnode.web.access import Account, Accounts, Role, hashed
 from dicomnode.worklist import Worklist, open_worklist, upgrade
-from tests.contract.fakes import MemoryStore
 from tests.contract.worklist import making
 from tests.unit.results import cases
 
@@ -116,6 +116,10 @@ def fill(worklist: Worklist) -> dict[str, str]:
     return jobs
 
 
+def instances(folder: Path) -> LocalStore:
+    return LocalStore(folder / "instances", 100)
+
+
 def room(worklist: Worklist, folder: Path, jobs: dict[str, str]) -> web.Room:
     def results(job_id: str) -> Sequence[Dataset]:
         if job_id != jobs["done"]:
@@ -130,7 +134,9 @@ def room(worklist: Worklist, folder: Path, jobs: dict[str, str]) -> web.Room:
         return 0.0123
 
     clock = Noon()
-    purger = Purger(worklist.purge, MemoryStore(), MemoryStore())
+    purger = Purger(
+        worklist.purge, instances(folder), LocalStore(folder / "results", 100)
+    )
     around = Surroundings(folder, "", 100, {"PACS", "DOWN"}, 60)
     return web.Room(
         site=web.Site(
