@@ -61,6 +61,18 @@ class Journal:
                         return lines, after
         return [], after
 
+    def last(self, limit: int) -> list[bytes]:
+        """At most ``limit`` lines of the end of the trail, the newest first."""
+        found: list[bytes] = []
+        if not self.folder.is_dir():
+            return found
+        with self._locked(fcntl.LOCK_SH):
+            for number in reversed(self.numbers()):
+                found += reversed(_end_of(self.path_of(number)))
+                if len(found) >= limit:
+                    break
+        return found[:limit]
+
     def numbers(self) -> list[int]:
         """The segments that are there, the oldest first."""
         found = (_SEGMENT.fullmatch(path.name) for path in self.folder.glob("audit.*"))
@@ -133,6 +145,15 @@ def _lines(path: Path, offset: int, limit: int) -> tuple[list[bytes], int]:
     lines = whole.split(b"\n")[:limit]
     end = offset + sum(len(line) + 1 for line in lines)
     return [line for line in lines if line.endswith(b"</AuditMessage>")], end
+
+
+def _end_of(path: Path) -> list[bytes]:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _READ_BYTES))
+        lines = file.read().split(b"\n")
+    whole = lines if size <= _READ_BYTES else lines[1:]
+    return [line for line in whole if line.endswith(b"</AuditMessage>")]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 from urllib.parse import quote
@@ -32,6 +32,7 @@ from dicomnode.audit import (
 from dicomnode.audit.codes import Code
 from dicomnode.audit.events import Alert
 from dicomnode.audit.gathering import Refusals, Transfers
+from dicomnode.audit.summary import summary_of
 from dicomnode.config import Config, Destination
 from dicomnode.ports import Clock, Intake, Jobs, Sender, Upkeep
 from dicomnode.processes import changes
@@ -108,6 +109,16 @@ class Auditor:
         )
         self.emitter.emit(message)
 
+    def on_behalf(self, user: str, address: str) -> Auditor:
+        """The same trail, where the acting person is ``user`` of the web pages."""
+        person = Participant(user, is_requestor=True, address=address)
+        return replace(self, by=(self.node.participant(), person))
+
+    def trail_read(self, folder: Path) -> None:
+        """A person has read the audit trail itself."""
+        uri = folder.resolve().as_uri()
+        self.emitter.emit(events.audit_log_used(self.by, uri, self.clock.now()))
+
     def authenticated(
         self, user: str, address: str, kind: Code, error: str = ""
     ) -> None:
@@ -164,6 +175,12 @@ def _auditor(name: str, config: Config, *, forward: bool) -> Iterator[Auditor]:
 def audit_folder(config: Config) -> Path:
     """Where the trail lies."""
     return config.audit.folder or config.node.data_dir / "audit"
+
+
+def last_entries(config: Config, limit: int) -> list[str]:
+    """The end of the trail in words without patient identity, the newest first."""
+    journal = Journal(audit_folder(config), config.audit.rotate_bytes)
+    return [summary_of(line) for line in journal.last(limit)]
 
 
 def _keeping(config: Config, *, forward: bool) -> Keeping:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Thread
 from typing import TYPE_CHECKING
 
+import structlog
 import uvicorn
 
 from dicomnode import web
+from dicomnode.audit import codes
 from dicomnode.config import Config, Pipeline
-from dicomnode.errors import DicomNodeError, UnknownStudy
+from dicomnode.errors import ConfigError, DicomNodeError, UnknownStudy
 from dicomnode.health.looking import look, surroundings
-from dicomnode.processes import wiring
+from dicomnode.housekeeping.purging import Purger
+from dicomnode.processes import auditing, wiring
+from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.senders import open_sender
@@ -22,22 +29,46 @@ from dicomnode.worklist import Views, Worklist, open_views
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+_log = structlog.get_logger(__name__)
+
 _HOUR_SECONDS = 3600
+_BACKLOG = 128
 
 
 def main(config: Config) -> int:
     """Serve until asked to stop."""
-    with role("web", config) as stop, wiring.opened_worklist(config) as worklist:
+    with (
+        role("web", config) as stop,
+        auditing.audited_role("web", config) as audit,
+        wiring.opened_worklist(config) as worklist,
+        listening(config.web.host, config.web.port) as listener,
+    ):
         views = open_views(config.worklist_url)
-        room = _room(config, worklist, views)
+        room = _room(config, worklist, views, audit)
         server = uvicorn.Server(_settings(config, room, stop.is_set))
-        thread = Thread(target=server.run, name="web", daemon=True)
+        thread = Thread(target=lambda: server.run([listener]), name="web", daemon=True)
         thread.start()
+        _log.info("web.ready", port=listener.getsockname()[1])
         well = asked_to_stop(stop, thread.is_alive)
         server.should_exit = True
         thread.join()
         views.close()
     return 0 if well else 1
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket of our own; raises ConfigError when there is none to have."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        made = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot serve the pages on {host}:{port} ({error.strerror}); stop the "
+            "program that uses the port, or set web.host or web.port"
+        ) from error
+    with made:
+        yield made
 
 
 def _settings(
@@ -52,8 +83,6 @@ def _settings(
     )
     return uvicorn.Config(
         app,
-        host=config.web.host,
-        port=config.web.port,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -62,7 +91,7 @@ def _settings(
     )
 
 
-def _room(config: Config, worklist: Worklist, views: Views) -> web.Room:
+def _room(config: Config, worklist: Worklist, views: Views, audit: Auditor) -> web.Room:
     clock, around = SystemClock(), surroundings(config)
 
     return web.Room(
@@ -70,13 +99,62 @@ def _room(config: Config, worklist: Worklist, views: Views) -> web.Room:
         accounts=_accounts(config),
         views=views,
         desk=worklist.desk,
+        holds=worklist.holds,
+        witness=_Witness(audit, views),
         clock=clock,
         look=lambda: look(views, clock.now(), around),
         results=lambda job_id: _results(config, worklist, job_id),
         cards=lambda: [_card(config, one) for one in config.pipeline],
-        audit=lambda _limit: [],
+        audit=lambda who, limit: _trail(config, audit, who, limit),
+        purge=lambda who, study, reason: _purge(
+            config, worklist, audit, who, study, reason
+        ),
         echo=lambda name: _echo(config, name),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Witness:
+    """web.Witness over the audit trail."""
+
+    audit: Auditor
+    views: Views
+
+    def acted(self, who: web.Who, act: str, about: str) -> None:
+        self.audit.on_behalf(who.name, who.address).restricted(act, about)
+
+    def shown(self, who: web.Who, study_instance_uid: str) -> None:
+        reader = self.audit.on_behalf(who.name, who.address)
+        reader.study_shown(self.views, study_instance_uid)
+
+    def signed_in(self, who: web.Who, error: str = "") -> None:
+        self.audit.authenticated(who.name, who.address, codes.LOGIN, error)
+
+    def signed_out(self, who: web.Who) -> None:
+        self.audit.authenticated(who.name, who.address, codes.LOGOUT)
+
+
+def _trail(config: Config, audit: Auditor, who: web.Who, limit: int) -> Sequence[str]:
+    folder = auditing.audit_folder(config)
+    audit.on_behalf(who.name, who.address).trail_read(folder)
+    return auditing.last_entries(config, limit)
+
+
+def _purge(
+    config: Config,
+    worklist: Worklist,
+    audit: Auditor,
+    who: web.Who,
+    study: str,
+    reason: str,
+) -> int:
+    # The patient it was of is known only before; a purge that fails is noted too.
+    audit.on_behalf(who.name, who.address).study_deleted(worklist.views, study, reason)
+    stores = wiring.open_store(config), wiring.open_results_store(config)
+    purger = Purger(worklist.purge, *stores)
+    n_files = purger.run(study, SystemClock().now(), who.name, reason)
+    worklist.upkeep.checkpoint()
+    return n_files
 
 
 def _accounts(config: Config) -> web.Accounts:

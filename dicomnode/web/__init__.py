@@ -3,7 +3,7 @@
 from dicomnode.web.access import Account, Accounts, Role
 from dicomnode.web.app import create
 from dicomnode.web.cards import Card, card
-from dicomnode.web.room import Destination, Peer, Pipeline, Room, Site
+from dicomnode.web.room import Destination, Peer, Pipeline, Room, Site, Who, Witness
 
 __all__ = [
     "Account",
@@ -15,6 +15,8 @@ __all__ = [
     "Role",
     "Room",
     "Site",
+    "Who",
+    "Witness",
     "card",
     "create",
 ]

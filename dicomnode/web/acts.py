@@ -8,9 +8,10 @@ from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from dicomnode.errors import DeliveryError
+from dicomnode.web.jobs import row_of
 from dicomnode.web.rendering import page
-from dicomnode.web.room import InRoom
-from dicomnode.web.signing_in import Meant, Operator, Viewer
+from dicomnode.web.room import InRoom, Room, Who
+from dicomnode.web.signing_in import Admin, InPerson, Meant, Operator, Viewer
 
 acts = APIRouter(dependencies=[Meant], include_in_schema=False)
 
@@ -21,26 +22,84 @@ def back_to(path: str) -> RedirectResponse:
 
 
 @acts.post("/jobs/{job_id}/retry")
-def retry(room: InRoom, account: Operator, job_id: str) -> Response:
+def retry(room: InRoom, account: Operator, asks: InPerson, job_id: str) -> Response:
     """Revive what has failed of a job: its deliveries, else the job itself."""
     now = room.clock.now()
-    if not room.desk.retry_deliveries(job_id, now):
-        room.desk.retry_job(job_id, now)
-    return back_to(f"/jobs/{job_id}")
+    if not room.desk.retry_deliveries(job_id, now, asks.name):
+        room.desk.retry_job(job_id, now, asks.name)
+    return _done(room, asks, "retry", job_id)
+
+
+@acts.post("/jobs/{job_id}/cancel")
+def cancel(room: InRoom, account: Operator, asks: InPerson, job_id: str) -> Response:
+    """Cancel a job that waits for a worker."""
+    room.desk.cancel_job(job_id, room.clock.now(), asks.name)
+    return _done(room, asks, "cancel", job_id)
+
+
+@acts.post("/jobs/{job_id}/hold")
+def hold(room: InRoom, account: Operator, asks: InPerson, job_id: str) -> Response:
+    """Keep a job from being claimed."""
+    room.holds.hold_job(job_id, room.clock.now(), asks.name)
+    return _done(room, asks, "hold", job_id)
+
+
+@acts.post("/jobs/{job_id}/release")
+def release(room: InRoom, account: Operator, asks: InPerson, job_id: str) -> Response:
+    """Let a held job go on, and its study where that is held."""
+    now, study = room.clock.now(), str(row_of(room, job_id)["study_instance_uid"])
+    room.holds.release_job(job_id, now, asks.name)
+    room.holds.release_study(study, now, asks.name)
+    return _done(room, asks, "release", job_id)
+
+
+@acts.post("/jobs/{job_id}/resend")
+def resend(room: InRoom, account: Operator, asks: InPerson, job_id: str) -> Response:
+    """Send again what was sent: the same objects, under the same UIDs."""
+    if not room.desk.resend_deliveries(job_id, room.clock.now(), asks.name):
+        message = f"nothing of job {job_id} has been sent yet; see its deliveries"
+        raise HTTPException(409, message)
+    return _done(room, asks, "resend", job_id)
 
 
 @acts.post("/studies/{study_instance_uid}/complete")
-def complete(room: InRoom, account: Operator, study_instance_uid: str) -> Response:
+def complete(
+    room: InRoom, account: Operator, asks: InPerson, study_instance_uid: str
+) -> Response:
     """Wait no longer for instances of a study."""
-    room.desk.force_complete(study_instance_uid, room.clock.now())
+    room.desk.force_complete(study_instance_uid, room.clock.now(), asks.name)
+    room.witness.acted(asks, "complete", study_instance_uid)
     return back_to("/")
 
 
 @acts.post("/studies/{study_instance_uid}/reroute")
-def reroute(room: InRoom, account: Operator, study_instance_uid: str) -> Response:
+def reroute(
+    room: InRoom, account: Operator, asks: InPerson, study_instance_uid: str
+) -> Response:
     """Let the router look again, with today's rules."""
-    room.desk.reroute(study_instance_uid, room.clock.now())
+    room.desk.reroute(study_instance_uid, room.clock.now(), asks.name)
+    room.witness.acted(asks, "reroute", study_instance_uid)
     return back_to("/")
+
+
+@acts.post("/studies/{study_instance_uid}/purge")
+def purge(
+    room: InRoom,
+    account: Admin,
+    asks: InPerson,
+    study_instance_uid: str,
+    reason: Annotated[str, Form(max_length=200)] = "",
+) -> Response:
+    """Remove all files and rows of a study for good; who, when and why stay."""
+    if not reason.strip():
+        raise HTTPException(422, "a purge needs a reason; say why, without names")
+    room.purge(asks, study_instance_uid, reason.strip())
+    return back_to("/")
+
+
+def _done(room: Room, asks: Who, act: str, job_id: str) -> RedirectResponse:
+    room.witness.acted(asks, act, job_id)
+    return back_to(f"/jobs/{job_id}")
 
 
 @acts.post("/destinations/{name}/echo")

@@ -15,7 +15,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from dicomnode.health.problems import problems
 from dicomnode.web.jobs import row_of
 from dicomnode.web.room import InRoom
-from dicomnode.web.signing_in import Operator, Viewer
+from dicomnode.web.signing_in import InPerson, Operator, Viewer
 
 api = APIRouter(prefix="/api/v1")
 
@@ -99,11 +99,14 @@ def associations(
 
 
 @api.post("/jobs/{job_id}/retry")
-def retry(request: Request, room: InRoom, account: Operator, job_id: str) -> Record:
+def retry(
+    request: Request, room: InRoom, account: Operator, asks: InPerson, job_id: str
+) -> Record:
     """Revive what has failed of a job: its deliveries, else the job itself."""
     if "Authorization" not in request.headers:
         raise HTTPException(403, "acts need a token; `dicomnode account NAME --token`")
     now = room.clock.now()
-    if not room.desk.retry_deliveries(job_id, now):
-        room.desk.retry_job(job_id, now)
+    if not room.desk.retry_deliveries(job_id, now, asks.name):
+        room.desk.retry_job(job_id, now, asks.name)
+    room.witness.acted(asks, "retry", job_id)
     return row_of(room, job_id)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
@@ -20,7 +20,15 @@ MOST_READERS = 100
 _PORTION = 200
 
 
-@feed.get("/events", response_class=EventSourceResponse)
+def admitted(request: Request) -> None:
+    """Refuse one reader more before the answer to it has begun."""
+    if len(request.app.state.readers) >= MOST_READERS:
+        raise HTTPException(503, "too many live pages are open; close some")
+
+
+@feed.get(
+    "/events", response_class=EventSourceResponse, dependencies=[Depends(admitted)]
+)
 async def events(
     request: Request,
     room: InRoom,
@@ -31,8 +39,6 @@ async def events(
     """Every event after the last one that the reader has seen, for ever."""
     seq = after if last_event_id is None else last_event_id
     readers: set[Request] = request.app.state.readers
-    if len(readers) >= MOST_READERS:
-        raise HTTPException(503, "too many live pages are open; close some")
     readers.add(request)
     try:
         while not (request.app.state.stopping() or await request.is_disconnected()):

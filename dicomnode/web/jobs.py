@@ -12,17 +12,21 @@ from dicomnode.health.problems import remedy_of
 from dicomnode.web.rendering import page
 from dicomnode.web.room import InRoom, Room
 from dicomnode.web.shown import Shown, report_of
-from dicomnode.web.signing_in import Viewer
+from dicomnode.web.signing_in import InPerson, Viewer
 
 jobs = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
 
 
 @jobs.get("/jobs/{job_id}")
-def job(request: Request, room: InRoom, account: Viewer, job_id: str) -> HTMLResponse:
+def job(
+    request: Request, room: InRoom, account: Viewer, asks: InPerson, job_id: str
+) -> HTMLResponse:
     """Everything about one job."""
     row = row_of(room, job_id)
     study = str(row["study_instance_uid"])
     shown, missing = _report(room, job_id)
+    if shown is not None:
+        room.witness.shown(asks, study)
     return page(
         request,
         room,

@@ -13,7 +13,7 @@ from dicomnode.health.problems import problems, remedy_of
 from dicomnode.views import Record
 from dicomnode.web.rendering import page
 from dicomnode.web.room import InRoom
-from dicomnode.web.signing_in import Admin, Viewer
+from dicomnode.web.signing_in import Admin, InPerson, Viewer
 
 pages = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
 
@@ -101,9 +101,12 @@ def models(request: Request, room: InRoom, account: Viewer) -> HTMLResponse:
 
 
 @pages.get("/audit")
-def audit(request: Request, room: InRoom, account: Admin) -> HTMLResponse:
+def audit(
+    request: Request, room: InRoom, account: Admin, asks: InPerson
+) -> HTMLResponse:
     """The audit trail (PS3.15 A.5), the newest first."""
-    return page(request, room, account, "audit.html", lines=room.audit(_RECENT))
+    lines = room.audit(asks, _RECENT)
+    return page(request, room, account, "audit.html", lines=lines)
 
 
 @pages.get("/connect")

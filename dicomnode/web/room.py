@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from fastapi import Depends, Request
 
 from dicomnode.health.problems import Snapshot
-from dicomnode.ports import Clock, Desk
+from dicomnode.ports import Clock, Desk, Holds
 from dicomnode.views import Views
 from dicomnode.web.access import Accounts
 from dicomnode.web.cards import Card
@@ -63,25 +63,58 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
+class Who:
+    """Who asks: the account's name, and the address of the browser."""
+
+    name: str
+    address: str
+
+
+class Witness(Protocol):
+    """Who notes in the audit trail (PS3.15 A.5) what people do on the pages."""
+
+    def acted(self, who: Who, act: str, about: str) -> None:
+        """An account has used a verb on a job, a study or a destination."""
+        ...
+
+    def shown(self, who: Who, study_instance_uid: str) -> None:
+        """An account has read the report of a study."""
+        ...
+
+    def signed_in(self, who: Who, error: str = "") -> None:
+        """Somebody has signed in; ``error``: why it failed."""
+        ...
+
+    def signed_out(self, who: Who) -> None:
+        """Somebody has signed out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
     """Everything behind the pages.
 
     ``look`` says how the node stands; ``cards`` what the pipelines' bundles say of
-    themselves; ``audit`` gives the last lines of the audit trail, the newest first;
-    ``results`` gives the objects of a job, or raises UnknownStudy; ``echo`` asks a
-    destination for Verification and gives the round trip in seconds, or raises
-    DeliveryError.
+    themselves; ``audit`` gives the last entries of the audit trail in words without
+    patient identity, the newest first, and notes who has read them; ``purge`` removes
+    a study for a reason and gives the number of its files, or raises UnknownStudy or
+    IllegalTransition; ``results`` gives the objects of a job, or raises UnknownStudy;
+    ``echo`` asks a destination for Verification and gives the round trip in seconds,
+    or raises DeliveryError.
     """
 
     site: Site
     accounts: Accounts
     views: Views
     desk: Desk
+    holds: Holds
+    witness: Witness
     clock: Clock
     look: Callable[[], Snapshot]
     results: Callable[[str], Sequence[Dataset]]
     cards: Callable[[], Sequence[Card]]
-    audit: Callable[[int], Sequence[str]]
+    audit: Callable[[Who, int], Sequence[str]]
+    purge: Callable[[Who, str, str], int]
     echo: Callable[[str], float]
 
 

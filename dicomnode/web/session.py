@@ -9,8 +9,8 @@ from fastapi.responses import HTMLResponse, Response
 
 from dicomnode.web.acts import back_to
 from dicomnode.web.rendering import page
-from dicomnode.web.room import InRoom
-from dicomnode.web.signing_in import Asking, Meant
+from dicomnode.web.room import InRoom, Who
+from dicomnode.web.signing_in import Asking, InPerson, Meant
 
 session = APIRouter(include_in_schema=False)
 
@@ -26,20 +26,24 @@ def sign_in(
     request: Request,
     room: InRoom,
     account: Asking,
+    asks: InPerson,
     name: Annotated[str, Form(max_length=64)],
     password: Annotated[str, Form(max_length=256)],
 ) -> Response:
     """Begin a session, fresh, so that nobody can have planted it."""
     found = room.accounts.by_password(name, password)
     if found is None:
+        room.witness.signed_in(Who(name, asks.address), "wrong name or password")
         return page(request, room, account, "sign_in.html", 401, failed=True)
     request.session.clear()
     request.session["account"] = found.name
+    room.witness.signed_in(Who(found.name, asks.address))
     return back_to("/")
 
 
 @session.post("/sign-out", dependencies=[Meant])
-def sign_out(request: Request) -> Response:
+def sign_out(request: Request, room: InRoom, asks: InPerson) -> Response:
     """End the session."""
+    room.witness.signed_out(asks)
     request.session.clear()
     return back_to("/sign-in")

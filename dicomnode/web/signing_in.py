@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Form, HTTPException, Request
 
 from dicomnode.web.access import Account, Accounts, Role
-from dicomnode.web.room import InRoom
+from dicomnode.web.room import InRoom, Who
 
 _TOKEN = "csrf"  # noqa: S105  # the name of a field
 
@@ -38,6 +38,15 @@ def _by_token(request: Request, accounts: Accounts) -> Account | None:
 
 
 Asking = Annotated[Account, Depends(asking)]
+
+
+def who(request: Request, account: Asking) -> Who:
+    """Who asks, for events and the audit trail."""
+    address = request.client.host if request.client else ""
+    return Who(account.name or "anonymous", address)
+
+
+InPerson = Annotated[Who, Depends(who)]
 
 
 def at_least(role: Role) -> Callable[[Request, Account], Account]:

@@ -15,7 +15,9 @@ from dicomnode.domain.association import Association
 from dicomnode.domain.job import JobState
 from dicomnode.errors import UnknownStudy, Unreachable
 from dicomnode.health.looking import Surroundings, look
+from dicomnode.housekeeping.purging import Purger
 from dicomnode.results import build
+from dicomnode.store import LocalStore
 from dicomnode.web.access import Account, Accounts, Role, hashed
 from dicomnode.worklist import Worklist, open_worklist, upgrade
 from tests.contract.worklist import making
@@ -39,6 +41,25 @@ class Hands:
     worklist: Worklist
     room: web.Room
     jobs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Noted:
+    """A witness that remembers what it has seen."""
+
+    seen: list[tuple[str, ...]] = field(default_factory=list)
+
+    def acted(self, who, act, about):
+        self.seen.append((who.name, act, about))
+
+    def shown(self, who, study_instance_uid):
+        self.seen.append((who.name, "shown", study_instance_uid))
+
+    def signed_in(self, who, error=""):
+        self.seen.append((who.name, "signed in", error))
+
+    def signed_out(self, who):
+        self.seen.append((who.name, "signed out"))
 
 
 class Noon:
@@ -95,6 +116,10 @@ def fill(worklist: Worklist) -> dict[str, str]:
     return jobs
 
 
+def instances(folder: Path) -> LocalStore:
+    return LocalStore(folder / "instances", 100)
+
+
 def room(worklist: Worklist, folder: Path, jobs: dict[str, str]) -> web.Room:
     def results(job_id: str) -> Sequence[Dataset]:
         if job_id != jobs["done"]:
@@ -109,6 +134,9 @@ def room(worklist: Worklist, folder: Path, jobs: dict[str, str]) -> web.Room:
         return 0.0123
 
     clock = Noon()
+    purger = Purger(
+        worklist.purge, instances(folder), LocalStore(folder / "results", 100)
+    )
     around = Surroundings(folder, "", 100, {"PACS", "DOWN"}, 60)
     return web.Room(
         site=web.Site(
@@ -125,11 +153,16 @@ def room(worklist: Worklist, folder: Path, jobs: dict[str, str]) -> web.Room:
         accounts=Accounts({}, Role.VIEWER),
         views=worklist.views,
         desk=worklist.desk,
+        holds=worklist.holds,
+        witness=Noted(),
         clock=clock,
         look=lambda: look(worklist.views, clock.now(), around),
         results=results,
         cards=lambda: [web.card("cxr", "active", BUNDLES / "cxr-qc", folder / "no")],
-        audit=lambda limit: ["<AuditMessage/>"][:limit],
+        audit=lambda _who, limit: ["<AuditMessage/>"][:limit],
+        purge=lambda who, study, reason: purger.run(
+            study, clock.now(), who.name, reason
+        ),
         echo=echo,
     )
 

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dicomnode import web
+from dicomnode.web.feed import MOST_READERS
 from tests.web.conftest import PASSWORD, STUDIES, browser, state_of
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +112,14 @@ def test_every_page_is_documented(hands):
             assert f"`{shown}`" in OPERATIONS or shown.startswith(("/api", "/jobs")), (
                 path
             )
+
+
+def test_one_live_page_too_many_is_told_so(hands):
+    client = browser(hands)
+    client.app.state.readers.update(range(MOST_READERS))
+    answer = client.get("/events")
+    assert answer.status_code == 503
+    assert answer.json()["error"] == "too many live pages are open; close some"
 
 
 def test_health(hands):

@@ -12,6 +12,9 @@ CHINESE = Catalogue(
         ): ("未列出的发送方会被拒绝；“关联”页显示它以及允许它的配置行。"),
         "Address": "地址",
         "Addresses": "地址",
+        "All its files, results and rows go; what destinations have stays there.": (
+            "其所有文件、结果和记录都会删除；目标系统已有的内容保留在那里。"
+        ),
         "Associations": "关联",
         "At": "时间",
         "Attempts": "尝试次数",
@@ -24,6 +27,7 @@ CHINESE = Catalogue(
         "Called": "被叫",
         "Called AE title": "被叫 AE 标题",
         "Calling": "主叫",
+        "Cancel": "取消",
         "Clear": "清除",
         "Connect": "接入",
         "Deliveries": "投递",
@@ -37,6 +41,7 @@ CHINESE = Catalogue(
         "Filter": "筛选",
         "Finding": "所见",
         "From, to": "从、到",
+        "Hold": "暂扣",
         "How long it takes": "耗时",
         "How to admit it": "如何允许",
         "Images": "图像",
@@ -82,9 +87,12 @@ CHINESE = Catalogue(
         "Problems": "问题",
         "Question": "项目",
         "Reason": "原因",
+        "Reason, without names": "原因（不含姓名）",
         "Received": "接收",
         "Refused lately": "最近拒绝",
+        "Release": "放行",
         "Remedy": "处理办法",
+        "Remove this study for good": "永久删除此检查",
         "Report": "报告",
         (
             "Research use only. Not a medical device. Not for diagnosis or "
@@ -94,6 +102,7 @@ CHINESE = Catalogue(
         "Results not delivered": "未投递的结果",
         "Retry": "重试",
         "Scores of the last images": "最近图像的评分",
+        "Send again": "重新发送",
         "Sender": "发送方",
         "Senders": "发送方",
         "Sent": "已发送",

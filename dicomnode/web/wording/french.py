@@ -15,6 +15,10 @@ FRENCH = Catalogue(
         ),
         "Address": "Adresse",
         "Addresses": "Adresses",
+        "All its files, results and rows go; what destinations have stays there.": (
+            "Tous ses fichiers, résultats et lignes disparaissent ; ce qu'ont les "
+            "destinations y reste."
+        ),
         "Associations": "Associations",
         "At": "Heure",
         "Attempts": "Tentatives",
@@ -27,6 +31,7 @@ FRENCH = Catalogue(
         "Called": "Appelé",
         "Called AE title": "AE title appelé",
         "Calling": "Appelant",
+        "Cancel": "Annuler",
         "Clear": "Effacer",
         "Connect": "Connecter",
         "Deliveries": "Livraisons",
@@ -40,6 +45,7 @@ FRENCH = Catalogue(
         "Filter": "Filtrer",
         "Finding": "Observation",
         "From, to": "De, à",
+        "Hold": "Retenir",
         "How long it takes": "Durées",
         "How to admit it": "Comment l'admettre",
         "Images": "Images",
@@ -86,9 +92,12 @@ FRENCH = Catalogue(
         "Problems": "Problèmes",
         "Question": "Question",
         "Reason": "Raison",
+        "Reason, without names": "Motif, sans noms",
         "Received": "Reçu",
         "Refused lately": "Refusés récemment",
+        "Release": "Libérer",
         "Remedy": "Remède",
+        "Remove this study for good": "Supprimer définitivement cet examen",
         "Report": "Rapport",
         (
             "Research use only. Not a medical device. Not for diagnosis or "
@@ -101,6 +110,7 @@ FRENCH = Catalogue(
         "Results not delivered": "Résultats non livrés",
         "Retry": "Réessayer",
         "Scores of the last images": "Scores des dernières images",
+        "Send again": "Renvoyer",
         "Sender": "Émetteur",
         "Senders": "Émetteurs",
         "Sent": "Envoyé",

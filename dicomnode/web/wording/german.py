@@ -15,6 +15,10 @@ GERMAN = Catalogue(
         ),
         "Address": "Adresse",
         "Addresses": "Adressen",
+        "All its files, results and rows go; what destinations have stays there.": (
+            "Alle Dateien, Ergebnisse und Zeilen werden gelöscht; was Ziele haben, "
+            "bleibt dort."
+        ),
         "Associations": "Assoziationen",
         "At": "Zeit",
         "Attempts": "Versuche",
@@ -27,6 +31,7 @@ GERMAN = Catalogue(
         "Called": "Gerufen",
         "Called AE title": "Gerufener AE-Titel",
         "Calling": "Rufend",
+        "Cancel": "Abbrechen",
         "Clear": "Zurücksetzen",
         "Connect": "Anschließen",
         "Deliveries": "Zustellungen",
@@ -40,6 +45,7 @@ GERMAN = Catalogue(
         "Filter": "Filtern",
         "Finding": "Befund",
         "From, to": "Von, bis",
+        "Hold": "Zurückhalten",
         "How long it takes": "Wie lange es dauert",
         "How to admit it": "Wie man ihn zulässt",
         "Images": "Bilder",
@@ -87,9 +93,12 @@ GERMAN = Catalogue(
         "Problems": "Probleme",
         "Question": "Frage",
         "Reason": "Grund",
+        "Reason, without names": "Grund, ohne Namen",
         "Received": "Empfangen",
         "Refused lately": "Kürzlich abgewiesen",
+        "Release": "Freigeben",
         "Remedy": "Abhilfe",
+        "Remove this study for good": "Diese Studie endgültig entfernen",
         "Report": "Bericht",
         (
             "Research use only. Not a medical device. Not for diagnosis or "
@@ -102,6 +111,7 @@ GERMAN = Catalogue(
         "Results not delivered": "Nicht zugestellte Ergebnisse",
         "Retry": "Wiederholen",
         "Scores of the last images": "Werte der letzten Bilder",
+        "Send again": "Erneut senden",
         "Sender": "Sender",
         "Senders": "Sender",
         "Sent": "Gesendet",

@@ -15,6 +15,10 @@ SPANISH = Catalogue(
         ),
         "Address": "Dirección",
         "Addresses": "Direcciones",
+        "All its files, results and rows go; what destinations have stays there.": (
+            "Se eliminan todos sus archivos, resultados y filas; lo que tienen los "
+            "destinos se queda allí."
+        ),
         "Associations": "Asociaciones",
         "At": "Hora",
         "Attempts": "Intentos",
@@ -27,6 +31,7 @@ SPANISH = Catalogue(
         "Called": "Llamado",
         "Called AE title": "AE title llamado",
         "Calling": "Llamante",
+        "Cancel": "Cancelar",
         "Clear": "Borrar",
         "Connect": "Conectar",
         "Deliveries": "Entregas",
@@ -40,6 +45,7 @@ SPANISH = Catalogue(
         "Filter": "Filtrar",
         "Finding": "Hallazgo",
         "From, to": "De, a",
+        "Hold": "Retener",
         "How long it takes": "Cuánto tarda",
         "How to admit it": "Cómo admitirlo",
         "Images": "Imágenes",
@@ -85,9 +91,12 @@ SPANISH = Catalogue(
         "Problems": "Problemas",
         "Question": "Pregunta",
         "Reason": "Motivo",
+        "Reason, without names": "Motivo, sin nombres",
         "Received": "Recibido",
         "Refused lately": "Rechazados hace poco",
+        "Release": "Liberar",
         "Remedy": "Remedio",
+        "Remove this study for good": "Eliminar este estudio para siempre",
         "Report": "Informe",
         (
             "Research use only. Not a medical device. Not for diagnosis or "
@@ -100,6 +109,7 @@ SPANISH = Catalogue(
         "Results not delivered": "Resultados no entregados",
         "Retry": "Reintentar",
         "Scores of the last images": "Valores de las últimas imágenes",
+        "Send again": "Enviar de nuevo",
         "Sender": "Emisor",
         "Senders": "Emisores",
         "Sent": "Enviado",
