@@ -18,5 +18,6 @@ def printable(text: str) -> str:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    # Of the characters in question, those of ASCII are the ones it leaves alone.
+    written = found[0].encode("ascii", "backslashreplace").decode()
+    return written if written != found[0] else f"\\x{ord(written):02x}"

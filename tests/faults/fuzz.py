@@ -95,7 +95,9 @@ def damaged(rng: random.Random, whole: bytes, others: Sequence[bytes]) -> bytes:
     return bytes(made) or b"\0"
 
 
-def _damage(rng: random.Random, made: bytearray, others: Sequence[bytes]) -> None:
+def _damage(  # noqa: C901 - one case for each kind of damage
+    rng: random.Random, made: bytearray, others: Sequence[bytes]
+) -> None:
     reach = min(len(made), rng.choice((256, 4096, 1 << 30, 1 << 30)))
     at = rng.randint(0, reach)
     n_bytes = rng.choice((1, 2, 4, 8, 64, rng.randint(1, 4096)))
