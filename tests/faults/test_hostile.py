@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
 import zlib
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -13,6 +15,7 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
+from pydicom.dataset import FileMetaDataset
 
 from dicomnode import telemetry
 from dicomnode.cli import printing
@@ -21,7 +24,7 @@ from dicomnode.receiver.command import parse
 from dicomnode.receiver.header import scan
 from dicomnode.store.file_meta import HEAD_BYTES, data_set_offset
 from tests.faults.fuzz import measure
-from tests.faults.running import receiver
+from tests.faults.running import CONFIG, receiver
 from tests.integration.wire import CT, EXPLICIT, associated_wire, store
 from tests.unit.receiver.test_header import dataset, encoded
 
@@ -166,3 +169,25 @@ def test_no_character_set_makes_the_scan_fail(term: bytes, raw: bytes) -> None:
     data = struct.pack("<HH2sH", 8, 5, b"CS", len(term)) + term
     data += struct.pack("<HH2sH", 0x10, 0x10, b"PN", len(raw)) + raw
     assert "\0" not in scan(data, EXPLICIT, ()).identity.patient_name
+
+
+def test_54_what_is_sent_on_has_no_preamble_of_a_sender(
+    tmp_path: Path,
+) -> None:
+    """``dicomnode send`` of a polyglot: the other node writes its own preamble."""
+    ds = dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = EXPLICIT
+    ds.save_as(tmp_path / "poly.dcm", enforce_file_format=True)
+    whole = (tmp_path / "poly.dcm").read_bytes()
+    (tmp_path / "poly.dcm").write_bytes(PROGRAMS["PE"].ljust(128, b"\0") + whole[128:])
+    config = CONFIG.replace("[node]", '[node]\nae_title = "MODALITY"', 1)
+    (tmp_path / "sender.toml").write_text(config)
+    (tmp_path / "node").mkdir()
+    with receiver(tmp_path / "node", CONFIG) as running:
+        words = ["send", str(tmp_path / "poly.dcm"), "--config"]
+        words += [str(tmp_path / "sender.toml")]
+        words += ["--to", f"DICOMNODE@127.0.0.1:{running.port}"]
+        subprocess.run([sys.executable, "-m", "dicomnode", *words], check=True)
+    (path,) = (tmp_path / "node" / "var" / "instances").rglob("*.dcm")
+    assert path.read_bytes()[:128] == bytes(128)
