@@ -22,6 +22,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor
 
+from dicomnode.domain.printable import printable
 from dicomnode.errors import DicomNodeError
 
 FIELDS = frozenset(
@@ -142,7 +143,16 @@ def _rendering(log_format: str, stream: TextIO) -> list[Processor]:
     if log_format == "json":
         return [structlog.processors.JSONRenderer(default=str)]
     colours = stream.isatty() and not os.environ.get("NO_COLOR")
-    return [structlog.dev.ConsoleRenderer(colors=colours, timestamp_key="at")]
+    renderer = structlog.dev.ConsoleRenderer(colors=colours, timestamp_key="at")
+    return [_printable, renderer]
+
+
+def _printable(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """On one line, and nothing that a terminal would obey; JSON sees to it itself."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = printable(value).replace("\n", "\\n")
+    return event
 
 
 def _identity(role: str) -> Processor:

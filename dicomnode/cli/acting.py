@@ -98,7 +98,7 @@ def _readable(path: Path) -> Iterator[Outgoing]:
         try:
             one = outgoing.read(file)
         except DeliveryError as error:
-            typer.echo(f"skipped: {error}", err=True)
+            printing.line(f"skipped: {error}", err=True)
             continue
         # The index of a medium (PS3.3 F) lies beside the instances and is none.
         if one.sop_class_uid != _MEDIA_STORAGE_DIRECTORY:
@@ -120,7 +120,7 @@ def _print_answer(sent: Sent, *, as_json: bool) -> None:
         row = {"sop_instance_uid": sent.sop_instance_uid, "status": sent.status}
         printing.as_json({**row, "accepted": sent.accepted, "error": sent.error})
     elif not sent.accepted:
-        typer.echo(f"refused: {sent.sop_instance_uid}: {sent.error}", err=True)
+        printing.line(f"refused: {sent.sop_instance_uid}: {sent.error}", err=True)
 
 
 def _destination(text: str, config: Config) -> Destination:

@@ -105,9 +105,9 @@ def _one(one: str, act: Callable[[str], str], *, as_json: bool) -> ExitCode:
         said = str(error) if error else ""
         printing.as_json({"id": one, "done": answer, "error": said})
     elif error:
-        typer.echo(f"dicomnode: {error}", err=True)
+        printing.line(f"dicomnode: {error}", err=True)
     else:
-        typer.echo(f"{one} {answer}")
+        printing.line(f"{one} {answer}")
     return exit_code_of(error) if error else ExitCode.OK
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from dicomnode.cli import printing
 from dicomnode.errors import ConfigError, DicomNodeError, UnknownBundle, UnknownStudy
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def ended(body: Callable[[], ExitCode | int | None]) -> int:
     try:
         return int(body() or ExitCode.OK)
     except DicomNodeError as error:
-        typer.echo(f"dicomnode: {error}", err=True)
+        printing.line(f"dicomnode: {error}", err=True)
         return exit_code_of(error)
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough; let the flush at exit go nowhere.

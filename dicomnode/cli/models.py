@@ -190,9 +190,9 @@ def _record(tried: Tried) -> dict[str, Any]:
 
 
 def _print(tried: Tried) -> None:
-    typer.echo(f"study {tried.study_instance_uid}    {RESEARCH_USE}")
+    printing.line(f"study {tried.study_instance_uid}    {RESEARCH_USE}")
     for image in tried.findings.images:
-        typer.echo(f"  image {image.sop_instance_uid}")
+        printing.line(f"  image {image.sop_instance_uid}")
         for one in image.findings:
             p = "" if one.probability is None else f"{one.probability:.3f}"
             typer.echo(f"    {one.presence.value:<12} {p:<6} {one.label}")
@@ -200,7 +200,7 @@ def _print(tried: Tried) -> None:
             typer.echo(f"    {chosen.concept.meaning}: {chosen.value.meaning}")
     for excluded in tried.findings.excluded:
         reason = printing.text_of(excluded.reason)
-        typer.echo(f"  not analysed {excluded.sop_instance_uid}: {reason}")
+        printing.line(f"  not analysed {excluded.sop_instance_uid}: {reason}")
     for path in tried.files:
         typer.echo(f"  wrote {path}")
 

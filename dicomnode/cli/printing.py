@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import typer
+
+from dicomnode.domain.printable import printable
 
 Row = Mapping[str, Any]
 
@@ -30,7 +33,21 @@ _STYLES = {
 
 def as_json(row: Row) -> None:
     """One object on one line."""
-    typer.echo(json.dumps(dict(row), ensure_ascii=False, default=str))
+    text = json.dumps(dict(row), ensure_ascii=False, default=str)
+    # JSON itself escapes C0; for the others it has the same escapes.
+    typer.echo(_ACTING_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+_ACTING_IN_JSON = re.compile(
+    "[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+# What a spreadsheet takes for a formula; a number with its sign is none.
+_FORMULA = re.compile(r"[=@]|[+-](?!\d*\.?\d+\Z).")
+
+
+def line(text: str, *, err: bool = False) -> None:
+    """Print text that may quote a sender: nothing of it acts on the terminal."""
+    typer.echo(printable(text), err=err)
 
 
 def rows(title: str, columns: Sequence[str], given: Iterable[Row]) -> None:
@@ -40,7 +57,7 @@ def rows(title: str, columns: Sequence[str], given: Iterable[Row]) -> None:
         return
     typer.echo("\t".join(columns))
     for row in given:
-        typer.echo("\t".join(text_of(row.get(column)) for column in columns))
+        typer.echo("\t".join(_field(row.get(column)) for column in columns))
 
 
 def _table(title: str, columns: Sequence[str], given: Iterable[Row]) -> None:
@@ -57,13 +74,19 @@ def _table(title: str, columns: Sequence[str], given: Iterable[Row]) -> None:
     Console().print(table)
 
 
+def _field(value: object) -> str:
+    """A cell of tab-separated values, which a spreadsheet takes for text."""
+    text = text_of(value)
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
 def text_of(value: object) -> str:
-    """One cell, on one line; an absent value is empty."""
+    """One cell, on one line, with control characters escaped; absent is empty."""
     if value is None:
         return ""
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return " ".join(str(value).split())
+    return printable(" ".join(str(value).split()))
 
 
 def to_seconds(at: object) -> str:

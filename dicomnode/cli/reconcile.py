@@ -64,7 +64,7 @@ def _tell(found: Discrepancy, repaired: bool, why: str, *, as_json: bool) -> Non
         return
     detail = f", {found.detail}" if found.detail else ""
     what = "repaired" if repaired else f"! {why}"
-    typer.echo(f"{found.kind}: {found.subject}{detail}; {what}")
+    printing.line(f"{found.kind}: {found.subject}{detail}; {what}")
 
 
 def _print(sums: Sums) -> None:

@@ -84,7 +84,7 @@ def _print_unreadable(message: str, *, as_json: bool) -> None:
 def _print(snapshot: Snapshot, found: list[Problem]) -> None:
     typer.echo(f"{'unhealthy' if found else 'healthy'}    {RESEARCH_USE}")
     for problem in found:
-        typer.echo(f"! {problem.what}; {problem.remedy}")
+        printing.line(f"! {problem.what}; {problem.remedy}")
         for example in problem.examples:
             typer.echo(f"    {printing.text_of(example)}")
     for name, counts in snapshot.counts.items():
@@ -101,7 +101,7 @@ def _print(snapshot: Snapshot, found: list[Problem]) -> None:
         at = age(row["at"], snapshot.now)
         who = f"{row['calling_ae_title']} from {row['address']}"
         why = printing.text_of(f"{row['reason']}; {row['remedy']}")
-        typer.echo(f"{'refused':<10} {who}, {at} ago: {why}")
+        printing.line(f"{'refused':<10} {who}, {at} ago: {why}")
 
 
 def _print_waiting(snapshot: Snapshot) -> None:

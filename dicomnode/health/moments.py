@@ -16,13 +16,12 @@ def since(text: str, now: datetime) -> datetime:
     A time without zone is local time. Raises ValueError with a remedy.
     """
     words = text.strip().lower()
-    duration = _DURATION.fullmatch(words)
-    if duration:
-        return now - timedelta(**{_UNITS[duration[2]]: float(duration[1])})
     if words == "today":
         midnight = {"hour": 0, "minute": 0, "second": 0, "microsecond": 0}
         return now.astimezone().replace(**midnight).astimezone(UTC)  # type: ignore[arg-type]
     try:
+        if duration := _DURATION.fullmatch(words):
+            return now - timedelta(**{_UNITS[duration[2]]: float(duration[1])})
         return datetime.fromisoformat(text.strip()).astimezone(UTC)
     except (ValueError, OverflowError):
         message = f"{text!r} is no time; write 10m, 1h, 2d, today or 2026-01-31T08:00"

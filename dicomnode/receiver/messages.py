@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 from pynetdicom.dimse import DIMSEServiceProvider
@@ -11,6 +12,17 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
 
 _MOST_BYTES = 256 << 20
+# What the library lets out of its decoding of a command set that is none (PS3.7 6.3).
+_UNDECODABLE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 # PS3.8 E.2: message control headers of a whole command set, and of data, not the last.
 _COMMAND, _DATA = b"\x03", b"\x00"
 
@@ -43,11 +55,18 @@ class Messages(DIMSEServiceProvider):
             self._n_bytes += len(value[1])
             # PS3.8 9.3.5.1: a fragment has a message control header at least.
             if self._n_bytes > self.most_bytes or not value[1]:
-                self.message = None
-                # PS3.8 9.2.3: AA-8 aborts as for a PDU that is not as it should be.
-                self.dul.event_queue.put("Evt19")
+                self._refuse()
                 return
-            super().receive_primitive(_p_data(*value))
+            try:
+                super().receive_primitive(_p_data(*value))
+            except _UNDECODABLE:
+                self._refuse()
+                return
+
+    def _refuse(self) -> None:
+        """PS3.8 9.2.3: AA-8 aborts as for a PDU that is not as it should be."""
+        self.message = None
+        self.dul.event_queue.put("Evt19")
 
 
 def _p_data(context_id: int, value: bytes) -> P_DATA:

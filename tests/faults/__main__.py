@@ -39,6 +39,12 @@ HARNESSES = {
     "fail-store": _every_call("store", "EIO,ENOSPC,EMFILE", "disk"),
     "fail-job": _every_call("job", "EIO,ENOSPC,EMFILE", "disk"),
     "fail-delivery": _every_call("delivery", "EIO,ENOSPC,EMFILE", "disk"),
+    "fuzz": Harness(
+        "fuzz",
+        (),
+        ("--data-sets", "5000", "--pdus", "5000"),
+        ("--data-sets", "1000000", "--pdus", "1000000"),
+    ),
     "fulldisk": Harness("fulldisk", (), (), ()),
 }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dicomnode.health.moments import age, moment, since
 
@@ -35,7 +37,9 @@ def test_today_begins_at_midnight_here() -> None:
     assert (local.hour, local.minute, local.second) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "3 fortnights", "-1h", "10"])
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "3 fortnights", "-1h", "10", "9" * 12 + "d"]
+)
 def test_what_is_no_time_is_told_how_to_write_one(text: str) -> None:
     with pytest.raises(ValueError, match="write 10m, 1h, 2d, today or"):
         since(text, NOW)
@@ -60,3 +64,12 @@ def test_age(seconds: float, expected: str) -> None:
 def test_moments_of_the_views_are_aware_utc() -> None:
     assert moment("2026-01-31T12:00:00.000000Z") == NOW
     assert moment(NOW.astimezone()).tzinfo is UTC
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=30) | st.from_regex(r"[0-9]{1,20}(\.[0-9]+)?[smhdw]"))
+def test_any_text_is_a_moment_or_told_how_to_write_one(text: str) -> None:
+    try:
+        assert since(text, NOW).utcoffset() == timedelta(0)
+    except ValueError as error:
+        assert "write 10m, 1h, 2d, today or" in str(error)  # noqa: PT017
