@@ -6,18 +6,20 @@ import shutil
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dicomnode.health.drift import drift_alarms
-from dicomnode.health.problems import Disk, Row, Snapshot
+from dicomnode.health.moments import moment
+from dicomnode.health.problems import LATELY_MINUTES, Disk, Row, Snapshot
 from dicomnode.views import Views
 
 if TYPE_CHECKING:
     from dicomnode.config import Config
 
 EXAMPLES = 5
+_EVENTS = 500
 _WAITING = ("RECEIVING", "COMPLETE", "SCHEDULED", "IN_PROGRESS")
 
 
@@ -62,6 +64,7 @@ def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
         stranded=_stranded(pending, around.destinations),
         pauses=views.pauses(),
         reconciled=next(iter(views.reconciliations()), None),
+        ended=_ended(views, now),
         drift=drift_alarms(around.data_dir),
         disk=_disk(around.store or str(around.data_dir), around.watermark_percent),
         lease_seconds=around.lease_seconds,
@@ -71,6 +74,17 @@ def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
 def _stranded(pending: Sequence[Row], known: Collection[str]) -> Counter[str]:
     waiting = (str(row["destination"]) for row in pending)
     return Counter(name for name in waiting if name not in known)
+
+
+def _ended(views: Views, now: datetime) -> Counter[str]:
+    """How often each role has ended unasked, among the last events."""
+    since = now - timedelta(minutes=LATELY_MINUTES)
+    recent = views.events(max(0, views.last_seq() - _EVENTS), _EVENTS)
+    return Counter(
+        str(one["detail"]).partition(":")[0]
+        for one in recent
+        if one["kind"] == "node role end" and moment(one["at"]) >= since
+    )
 
 
 def _disk(folder: str, watermark_percent: float) -> Disk | None:

@@ -12,6 +12,10 @@ from dicomnode.health.moments import age, moment
 UNTOUCHED_SECONDS = 60.0
 """A complete study waits for the router no longer than this while the keeper runs."""
 
+LATELY_MINUTES = 10
+AGAIN_AND_AGAIN = 3
+"""A role that ends so often does not recover by being started again."""
+
 Row = Mapping[str, Any]
 Counts = Mapping[str, Mapping[str, int]]
 
@@ -34,7 +38,8 @@ class Snapshot:
     the newest failed ones; ``late`` deliveries that were tried and wait; ``drift``
     alarms of the pipelines' drift monitors; ``stranded`` waiting deliveries by a
     destination that is not configured; ``pauses`` what an admin has stopped;
-    ``reconciled`` the outcome of the latest reconcile;
+    ``reconciled`` the outcome of the latest reconcile; ``ended`` how often each role
+    has ended unasked lately;
     ``lease_seconds`` is how long a silent worker is believed.
     """
 
@@ -50,6 +55,7 @@ class Snapshot:
     stranded: Mapping[str, int] = field(default_factory=dict)
     pauses: Sequence[Row] = ()
     reconciled: Row | None = None
+    ended: Mapping[str, int] = field(default_factory=dict)
     lease_seconds: float = 0.0
 
     def live(self, worker: Row) -> bool:
@@ -77,6 +83,7 @@ def problems(snapshot: Snapshot) -> list[Problem]:
         *_full(snapshot.disk),
         *_stranded(snapshot.stranded),
         *_unbalanced(snapshot.reconciled),
+        *_dying(snapshot.ended),
     ]
 
 
@@ -141,6 +148,13 @@ def _unbalanced(outcome: Row | None) -> Iterator[Problem]:
             f"the reconcile of {outcome['finished_at']} left {left} not accounted for"
         )
         yield Problem(what, "see `dicomnode reconcile`, then `reconcile --repair`")
+
+
+def _dying(ended: Mapping[str, int]) -> Iterator[Problem]:
+    for role, number in ended.items():
+        if number >= AGAIN_AND_AGAIN:
+            what = f"the role {role} has ended {number} times in {LATELY_MINUTES} min"
+            yield Problem(what, f"read its log, then try `dicomnode {role}` alone")
 
 
 def remedy_of(row: Row) -> str:

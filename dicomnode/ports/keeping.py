@@ -47,6 +47,10 @@ class Upkeep(Protocol):
         """Take or renew the one leader row of the schedulers; False: another leads."""
         ...
 
+    def note_role_end(self, role: str, about: str, now: datetime) -> None:
+        """Leave the event "node role end": a process of the node ended unasked."""
+        ...
+
     def checkpoint(self) -> None:
         """Let the database tidy its log (SQLite: WAL checkpoint)."""
         ...

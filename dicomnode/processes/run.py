@@ -7,13 +7,20 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from time import monotonic
 
+import structlog
+
 from dicomnode.config import Config
-from dicomnode.errors import ConfigError
+from dicomnode.errors import ConfigError, WorklistError
 from dicomnode.processes import auditing, wiring
+from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import SUPERVISOR_PID, role
-from dicomnode.processes.supervision import Child, Command, stop_all, watch
+from dicomnode.processes.supervision import Child, Command, Ended, stop_all, watch
+from dicomnode.worklist import open_worklist
+
+_log = structlog.get_logger(__name__)
 
 ROLES = ("receive", "keep", "work", "deliver", "web")
 STOP_SECONDS = 60.0
@@ -29,12 +36,25 @@ def main(config: Config) -> int:
     ):
         wiring.prepare(config)
         roles = [one for one in ROLES if one != "web" or config.web.enabled]
-        children = [Child(_command(name, config), monotonic) for name in roles]
+        tell = partial(_tell, config)
+        children = [
+            Child(_command(name, config), monotonic, tell=tell) for name in roles
+        ]
         try:
             watch(children, stop)
         finally:
             stop_all(children, STOP_SECONDS)
     return 0
+
+
+def _tell(config: Config, ended: Ended) -> None:
+    """Make it seen where an admin looks; the supervisor itself must not fail by it."""
+    try:
+        with open_worklist(config.worklist_url) as worklist:
+            now = SystemClock().now()
+            worklist.upkeep.note_role_end(ended.role, str(ended), now)
+    except WorklistError as error:
+        _log.warning("supervisor.not_noted", role=ended.role, error=str(error))
 
 
 def _command(name: str, config: Config) -> Command:

@@ -34,10 +34,27 @@ class Command:
     descriptors: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a role ended unasked, for the ``failures``-th time in a row."""
+
+    role: str
+    returncode: int
+    failures: int
+    restart_in_seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"exit status {self.returncode}, {self.failures} in a row; it is started "
+            f"again in {self.restart_in_seconds:g} s"
+        )
+
+
 class Child:
     """One role's process: started, watched, restarted with growing delay.
 
-    ``clean_up`` runs after it has died, before it is started again.
+    ``clean_up`` runs after it has died, before it is started again; ``tell`` is given
+    how it ended.
     """
 
     def __init__(
@@ -45,10 +62,12 @@ class Child:
         command: Command,
         monotonic: Callable[[], float],
         clean_up: Callable[[], None] = lambda: None,
+        tell: Callable[[Ended], None] = lambda _ended: None,
     ) -> None:
         self.command = command
         self._monotonic = monotonic
         self._clean_up = clean_up
+        self._tell = tell
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._restart_at = 0.0
@@ -108,6 +127,7 @@ class Child:
             failures=self._failures,
             restart_in_seconds=delay,
         )
+        self._tell(Ended(self.command.role, returncode, self._failures, delay))
 
 
 def watch(children: Sequence[Child], stop: Event) -> None:

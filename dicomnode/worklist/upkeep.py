@@ -114,6 +114,12 @@ class Upkeep:
             )
             return taken.rowcount == 1
 
+    def note_role_end(self, role: str, about: str, now: datetime) -> None:
+        """Leave the event "node role end": a process of the node ended unasked."""
+        with self._database.write() as transaction:
+            detail = f"{role}: {about}"
+            transaction.note(Event(now, "node role end", None, detail=detail))
+
     def checkpoint(self) -> None:
         """Let the database tidy its log (SQLite: WAL checkpoint)."""
         self._database.checkpoint()

@@ -30,6 +30,13 @@ def test_a_node_with_nothing_wrong_is_well() -> None:
     assert problems(WELL) == []
 
 
+def test_a_role_that_dies_again_and_again() -> None:
+    assert problems(replace(WELL, ended={"keep": 2})) == []
+    (problem,) = problems(replace(WELL, ended={"keep": 3}))
+    assert problem.what == "the role keep has ended 3 times in 10 min"
+    assert "dicomnode keep" in problem.remedy
+
+
 def test_failed_jobs() -> None:
     failed = [{"job_id": "j1", "error": "no pixels"}]
     snapshot = replace(WELL, counts={"job": {"FAILED": 2}}, failed=failed)
