@@ -99,8 +99,9 @@ class Reactor(DULServiceProvider):
             return
         try:
             self.state_machine.do_action(event)
-        except InvalidEventError:
-            # PS3.8 Table 9-10 has no such arrow: end it, as the library's thread would.
+        except (InvalidEventError, ValueError):
+            # PS3.8 Table 9-10 has no such arrow, or the PDU has a parameter that is
+            # none, as an A-ABORT of an unknown source: end it.
             self.connection.cut()
             self.kill_dul()
 

@@ -252,7 +252,9 @@ class Fuzz:
             if len(told) == n_stored:
                 self.acknowledged.update(told)
             elif n_stored > len(told):
-                self.figures.wrong.append(f"{n_stored} answers, {len(told)} sent")
+                self.figures.wrong.append(
+                    f"{n_stored} answers, {len(told)} sent: {sent.hex()}"
+                )
 
 
 def _stores(one: Sample) -> Iterator[bytes]:
@@ -265,10 +267,14 @@ def _stores(one: Sample) -> Iterator[bytes]:
         whole = whole[length:]
 
 
-def _pdus_in(stream: bytes) -> Iterator[bytes]:
+def _pdus_in(stream: bytes, *, cut_off: bool = False) -> Iterator[bytes]:
+    """PDUs; with ``cut_off`` also what there is of the last one.
+
+    Its fragments count when they are whole: they are taken as they come.
+    """
     while len(stream) >= 6:
         length = 6 + int.from_bytes(stream[2:6], "big")
-        if len(stream) < length:
+        if len(stream) < length and not cut_off:
             return
         yield stream[:length]
         stream = stream[length:]
@@ -277,10 +283,12 @@ def _pdus_in(stream: bytes) -> Iterator[bytes]:
 def data_sets_in(sent: bytes) -> Iterator[bytes]:
     """Every data set that was sent to its last fragment (PS3.8 9.3.5 and Annex E)."""
     gathered = b""
-    for one in _pdus_in(sent):
+    for one in _pdus_in(sent, cut_off=True):
         body = one[6:] if one[0] == 4 else b""
         while len(body) >= 6:
             n_bytes, _, control = struct.unpack_from(">IBB", body)
+            if len(body) < 4 + n_bytes:
+                break
             fragment, body = body[6 : 4 + n_bytes], body[4 + n_bytes :]
             if not control & 1:
                 gathered += fragment
