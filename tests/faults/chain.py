@@ -41,16 +41,25 @@ class LaterClock:
 
 
 class Chain:
-    """The folder, the database and the roles of one node."""
+    """The folder, the database and the roles of one node.
 
-    def __init__(self, folder: Path, pacs_port: int, roles: Iterable[str] = READY):
+    The database is SQLite in the folder, unless ``url`` names another one.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        pacs_port: int,
+        roles: Iterable[str] = READY,
+        url: str = "",
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         folder.mkdir(exist_ok=True)
         (folder / "tmp").mkdir()
         config = folder / "config.toml"
-        config.write_text(_config(self.port, pacs_port))
-        self.url = f"sqlite:///{folder / 'var' / 'worklist.db'}"
+        config.write_text(_config(self.port, pacs_port, url))
+        self.url = url or f"sqlite:///{folder / 'var' / 'worklist.db'}"
         (folder / "var").mkdir()
         upgrade(self.url)
         self.worklist = open_worklist(self.url)
@@ -195,8 +204,9 @@ def until(ready: object, what: str) -> None:
         raise TimeoutError(f"waited in vain for {what}")
 
 
-def _config(port: int, pacs_port: int) -> str:
+def _config(port: int, pacs_port: int, url: str) -> str:
     text = CONFIG.format(port=port, pacs_port=pacs_port, quiet_seconds=0.5)
+    text += f'\n[database]\nurl = "{url}"\n' if url else ""
     text = text.replace("max_attempts = 10", f"max_attempts = {_OFTEN}")
     text = text.replace("timeout_seconds = 10", "timeout_seconds = 2")
     again = ", ".join(["0.2"] * 50)

@@ -96,3 +96,18 @@ def statuses(port: int, samples: list[Sample]) -> list[int]:
     done = subprocess.run(argv, capture_output=True, text=True, errors="replace")
     found = _STATUS.findall(done.stdout + done.stderr)
     return [int(one, 16) for one in found]
+
+
+def answers(port: int, samples: list[Sample]) -> dict[str, int]:
+    """Send once; the DIMSE status of each SOP Instance UID that is answered."""
+    argv = ["storescu", "-d", "-aet", AE_TITLE, "-aec", "DICOMNODE", "-xe", "--no-halt"]
+    argv += ["127.0.0.1", str(port), *(str(one.path) for one in samples)]
+    done = subprocess.run(argv, capture_output=True, text=True, errors="replace")
+    by_path = {str(one.path): one.sop_instance_uid for one in samples}
+    sending, found = "", {}
+    for line in (done.stdout + done.stderr).splitlines():
+        if _SENDING in line:
+            sending = by_path[line.partition(_SENDING)[2].strip()]
+        elif status := _STATUS.search(line):
+            found[sending] = int(status[1], 16)
+    return found

@@ -45,6 +45,11 @@ class Cluster:
             "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync",
             "-E", "UTF8", "--locale=C.UTF-8",
         )  # fmt: skip
+        self.resume()
+
+    def resume(self) -> None:
+        """Start the server on the data that it has."""
+        data = str(self.folder / "data")
         settings = f"{_SETTINGS} -c unix_socket_directories={self.folder}"
         log = str(self.folder / "log")
         self._run("pg_ctl", "start", "-w", "-D", data, "-l", log, "-o", settings)
@@ -52,6 +57,11 @@ class Cluster:
     def stop(self) -> None:
         data = str(self.folder / "data")
         self._run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", data)
+
+    def restart(self) -> None:
+        """As after a crash: no connection is told, the log is played back."""
+        data, log = str(self.folder / "data"), str(self.folder / "log")
+        self._run("pg_ctl", "restart", "-w", "-m", "immediate", "-D", data, "-l", log)
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self.binaries / program), *arguments]
