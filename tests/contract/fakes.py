@@ -115,4 +115,5 @@ class MemoryMonitor:
             self.seen.append(one)
             if one.outside and one.station not in self._alarmed:
                 self._alarmed.add(one.station)
-                _log.warning("monitor.alarm", reason=one.station, remedy="look")
+                about = f"station number {len(self._alarmed)}"
+                _log.warning("monitor.alarm", reason=about, remedy="look")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from dicomnode.config import load
@@ -38,7 +38,7 @@ def worklist(tmp_path: Path) -> Iterator[Worklist]:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[Role, httpx.Client]]:
+def served(folder: Path) -> Iterator[tuple[Role, httpx2.Client]]:
     """`dicomnode web` as a process, and a reader of it."""
     path = folder / "config.toml"
     path.write_text(CONFIG)
@@ -47,7 +47,7 @@ def served(folder: Path) -> Iterator[tuple[Role, httpx.Client]]:
     try:
         role.ready("web.ready")
         url = f"http://127.0.0.1:{role.said('web.ready')[-1]['port']}"
-        with httpx.Client(base_url=url, timeout=HANG_SECONDS) as client:
+        with httpx2.Client(base_url=url, timeout=HANG_SECONDS) as client:
             yield role, client
     finally:
         role.kill()
