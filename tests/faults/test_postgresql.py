@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
@@ -69,6 +70,9 @@ class Site:
 
     def __init__(self, folder: Path, cluster: Cluster) -> None:
         self.pacs = StoreScp(folder)
+        # Bound, not listening: refuses, and nobody else is given the port meanwhile.
+        self._pacs_port = socket.socket()
+        self._pacs_port.bind(("", self.pacs.port))
         url = cluster.url(DATABASE)
         self.chain = Chain(folder / "node", self.pacs.port, ROLES, url)
         self.acknowledged: list[Sample] = []
@@ -122,6 +126,7 @@ class Site:
         assert self._running() == self._pids
         assert self.chain.lost(self.acknowledged) == []
         self.routes()
+        self._pacs_port.close()
         with self.pacs:
             until(lambda: self._delivery_states() == {"SENT"}, "the result to be sent")
             assert self.pacs.contents() == [self.result]
@@ -130,6 +135,7 @@ class Site:
 
     def close(self) -> None:
         """End every role."""
+        self._pacs_port.close()
         self.chain.close()
 
     def _scheduled(self, studies: set[str]) -> bool:
