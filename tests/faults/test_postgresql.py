@@ -1,4 +1,4 @@
-"""Row 59: PostgreSQL is restarted, or cuts its connections, under the roles.
+"""Fault 59: PostgreSQL is restarted, or cuts its connections, under the roles.
 
 A real server, the roles as processes, DCMTK as the modality and as the PACS.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import random
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -39,6 +40,7 @@ _WAITING = """
     SELECT count(*) FROM pg_locks
     WHERE NOT granted AND relation = 'instances'::regclass
 """
+_N_COMMITTING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 Cut = Callable[[Cluster], None]
 
 
@@ -68,6 +70,9 @@ class Site:
 
     def __init__(self, folder: Path, cluster: Cluster) -> None:
         self.pacs = StoreScp(folder)
+        # Bound, not listening: refuses, and nobody else is given the port meanwhile.
+        self._pacs_port = socket.socket()
+        self._pacs_port.bind(("", self.pacs.port))
         url = cluster.url(DATABASE)
         self.chain = Chain(folder / "node", self.pacs.port, ROLES, url)
         self.acknowledged: list[Sample] = []
@@ -83,6 +88,17 @@ class Site:
         self.takes(self.samples(1))
         self.routes()
         until(lambda: self.chain.roles["deliver"].said("delivery.waiting"), "a try")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Only the receiver runs meanwhile."""
+        others = [name for name in ROLES if name != "receive"]
+        for name in others:
+            assert self.chain.roles[name].terminate() == 0
+        yield
+        for name in others:
+            self.chain.revive(name)
+        self._pids = self._running() | {"receive": self._pids["receive"]}
 
     def samples(self, number: int = N_SENT) -> list[Sample]:
         """New instances, each of a study of its own."""
@@ -110,6 +126,7 @@ class Site:
         assert self._running() == self._pids
         assert self.chain.lost(self.acknowledged) == []
         self.routes()
+        self._pacs_port.close()
         with self.pacs:
             until(lambda: self._delivery_states() == {"SENT"}, "the result to be sent")
             assert self.pacs.contents() == [self.result]
@@ -118,6 +135,7 @@ class Site:
 
     def close(self) -> None:
         """End every role."""
+        self._pacs_port.close()
         self.chain.close()
 
     def _scheduled(self, studies: set[str]) -> bool:
@@ -219,4 +237,66 @@ def test_59_nothing_is_answered_success_while_the_server_is_away(
     finally:
         cluster.resume()
     site.takes(samples)
+    site.ends_well()
+
+
+@contextmanager
+def commits_unanswered(cluster: Cluster) -> Iterator[None]:
+    """A commit is done meanwhile and not answered: it waits for an absent standby.
+
+    Whoever is cut off then has committed and does not know it. Returns once it is so.
+    """
+    with (
+        ThreadPoolExecutor(1) as prober,
+        closing(connected(cluster)) as administrator,
+        closing(connected(cluster)) as probe,
+    ):
+        administrator.execute("ALTER SYSTEM SET synchronous_standby_names = 'absent'")
+        administrator.execute("SELECT pg_reload_conf()")
+        try:
+            prober.submit(_commit_until_one_waits, probe)
+            until(lambda: n_committing(cluster) == 1, "a commit that is not answered")
+            yield
+        finally:
+            pid = probe.info.backend_pid
+            administrator.execute("SELECT pg_terminate_backend(%s)", [pid])
+            administrator.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            administrator.execute("SELECT pg_reload_conf()")
+
+
+def _commit_until_one_waits(probe: psycopg.Connection) -> None:
+    """The server needs a moment for its new setting; ends when it is cut off."""
+    probe.execute("CREATE TABLE probe (n integer)")
+    while True:
+        probe.execute("INSERT INTO probe VALUES (1)")
+
+
+def n_committing(cluster: Cluster) -> int:
+    with closing(connected(cluster)) as looker:
+        row = looker.execute(_N_COMMITTING).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def end_sessions_that_commit(cluster: Cluster) -> None:
+    with closing(connected(cluster)) as administrator:
+        administrator.execute(f"{_END_ALL} AND wait_event = 'SyncRep'")
+
+
+def test_59_a_commit_whose_answer_is_lost_is_not_doubled_when_sent_again(
+    site: Site, cluster: Cluster
+) -> None:
+    samples = site.samples(1)
+    with site.alone():
+        with ThreadPoolExecutor(1) as modality:
+            with ExitStack() as unanswered:
+                with instances_held(cluster) as one_waits:
+                    sending = modality.submit(site.send, samples)
+                    until(one_waits, "the receiver to be in mid-transaction")
+                    unanswered.enter_context(commits_unanswered(cluster))
+                    unanswered.callback(end_sessions_that_commit, cluster)
+                until(lambda: n_committing(cluster) == 2, "the receiver to commit")
+            assert sending.result() == [PROCESSING_FAILURE]
+        assert site.chain.lost(samples) == []
+        site.takes(samples)
     site.ends_well()
