@@ -58,6 +58,7 @@ class ReceiveError(DicomNodeError):
     """
 
     status: int = 0x0110
+    retryable: ClassVar[bool] = True
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -69,19 +70,20 @@ class NotAccepted(ReceiveError):
     """The association or the operation is not authorised (PS3.7 C.5.14)."""
 
     status = 0x0124
+    retryable: ClassVar[bool] = False
 
 
 class StoreFull(ReceiveError):
     """Out of resources (PS3.4 B.2.3): the sender keeps the instance and tries again."""
 
     status = 0xA700
-    retryable: ClassVar[bool] = True
 
 
 class Unreadable(ReceiveError):
     """Cannot understand (PS3.4 B.2.3): no UIDs to keep the instance by."""
 
     status = 0xC000
+    retryable: ClassVar[bool] = False
 
 
 class WorklistError(DicomNodeError):

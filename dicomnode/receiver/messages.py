@@ -21,6 +21,8 @@ _UNDECODABLE = (
     EOFError,
     LookupError,
     NotImplementedError,
+    OSError,  # of reading beyond the end; nothing is read from a disk here
+    RecursionError,
     TypeError,
     ValueError,
     struct.error,
