@@ -261,6 +261,21 @@ def test_21_a_context_that_is_even_or_not_negotiated_is_aborted(
         assert not node.files()
 
 
+@pytest.mark.parametrize("end", [b"", b"\xfe\xff\x00\xe0", b"\xfe\xff\x00\xe0\x04\x00"])
+def test_21_a_command_set_that_ends_in_a_sequence_is_aborted(
+    tmp_path: Path, end: bytes
+) -> None:
+    """Of the library's decoder it comes out as if a disk had failed."""
+    # PS3.5 7.5.1: (0008,1140) of undefined length in Implicit VR Little Endian.
+    command_set = struct.pack("<HHI", 8, 0x1140, 0xFFFFFFFF) + end
+    with receiving(tmp_path) as node:
+        with associated_wire(node.port) as wire:
+            wire.send(pdu(pdv(1, 3, command_set)))
+            (answer,) = wire.pdus()
+            assert answer[0] == 7
+        assert is_served(node.port)
+
+
 def test_21_an_echo_on_the_last_context(tmp_path: Path) -> None:
     from tests.integration.wire import echo_rq
 
