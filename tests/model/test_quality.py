@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import tomllib
 from pathlib import Path
@@ -24,7 +23,6 @@ from model.phantom import chest
 from tests.model.conftest import RECIPES
 from tests.model.datasets import image as dicom_image
 
-DATA = Path(os.environ.get("DICOMNODE_TEST_DATA", "")) / "images"
 SPEC = tomllib.loads((RECIPES / "cxr-qc.bundle.toml").read_text("utf-8"))
 CODE = {"value": "X", "scheme": "99DCMNODE", "meaning": "X"}
 
@@ -154,16 +152,16 @@ def test_every_check_of_the_default_bundle_has_limits_and_a_code():
     assert all(one.limits for one in said if one.measure)
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="no DICOMNODE_TEST_DATA")
-def test_real_images_of_training_are_quiet_and_worse_ones_are_not():
+def test_real_images_of_training_are_quiet_and_worse_ones_are_not(shared_data):
     """The limits are of the validation images; these took no part in them."""
-    rows = [row for row in images.rows(DATA) if row.split == "train"]
+    data = shared_data / "images"
+    rows = [row for row in images.rows(data) if row.split == "train"]
     few = []
     for source in ("nih_cxr14", "kermany_paed"):
         here = [row for row in rows if row.source == source]
         few += here[:: len(here) // 45]
     checks = bundle.describe(RECIPES.parent / "bundles" / "cxr-qc").quality
-    found = figures(checks, few, [DATA], draws=5)
+    found = figures(checks, few, [data], draws=5)
     assert len(found) > 20
     for entry in found:
         if entry.name.endswith("as they are"):
@@ -174,11 +172,11 @@ def test_real_images_of_training_are_quiet_and_worse_ones_are_not():
             assert entry.figure.value > 0.6, entry
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="no DICOMNODE_TEST_DATA")
-def test_the_shipped_limits_are_those_that_the_validation_images_give():
-    rows = [row for row in images.rows(DATA) if row.split == "val"]
+def test_the_shipped_limits_are_those_that_the_validation_images_give(shared_data):
+    data = shared_data / "images"
+    rows = [row for row in images.rows(data) if row.split == "val"]
     shipped = bundle.describe(RECIPES.parent / "bundles" / "cxr-qc").quality
-    again = fitted(SPEC["quality"], rows, [DATA], SPEC["quality_limits"])
+    again = fitted(SPEC["quality"], rows, [data], SPEC["quality_limits"])
     assert [parse_check(one) for one in again] == list(shipped)
 
 
