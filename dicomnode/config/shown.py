@@ -71,9 +71,14 @@ def _nearest(key: str, origins: Mapping[str, str]) -> str:
     return origins.get(key) or next(below, "default")
 
 
+def _hidden(secret: str) -> str:
+    """Of a URL all but its password; of any other secret only whether there is one."""
+    return masked(secret) if "://" in secret else "***" * bool(secret)
+
+
 def _toml(value: object) -> str:
     if isinstance(value, SecretStr):
-        return json.dumps(masked(value.get_secret_value()))
+        return json.dumps(_hidden(value.get_secret_value()))
     if value is None or isinstance(value, str | Path):
         return json.dumps("" if value is None else str(value), ensure_ascii=False)
     if isinstance(value, Mapping):

@@ -64,3 +64,15 @@ def test_no_way_of_printing_tells_the_password() -> None:
     assert "geheim" in found.worklist_url
     assert "geheim" not in repr(found) + str(found) + found.model_dump_json()
     assert all("geheim" not in one.value for one in config.shown(found))
+
+
+def test_a_secret_that_is_no_url_is_hidden_as_a_whole(tmp_path: Path) -> None:
+    path, hashed = tmp_path / "config.toml", f"scrypt:{'A' * 22}==:{'A' * 43}="
+    path.write_text(f'[[account]]\nname = "ann"\nsecret = "{hashed}"\n')
+    environ = {"DICOMNODE_WEB__SECRET": "planted"}
+    found = {
+        (one.table, one.key): one.value
+        for one in config.shown(config.load(path, environ=environ))
+    }
+    assert found["web", "secret"] == found["account[1]", "secret"] == '"***"'
+    assert found["database", "url"] == '""'
