@@ -61,6 +61,9 @@ def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
         workers=views.workers(),
         refused=views.associations(limit=EXAMPLES, refused_only=True),
         late=[row for row in pending if row["attempts"]],
+        absences=[
+            row for row in views.absences() if row["destination"] in around.destinations
+        ],
         stranded=_stranded(pending, around.destinations),
         pauses=views.pauses(),
         reconciled=next(iter(views.reconciliations()), None),

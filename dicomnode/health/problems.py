@@ -37,7 +37,8 @@ class Snapshot:
     ``waiting`` are rows of v1_worklist that are not done, the oldest first; ``failed``
     the newest failed ones; ``late`` deliveries that were tried and wait; ``drift``
     alarms of the pipelines' drift monitors; ``stranded`` waiting deliveries by a
-    destination that is not configured; ``pauses`` what an admin has stopped;
+    destination that is not configured; ``absences`` the configured destinations that
+    cannot be reached; ``pauses`` what an admin has stopped;
     ``reconciled`` the outcome of the latest reconcile; ``ended`` how often each role
     has ended unasked lately;
     ``lease_seconds`` is how long a silent worker is believed.
@@ -53,6 +54,7 @@ class Snapshot:
     drift: Sequence[Row] = ()
     disk: Disk | None = None
     stranded: Mapping[str, int] = field(default_factory=dict)
+    absences: Sequence[Row] = ()
     pauses: Sequence[Row] = ()
     reconciled: Row | None = None
     ended: Mapping[str, int] = field(default_factory=dict)
@@ -82,6 +84,7 @@ def problems(snapshot: Snapshot) -> list[Problem]:
         *_nobody_keeps(snapshot),
         *_full(snapshot.disk),
         *_stranded(snapshot.stranded),
+        *_away(snapshot),
         *_unbalanced(snapshot.reconciled),
         *_dying(snapshot.ended),
     ]
@@ -139,6 +142,19 @@ def _stranded(stranded: Mapping[str, int]) -> Iterator[Problem]:
     for destination, number in stranded.items():
         what = f"{number} result(s) wait for {destination}, which is not configured"
         yield Problem(what, "`dicomnode retry --to DEST` sends them to another one")
+
+
+def _away(snapshot: Snapshot) -> Iterator[Problem]:
+    for row in snapshot.absences:
+        name, since = row["destination"], age(row["began_at"], snapshot.now)
+        what = (
+            f"{name} cannot be reached for {since}, {row['n_waiting']} result(s) wait"
+        )
+        remedy = (
+            f"it is tried again at {row['next_attempt_at']}; when the cause is gone "
+            f"`dicomnode retry --to {name}` tries it at once"
+        )
+        yield Problem(what, remedy, [str(row["error"])])
 
 
 def _unbalanced(outcome: Row | None) -> Iterator[Problem]:

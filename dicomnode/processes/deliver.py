@@ -95,6 +95,7 @@ def _confirmer(
     return Confirmer(
         destination.name,
         worklist.commitments,
+        worklist.absences,
         CommitmentScu(peer_of(destination, config), note),
         clock,
         ConfirmPolicy(
