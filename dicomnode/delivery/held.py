@@ -6,10 +6,11 @@ for its time-out. A requestor needs no reactor between association and release, 
 held for that whole time.
 
 What a peer asks of us meanwhile (N-EVENT-REPORT) the library serves in a thread of its
-own, after which it takes the reactor for running. It says that the answer is sent before
-it is, and releases without a look at that thread: then the answer comes after the
-A-RELEASE-RQ, which PS3.8 9.2 forbids (event 9 in state 7), and the association breaks.
-So who releases waits until what is being served is answered, and nothing more is served.
+own, after which it takes the reactor for running. It tells that the answer is sent
+before that is so, and releases without a look at that thread: the answer then follows
+the A-RELEASE-RQ, which PS3.8 9.2 forbids (event 9 in state 7), and the association
+breaks. So who releases waits until what is being served is answered, and nothing else
+begins.
 """
 
 from __future__ import annotations

@@ -18,10 +18,10 @@ from dicomnode.audit import codes
 from dicomnode.config import Config, Pipeline
 from dicomnode.errors import ConfigError, DicomNodeError, UnknownStudy
 from dicomnode.health.looking import look, surroundings
-from dicomnode.housekeeping.purging import Purger
 from dicomnode.processes import auditing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
+from dicomnode.processes.purging import Wish, purge
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.senders import open_sender
 from dicomnode.worklist import Views, Worklist, open_views
@@ -148,13 +148,8 @@ def _purge(
     study: str,
     reason: str,
 ) -> int:
-    # The patient it was of is known only before; a purge that fails is noted too.
-    audit.on_behalf(who.name, who.address).study_deleted(worklist.views, study, reason)
-    stores = wiring.open_store(config), wiring.open_results_store(config)
-    purger = Purger(worklist.purge, *stores)
-    n_files = purger.run(study, SystemClock().now(), who.name, reason)
-    worklist.upkeep.checkpoint()
-    return n_files
+    by = audit.on_behalf(who.name, who.address)
+    return purge(config, worklist, by, Wish(study, who.name, reason))
 
 
 def _accounts(config: Config) -> web.Accounts:
