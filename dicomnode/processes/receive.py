@@ -11,7 +11,7 @@ import structlog
 from dicomnode.config import Config, Tls
 from dicomnode.ports import InstanceStore
 from dicomnode.processes import auditing, wiring
-from dicomnode.processes.certificates import of_receiver
+from dicomnode.processes.certificates import of_called, of_receiver
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.memory import return_large_buffers
 from dicomnode.processes.role import asked_to_stop, role
@@ -131,6 +131,7 @@ def _peers(config: Config) -> Iterator[Peer]:
             one.port,
             services=frozenset(one.services),
             max_associations=one.max_associations,
+            tls=of_called(one, ""),
         )
 
 
