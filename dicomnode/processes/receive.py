@@ -17,8 +17,9 @@ from dicomnode.processes.memory import return_large_buffers
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.sharing import Share, share_of
 from dicomnode.receiver.acceptance import Policy
-from dicomnode.receiver.backlog import BacklogLimit, StagingStore
+from dicomnode.receiver.backlog import BacklogLimit
 from dicomnode.receiver.draining import DrainingStore
+from dicomnode.receiver.gated import StagingStore
 from dicomnode.receiver.inside import Board, Inside, SharedInside
 from dicomnode.receiver.lobby import LobbyLimits
 from dicomnode.receiver.peers import Peer
