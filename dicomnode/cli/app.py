@@ -11,6 +11,7 @@ import typer
 from dicomnode.cli import (
     accounts,
     acting,
+    conformance,
     database,
     desk,
     doctor,
@@ -79,4 +80,5 @@ stopping.add_to(app)
 reconcile.add_to(app)
 acting.add_to(app)
 models.add_to(app)
+conformance.add_to(app)
 accounts.add_to(app)
