@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dicomnode.cli import (
+    accepting,
     accounts,
     acting,
     conformance,
@@ -81,4 +82,5 @@ reconcile.add_to(app)
 acting.add_to(app)
 models.add_to(app)
 conformance.add_to(app)
+accepting.add_to(app)
 accounts.add_to(app)
