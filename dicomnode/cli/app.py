@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from dicomnode.cli import (
+    accepting,
     accounts,
     acting,
+    conformance,
     database,
     desk,
     doctor,
@@ -79,4 +81,6 @@ stopping.add_to(app)
 reconcile.add_to(app)
 acting.add_to(app)
 models.add_to(app)
+conformance.add_to(app)
+accepting.add_to(app)
 accounts.add_to(app)
