@@ -320,13 +320,13 @@ def purge(
 
 def _purge(config: Config, study: str, reason: str, *, as_json: bool) -> ExitCode:
     from dicomnode.housekeeping.purging import Purger
-    from dicomnode.processes import wiring
+    from dicomnode.processes import storing
 
     with _opened(config) as worklist:
         purger = Purger(
             worklist.purge,
-            wiring.open_store(config),
-            wiring.open_results_store(config),
+            storing.open_store(config),
+            storing.open_results_store(config),
         )
         n_files = purger.run(study, datetime.now(UTC), operator(), reason)
         worklist.upkeep.checkpoint()
