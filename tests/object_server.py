@@ -53,15 +53,18 @@ class ObjectServer:
         """Its address."""
         return f"http://127.0.0.1:{self.port}"
 
-    def new_place(self, port: int = 0, timeout_seconds: float = SECONDS) -> Place:
-        """A prefix in an empty bucket; reached by ``port``, if not by its own."""
+    def new_place(self) -> Place:
+        """A prefix in an empty bucket."""
         name = f"b-{uuid.uuid4().hex}"
         self.bucket._client.create_bucket(Bucket=name)
-        endpoint = f"http://127.0.0.1:{port}" if port else self.endpoint
-        return Place(name, "node/instances", endpoint, timeout_seconds=timeout_seconds)
+        return Place(name, "node/instances", self.endpoint, timeout_seconds=SECONDS)
 
     def new_bucket(self) -> Bucket:
         """The same, opened."""
+        return self.opened(self.new_place())
+
+    def opened(self, place: Place) -> Bucket:
+        """With the client that is there already."""
         made = copy(self.bucket)
-        made._place = self.new_place()
+        made._place = place
         return made

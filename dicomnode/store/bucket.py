@@ -11,7 +11,7 @@ import os
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -108,7 +108,8 @@ class Bucket:
         """
 
         def read() -> _Answer:
-            with self._client.get_object(**self._named(name))["Body"] as body:
+            answer = self._client.get_object(**self._named(name))
+            with closing(answer["Body"]) as body:
                 return take(body)
 
         return self._present(name, read)
@@ -119,7 +120,7 @@ class Bucket:
         def read() -> tuple[bytes, ObjectFacts]:
             span = f"bytes=0-{n_bytes - 1}"
             answer = self._client.get_object(**self._named(name), Range=span)
-            with answer["Body"] as body:
+            with closing(answer["Body"]) as body:
                 first = body.read(n_bytes)
             # Content-Range: bytes 0-143/5242
             whole = answer.get("ContentRange", "").rpartition("/")[2]
@@ -207,7 +208,9 @@ class Bucket:
             raise FileNotFoundError(name) from None
 
     def _persistently(self, act: Callable[[], _Answer]) -> _Answer:
-        until = time.monotonic() + self._place.timeout_seconds
+        # The last attempt begins while there is time for it.
+        in_time = self._place.timeout_seconds * (1 - 1 / _ATTEMPTS_IN_TIME)
+        until = time.monotonic() + in_time
         delay = _FIRST_DELAY_SECONDS
         while True:
             try:
