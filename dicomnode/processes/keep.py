@@ -13,7 +13,7 @@ from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.clock_watch import ClockWatch
 from dicomnode.housekeeping.schedule import Chore, Schedule
-from dicomnode.processes import auditing, reconcile, wiring
+from dicomnode.processes import auditing, reconcile, storing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
@@ -50,8 +50,8 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
     router = Router(worklist.studies, wiring.rules(config), clock)
     chores = Chores(
         audit.upkeep(worklist.upkeep, worklist.views),
-        wiring.open_store(config),
-        wiring.open_results_store(config),
+        storing.open_store(config),
+        storing.open_results_store(config),
         clock,
         keep_days=config.retention.keep_days,
         max_attempts=config.worker.max_attempts,

@@ -10,7 +10,7 @@ import structlog
 
 from dicomnode.config import Config, Tls
 from dicomnode.ports import InstanceStore
-from dicomnode.processes import auditing, wiring
+from dicomnode.processes import auditing, storing, wiring
 from dicomnode.processes.certificates import of_receiver
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.memory import return_large_buffers
@@ -44,6 +44,7 @@ def main(config: Config) -> int:
         role("receive", config) as stop,
         auditing.audited_role("receive", config) as audit,
         wiring.opened_worklist(config) as worklist,
+        storing.handing_over(config),
     ):
         scp = StorageSCP(
             settings(config, share),
@@ -69,7 +70,7 @@ def main(config: Config) -> int:
 
 def _store(config: Config, worklist: Worklist) -> InstanceStore:
     # Every store of ours takes data sets in pieces too.
-    kept = cast("StagingStore", wiring.open_store(config))
+    kept = cast("StagingStore", storing.open_store(config))
     store = DrainingStore(kept, worklist.pauses)
     limit = config.receiver.max_waiting_jobs
     if not limit:

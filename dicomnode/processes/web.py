@@ -209,7 +209,7 @@ def _echo(config: Config, name: str) -> float:
 def _results(config: Config, worklist: Worklist, job_id: str) -> Sequence[Dataset]:
     from pydicom import dcmread  # noqa: PLC0415 - the pages mostly need none
 
-    store = wiring.open_results_store(config)
+    store = storing.open_results_store(config)
     read: list[Dataset] = []
     for one in worklist.jobs.results(job_id):
         try:
