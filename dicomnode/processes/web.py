@@ -24,6 +24,7 @@ from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.senders import open_sender
+from dicomnode.web.connection import patient_for
 from dicomnode.worklist import Views, Worklist, open_views
 
 if TYPE_CHECKING:
@@ -86,8 +87,12 @@ def _settings(
         log_config=None,
         access_log=False,
         server_header=False,
+        # The room reads X-Forwarded-For itself, and only from web.proxy_hosts.
+        proxy_headers=False,
+        http=patient_for(config.web.timeout_seconds),
+        ws="none",
         timeout_graceful_shutdown=3,
-        limit_concurrency=500,
+        limit_concurrency=config.web.max_connections,
     )
 
 
@@ -110,6 +115,8 @@ def _room(config: Config, worklist: Worklist, views: Views, audit: Auditor) -> w
             config, worklist, audit, who, study, reason
         ),
         echo=lambda name: _echo(config, name),
+        metrics=config.web.metrics,
+        most_streams=config.web.max_streams,
     )
 
 
