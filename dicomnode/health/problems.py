@@ -39,7 +39,8 @@ class Snapshot:
     alarms of the pipelines' drift monitors; ``stranded`` waiting deliveries by a
     destination that is not configured; ``pauses`` what an admin has stopped;
     ``reconciled`` the outcome of the latest reconcile; ``ended`` how often each role
-    has ended unasked lately;
+    has ended unasked lately; ``refused_config`` what was wrong with a configuration
+    that the running node has not taken;
     ``lease_seconds`` is how long a silent worker is believed.
     """
 
@@ -56,6 +57,7 @@ class Snapshot:
     pauses: Sequence[Row] = ()
     reconciled: Row | None = None
     ended: Mapping[str, int] = field(default_factory=dict)
+    refused_config: str = ""
     lease_seconds: float = 0.0
 
     def live(self, worker: Row) -> bool:
@@ -84,6 +86,7 @@ def problems(snapshot: Snapshot) -> list[Problem]:
         *_stranded(snapshot.stranded),
         *_unbalanced(snapshot.reconciled),
         *_dying(snapshot.ended),
+        *_not_taken(snapshot.refused_config),
     ]
 
 
@@ -155,6 +158,13 @@ def _dying(ended: Mapping[str, int]) -> Iterator[Problem]:
         if number >= AGAIN_AND_AGAIN:
             what = f"the role {role} has ended {number} times in {LATELY_MINUTES} min"
             yield Problem(what, f"read its log, then try `dicomnode {role}` alone")
+
+
+def _not_taken(refused: str) -> Iterator[Problem]:
+    if refused:
+        what = "the changed configuration is wrong; the node goes on with the old one"
+        remedy = "correct it, `dicomnode config check`, then `dicomnode reload`"
+        yield Problem(what, remedy, refused.splitlines())
 
 
 def remedy_of(row: Row) -> str:

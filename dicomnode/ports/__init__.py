@@ -15,7 +15,7 @@ from dicomnode.ports.files import (
     Staging,
     Usage,
 )
-from dicomnode.ports.keeping import Clock, ExpiredStudy, Upkeep
+from dicomnode.ports.keeping import Clock, ExpiredStudy, NodeEvent, Upkeep
 from dicomnode.ports.receiving import Intake, Kept, KeptInstance, Studies
 from dicomnode.ports.reconciling import Ledger, Mender, ReadHeader, Stock
 from dicomnode.ports.working import DriftMonitor, Jobs, Predictor
@@ -37,6 +37,7 @@ __all__ = [
     "KeptInstance",
     "Ledger",
     "Mender",
+    "NodeEvent",
     "Outbox",
     "Pauses",
     "Predictor",

@@ -6,12 +6,13 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Thread
 from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from dicomnode import web
 from dicomnode.audit import codes
@@ -22,6 +23,7 @@ from dicomnode.housekeeping.purging import Purger
 from dicomnode.processes import auditing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
+from dicomnode.processes.renewal import Renewal
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.senders import open_sender
 from dicomnode.web.connection import patient_for
@@ -38,19 +40,29 @@ _BACKLOG = 128
 
 def main(config: Config) -> int:
     """Serve until asked to stop."""
+    renewal = Renewal(config)
     with (
-        role("web", config) as stop,
+        role("web", config, renewal.ask) as stop,
         auditing.audited_role("web", config) as audit,
         wiring.opened_worklist(config) as worklist,
         listening(config.web.host, config.web.port) as listener,
     ):
         views = open_views(config.worklist_url)
         room = _room(config, worklist, views, audit)
-        server = uvicorn.Server(_settings(config, room, stop.is_set))
+        app = _app(config, room, stop.is_set)
+        server = uvicorn.Server(_settings(config, app))
         thread = Thread(target=lambda: server.run([listener]), name="web", daemon=True)
         thread.start()
         _log.info("web.ready", port=listener.getsockname()[1])
-        well = asked_to_stop(stop, thread.is_alive)
+
+        def is_well() -> bool:
+            if taken := renewal.taken():
+                new = _room(taken.config, worklist, views, audit)
+                # What guessers have tried stays counted.
+                app.state.room = replace(new, attempts=room.attempts)
+            return thread.is_alive()
+
+        well = asked_to_stop(stop, is_well)
         server.should_exit = True
         thread.join()
         views.close()
@@ -72,16 +84,17 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         yield made
 
 
-def _settings(
-    config: Config, room: web.Room, stopping: Callable[[], bool]
-) -> uvicorn.Config:
-    app = web.create(
+def _app(config: Config, room: web.Room, stopping: Callable[[], bool]) -> FastAPI:
+    return web.create(
         room,
         config.web.secret.get_secret_value() or secrets.token_urlsafe(),
         session_seconds=round(config.web.session_hours * _HOUR_SECONDS),
         https=config.web.https,
         stopping=stopping,
     )
+
+
+def _settings(config: Config, app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_config=None,
