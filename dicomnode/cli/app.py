@@ -19,6 +19,7 @@ from dicomnode.cli import (
     models,
     reading,
     reconcile,
+    reloading,
     roles,
     setup,
     status,
@@ -78,6 +79,7 @@ support.add_to(app)
 reading.add_to(app)
 desk.add_to(app)
 stopping.add_to(app)
+reloading.add_to(app)
 reconcile.add_to(app)
 acting.add_to(app)
 models.add_to(app)

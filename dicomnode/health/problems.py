@@ -40,7 +40,8 @@ class Snapshot:
     destination that is not configured; ``absences`` the configured destinations that
     cannot be reached; ``pauses`` what an admin has stopped;
     ``reconciled`` the outcome of the latest reconcile; ``ended`` how often each role
-    has ended unasked lately;
+    has ended unasked lately; ``refused_config`` what was wrong with a configuration
+    that the running node has not taken;
     ``lease_seconds`` is how long a silent worker is believed.
     """
 
@@ -58,6 +59,7 @@ class Snapshot:
     pauses: Sequence[Row] = ()
     reconciled: Row | None = None
     ended: Mapping[str, int] = field(default_factory=dict)
+    refused_config: str = ""
     lease_seconds: float = 0.0
 
     def live(self, worker: Row) -> bool:
@@ -87,6 +89,7 @@ def problems(snapshot: Snapshot) -> list[Problem]:
         *_away(snapshot),
         *_unbalanced(snapshot.reconciled),
         *_dying(snapshot.ended),
+        *_not_taken(snapshot.refused_config),
     ]
 
 
@@ -171,6 +174,13 @@ def _dying(ended: Mapping[str, int]) -> Iterator[Problem]:
         if number >= AGAIN_AND_AGAIN:
             what = f"the role {role} has ended {number} times in {LATELY_MINUTES} min"
             yield Problem(what, f"read its log, then try `dicomnode {role}` alone")
+
+
+def _not_taken(refused: str) -> Iterator[Problem]:
+    if refused:
+        what = "the changed configuration is wrong; the node goes on with the old one"
+        remedy = "correct it, `dicomnode config check`, then `dicomnode reload`"
+        yield Problem(what, remedy, refused.splitlines())
 
 
 def remedy_of(row: Row) -> str:
