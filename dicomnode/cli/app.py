@@ -22,6 +22,7 @@ from dicomnode.cli import (
     status,
     stopping,
     support,
+    top,
 )
 from dicomnode.cli.command import ConfigFile, Settings, given_by
 
@@ -71,6 +72,7 @@ roles.add_to(app)
 setup.add_to(app)
 database.add_to(app)
 status.add_to(app)
+top.add_to(app)
 doctor.add_to(app)
 support.add_to(app)
 reading.add_to(app)
