@@ -11,6 +11,7 @@ import typer
 from dicomnode.cli import (
     accounts,
     acting,
+    alert,
     database,
     desk,
     doctor,
@@ -82,3 +83,4 @@ reconcile.add_to(app)
 acting.add_to(app)
 models.add_to(app)
 accounts.add_to(app)
+alert.add_to(app)
