@@ -55,6 +55,13 @@ class Upkeep(Protocol):
         """Leave an event about the node itself; ``detail`` holds nothing of a study."""
         ...
 
+    def note_alert(self, event: str, detail: str, now: datetime) -> None:
+        """Leave the event "alert send" or "alert fail": who was told what, or why not.
+
+        ``detail`` begins with the name of the channel.
+        """
+        ...
+
     def checkpoint(self) -> None:
         """Let the database tidy its log (SQLite: WAL checkpoint)."""
         ...

@@ -14,7 +14,7 @@ from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.clock_watch import ClockWatch
 from dicomnode.housekeeping.schedule import Chore, Schedule
-from dicomnode.processes import auditing, reconcile, storing, wiring
+from dicomnode.processes import alerts, auditing, reconcile, storing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.renewal import renewed
@@ -83,6 +83,10 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
     yield Chore("retain", HOUR, chores.retain)
     yield Chore("sweep", HOUR, chores.sweep)
     yield Chore("tidy database", 5 * MINUTE, chores.tidy_database)
+    if alerts.channels(config):
+        telling = alerts.alerts(config, worklist)
+        interval = config.alert.interval_seconds
+        yield Chore("alert", interval, telling.run_once, waits=True)
     if config.keep.reconcile_at:
         at = time.fromisoformat(config.keep.reconcile_at)
 
