@@ -45,6 +45,7 @@ def main(config: Config) -> int:
         auditing.audited_role("receive", config) as audit,
         wiring.opened_worklist(config) as worklist,
     ):
+        worklist.reserve_log()
         scp = StorageSCP(
             settings(config, share),
             _store(config, worklist),
