@@ -63,5 +63,9 @@ class Upkeep(Protocol):
         ...
 
     def checkpoint(self) -> None:
-        """Let the database tidy its log (SQLite: WAL checkpoint)."""
+        """Leave nothing in the log of the database (SQLite: WAL checkpoint)."""
+        ...
+
+    def fold_log(self) -> None:
+        """The same as far as nobody has to wait for it; the log keeps its size."""
         ...

@@ -47,6 +47,7 @@ def main(config: Config) -> int:
         wiring.opened_worklist(config) as worklist,
         storing.handing_over(config),
     ):
+        worklist.reserve_log()
         scp = StorageSCP(
             settings(config, share),
             _store(config, worklist),

@@ -125,8 +125,12 @@ class Upkeep:
             transaction.note(Event(now, f"alert {event}", None, detail=detail))
 
     def checkpoint(self) -> None:
-        """Let the database tidy its log (SQLite: WAL checkpoint)."""
+        """Leave nothing in the log of the database (SQLite: WAL checkpoint)."""
         self._database.checkpoint()
+
+    def fold_log(self) -> None:
+        """The same as far as nobody has to wait for it; the log keeps its size."""
+        self._database.fold()
 
     def known_locations(self, locations: Collection[str]) -> frozenset[str]:
         """Those of ``locations`` that a row still names; the others are orphans."""
