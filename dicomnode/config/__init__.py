@@ -14,13 +14,14 @@ from dicomnode.config.models import (
     Node,
     Pipeline,
     Retention,
-    Store,
     Study,
     Telemetry,
 )
 from dicomnode.config.receiving import Peer, Receiver, Tls
 from dicomnode.config.serving import Account, Web
 from dicomnode.config.shown import Shown, shown
+from dicomnode.config.storing import Store
+from dicomnode.config.taking import Taken, take
 from dicomnode.config.working import Worker
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Shown",
     "Store",
     "Study",
+    "Taken",
     "Telemetry",
     "Tls",
     "Web",
@@ -47,4 +49,5 @@ __all__ = [
     "load",
     "origin",
     "shown",
+    "take",
 ]

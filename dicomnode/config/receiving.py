@@ -16,6 +16,7 @@ from dicomnode.config.values import (
     PeerHost,
     Port,
     Seconds,
+    WorkingHours,
 )
 
 
@@ -80,6 +81,7 @@ class Peer(Called):
     """``[[peer]]``: who may talk to us, and from which addresses.
 
     ``port`` 0: it takes no associations from us. ``tls``: those that it takes.
+    ``silent_after_minutes`` 0: it may be silent as long as it likes.
     """
 
     ae_title: AETitle
@@ -89,6 +91,8 @@ class Peer(Called):
         tuple[Literal["store", "echo", "commitment"], ...], Field(min_length=1)
     ] = ("store", "echo", "commitment")
     max_associations: Annotated[int, Field(ge=0)] = 0
+    silent_after_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    silent_hours: WorkingHours = ""
 
     @model_validator(mode="after")
     def _is_called_when_told_how(self) -> Peer:

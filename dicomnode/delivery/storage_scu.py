@@ -9,6 +9,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pynetdicom import _config, build_context
 from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from dicomnode.delivery import contexts, statuses
@@ -22,6 +23,11 @@ __all__ = ["Peer", "StorageScu"]
 # pynetdicom's documented switch: send a file's data set byte for byte, in chunks,
 # instead of decoding and encoding it again.
 _config.STORE_SEND_CHUNKED_DATASET = True
+
+
+def verification() -> list[PresentationContext]:
+    """The context of an association that only asks for C-ECHO."""
+    return [build_context(Verification)]
 
 
 class StorageScu:
@@ -54,7 +60,7 @@ class StorageScu:
 
         Raises Unreachable, or Refused for a status other than Success.
         """
-        with associated(self.peer, [build_context(Verification)]) as association:
+        with associated(self.peer, verification()) as association:
             start = perf_counter()
             status = _status_of(association.send_c_echo())
             elapsed = perf_counter() - start

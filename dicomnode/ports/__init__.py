@@ -21,7 +21,7 @@ from dicomnode.ports.files import (
     Staging,
     Usage,
 )
-from dicomnode.ports.keeping import Clock, ExpiredStudy, Upkeep
+from dicomnode.ports.keeping import Clock, ExpiredStudy, NodeEvent, Upkeep
 from dicomnode.ports.receiving import Intake, Kept, KeptInstance, Studies
 from dicomnode.ports.reconciling import Ledger, Mender, ReadHeader, Stock
 from dicomnode.ports.working import DriftMonitor, Jobs, Predictor
@@ -44,6 +44,7 @@ __all__ = [
     "KeptInstance",
     "Ledger",
     "Mender",
+    "NodeEvent",
     "Outbox",
     "Pauses",
     "Predictor",

@@ -142,7 +142,7 @@ def audited_role(role: str, config: Config) -> Iterator[Auditor]:
     """
     with _auditor(role, config, forward=True) as auditor:
         _note_activity(auditor, started=True)
-        _note_changes(auditor, config)
+        note_changes(auditor, config)
         try:
             yield auditor
         finally:
@@ -249,7 +249,8 @@ def _note_open(auditor: Auditor) -> None:
             auditor.emitter.emit(message)
 
 
-def _note_changes(auditor: Auditor, config: Config) -> None:
+def note_changes(auditor: Auditor, config: Config) -> None:
+    """Audit which keys are new in ``config``; another process may have done so."""
     for message in _changed(auditor, config):
         auditor.emitter.emit(message)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dicomnode.config import Config
 from dicomnode.errors import DicomNodeError
 from dicomnode.housekeeping.purging import Purger
-from dicomnode.processes import wiring
+from dicomnode.processes import storing
 from dicomnode.processes.auditing import Auditor
 from dicomnode.worklist import Worklist
 
@@ -27,7 +27,7 @@ def purge(config: Config, worklist: Worklist, audit: Auditor, wish: Wish) -> int
     Raises UnknownStudy, IllegalTransition, WorklistError, OSError.
     """
     purger = Purger(
-        worklist.purge, wiring.open_store(config), wiring.open_results_store(config)
+        worklist.purge, storing.open_store(config), storing.open_results_store(config)
     )
     uid = wish.study_instance_uid
     # Whose it was is known only before.
