@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from dicomnode.config import Config
 from dicomnode.errors import UnknownStudy
 from dicomnode.housekeeping.purging import Purger
-from dicomnode.processes import wiring
+from dicomnode.processes import storing, wiring
 
 BY = "dicomnode acceptance"
 REASON = "phantom of an acceptance test"
@@ -16,7 +16,7 @@ REASON = "phantom of an acceptance test"
 
 def purge(config: Config, studies: Iterable[str]) -> int:
     """Remove studies with all their results; how many files went."""
-    stores = wiring.open_store(config), wiring.open_results_store(config)
+    stores = storing.open_store(config), storing.open_results_store(config)
     with wiring.opened_worklist(config, checked=False) as worklist:
         purger = Purger(worklist.purge, *stores)
         return sum(_purged(purger, study) for study in studies)

@@ -53,7 +53,7 @@ class StorageScu:
                 if number == 0:
                     raise
                 # The answers given so far stand; the others are tried again.
-                yield from (self._answer(one, None, str(error)) for one in group)
+                yield from (self._untried(one, str(error)) for one in group)
 
     def echo(self) -> float:
         """C-ECHO (PS3.4 A.4): round-trip in seconds.
@@ -83,7 +83,7 @@ class StorageScu:
 
     def _send_one(self, association: Association, instance: Outgoing) -> Sent:
         if not is_alive(association):
-            return self._answer(instance, None, _NO_ANSWER)
+            return self._untried(instance, _NO_ANSWER)
         try:
             status = _status_of(_store(association, instance))
         except ValueError:
@@ -101,6 +101,10 @@ class StorageScu:
 
     def _answer(self, instance: Outgoing, status: int | None, error: str) -> Sent:
         return Sent(instance.sop_instance_uid, status, error, self._clock.now())
+
+    def _untried(self, instance: Outgoing, error: str) -> Sent:
+        now = self._clock.now()
+        return Sent(instance.sop_instance_uid, None, error, now, tried=False)
 
 
 _UNREADABLE = "the data set lacks its SOP UIDs; correct the file at its source"
