@@ -11,15 +11,16 @@ import structlog
 from dicomnode.config import Config, Tls
 from dicomnode.ports import InstanceStore
 from dicomnode.processes import auditing, storing, wiring
-from dicomnode.processes.certificates import of_receiver
+from dicomnode.processes.certificates import of_called, of_receiver
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.memory import return_large_buffers
 from dicomnode.processes.renewal import Renewal
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.sharing import Share, share_of
 from dicomnode.receiver.acceptance import Policy
-from dicomnode.receiver.backlog import BacklogLimit, StagingStore
+from dicomnode.receiver.backlog import BacklogLimit
 from dicomnode.receiver.draining import DrainingStore
+from dicomnode.receiver.gated import StagingStore
 from dicomnode.receiver.inside import Board, Inside, SharedInside
 from dicomnode.receiver.lobby import LobbyLimits
 from dicomnode.receiver.peers import Peer
@@ -141,6 +142,7 @@ def _peers(config: Config) -> Iterator[Peer]:
             one.port,
             services=frozenset(one.services),
             max_associations=one.max_associations,
+            tls=of_called(one, ""),
         )
 
 
