@@ -12,6 +12,7 @@ from dicomnode.ports.files import (
     Buffer,
     Incoming,
     InstanceStore,
+    Quarantine,
     Staging,
     Usage,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "Pauses",
     "Predictor",
     "Purge",
+    "Quarantine",
     "ReadHeader",
     "Redirects",
     "Sender",

@@ -14,9 +14,10 @@ from dicomnode.domain.findings import Presence
 from dicomnode.domain.instance import ROUTING_KEYWORDS
 from dicomnode.domain.rules import Condition, Rule
 from dicomnode.errors import ConfigError
-from dicomnode.ports import InstanceStore
+from dicomnode.ports import InstanceStore, Quarantine
 from dicomnode.processes.role import SUPERVISOR_PID
 from dicomnode.store import LocalStore
+from dicomnode.store.quarantine import Quarantine as LocalQuarantine
 from dicomnode.worklist import Worklist, check_pages, open_worklist, upgrade
 
 SHIPPED_BUNDLES = Path(__file__).resolve().parents[2] / "model" / "bundles"
@@ -61,12 +62,20 @@ def opened_worklist(config: Config, *, checked: bool = True) -> Iterator[Worklis
 
 def open_store(config: Config) -> InstanceStore:
     """The store of received instances."""
+    return LocalStore(_store_root(config), config.store.watermark_percent)
+
+
+def open_quarantine(config: Config) -> Quarantine:
+    """What was refused and set aside."""
+    return LocalQuarantine(_store_root(config))
+
+
+def _store_root(config: Config) -> Path:
     url = config.store.url
     if "://" in url:
         message = f"store.url {url}: this version keeps instances on a local path only"
         raise ConfigError(f"{message}; give a path, or leave it empty")
-    root = Path(url) if url else config.node.data_dir / "instances"
-    return LocalStore(root, config.store.watermark_percent)
+    return Path(url) if url else config.node.data_dir / "instances"
 
 
 def open_results_store(config: Config) -> InstanceStore:

@@ -163,5 +163,6 @@ CHINESE = Catalogue(
             "任务排除了哪些实例及其原因见其报告。"
         ),
         "held": "已暂扣",
+        "Quarantine": "隔离区",
     },
 )

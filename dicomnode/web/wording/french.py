@@ -175,5 +175,6 @@ FRENCH = Catalogue(
             "Le rapport d'une tâche dit quelles instances elle a écartées, et pourquoi."
         ),
         "held": "retenu",
+        "Quarantine": "Quarantaine",
     },
 )

@@ -177,5 +177,6 @@ GERMAN = Catalogue(
             "Bericht."
         ),
         "held": "zurückgehalten",
+        "Quarantine": "Quarantäne",
     },
 )

@@ -174,5 +174,6 @@ SPANISH = Catalogue(
             "El informe de un trabajo dice qué instancias ha omitido y por qué."
         ),
         "held": "retenido",
+        "Quarantine": "Cuarentena",
     },
 )
