@@ -9,8 +9,11 @@ from typing import Annotated
 import typer
 
 from dicomnode.cli import (
+    accepting,
     accounts,
     acting,
+    alert,
+    conformance,
     database,
     desk,
     doctor,
@@ -23,6 +26,7 @@ from dicomnode.cli import (
     status,
     stopping,
     support,
+    top,
 )
 from dicomnode.cli.command import ConfigFile, Settings, given_by
 
@@ -72,6 +76,7 @@ roles.add_to(app)
 setup.add_to(app)
 database.add_to(app)
 status.add_to(app)
+top.add_to(app)
 doctor.add_to(app)
 support.add_to(app)
 reading.add_to(app)
@@ -81,4 +86,7 @@ reloading.add_to(app)
 reconcile.add_to(app)
 acting.add_to(app)
 models.add_to(app)
+conformance.add_to(app)
+accepting.add_to(app)
 accounts.add_to(app)
+alert.add_to(app)

@@ -13,13 +13,13 @@ from dicomnode.config.models import (
     Node,
     Pipeline,
     Retention,
-    Store,
     Study,
     Telemetry,
 )
 from dicomnode.config.receiving import Peer, Receiver, Tls
 from dicomnode.config.serving import Account, Web
 from dicomnode.config.shown import Shown, shown
+from dicomnode.config.storing import Store
 from dicomnode.config.taking import Taken, take
 from dicomnode.config.working import Worker
 

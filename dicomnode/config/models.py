@@ -13,10 +13,12 @@ from pydantic import (
     model_validator,
 )
 
+from dicomnode.config.alerting import Alert
 from dicomnode.config.audit import Audit
 from dicomnode.config.receiving import Peer, Receiver
 from dicomnode.config.section import Section
 from dicomnode.config.serving import Account, Web
+from dicomnode.config.storing import Store
 from dicomnode.config.values import (
     AETitle,
     AnyCondition,
@@ -29,11 +31,9 @@ from dicomnode.config.values import (
     OptionalHost,
     OptionalName,
     OptionalSeconds,
-    Percent,
     Presences,
     RemotePort,
     Seconds,
-    StoreUrl,
     TimeOfDay,
     database_url,
 )
@@ -56,13 +56,6 @@ class Database(Section):
     """``[database]``: the worklist; empty means SQLite in ``node.data_dir``."""
 
     url: Annotated[SecretStr, AfterValidator(_checked)] = SecretStr("")
-
-
-class Store(Section):
-    """``[store]``: the instances; empty means ``node.data_dir``/instances."""
-
-    url: StoreUrl = ""
-    watermark_percent: Percent = 90
 
 
 class Study(Section):
@@ -196,7 +189,7 @@ class Keep(Section):
 
 
 class Retention(Section):
-    """``[retention]``: how long files stay of delivered studies, and of refused ones."""
+    """``[retention]``: how long files stay, of delivered studies and refused ones."""
 
     keep_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 7
     quarantine_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30
@@ -230,6 +223,7 @@ class Config(Section):
     account: tuple[Account, ...] = ()
     telemetry: Telemetry = Telemetry()
     audit: Audit = Audit()
+    alert: Alert = Alert()
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _file: Path | None = PrivateAttr(default=None)

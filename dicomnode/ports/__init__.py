@@ -6,7 +6,13 @@ behind it. All instants are aware UTC.
 
 from __future__ import annotations
 
-from dicomnode.ports.delivering import CommitmentAnswers, Commitments, Outbox, Sender
+from dicomnode.ports.delivering import (
+    Absences,
+    CommitmentAnswers,
+    Commitments,
+    Outbox,
+    Sender,
+)
 from dicomnode.ports.desk import Desk, Holds, Pauses, Purge, Redirects
 from dicomnode.ports.files import (
     Buffer,
@@ -22,6 +28,7 @@ from dicomnode.ports.reconciling import Ledger, Mender, ReadHeader, Stock
 from dicomnode.ports.working import DriftMonitor, Jobs, Predictor
 
 __all__ = [
+    "Absences",
     "Buffer",
     "Clock",
     "CommitmentAnswers",

@@ -59,6 +59,17 @@ class Upkeep(Protocol):
         """Leave an event about the node itself; ``detail`` holds nothing of a study."""
         ...
 
+    def note_alert(self, event: str, detail: str, now: datetime) -> None:
+        """Leave the event "alert send" or "alert fail": who was told what, or why not.
+
+        ``detail`` begins with the name of the channel.
+        """
+        ...
+
     def checkpoint(self) -> None:
-        """Let the database tidy its log (SQLite: WAL checkpoint)."""
+        """Leave nothing in the log of the database (SQLite: WAL checkpoint)."""
+        ...
+
+    def fold_log(self) -> None:
+        """The same as far as nobody has to wait for it; the log keeps its size."""
         ...

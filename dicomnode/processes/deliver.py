@@ -14,7 +14,7 @@ from dicomnode.delivery.confirmation import Confirmer, ConfirmPolicy
 from dicomnode.delivery.outbox import Courier, RetryPolicy
 from dicomnode.domain.commitment import CommitmentAnswer
 from dicomnode.errors import WorklistError
-from dicomnode.processes import auditing, wiring
+from dicomnode.processes import auditing, storing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.renewal import renewed
@@ -81,7 +81,7 @@ def _courier(
     return Courier(
         destination.name,
         worklist.outbox,
-        wiring.open_results_store(config),
+        storing.open_results_store(config),
         audit.sender(open_sender(destination, config), destination),
         SystemClock(),
         RetryPolicy(
@@ -103,6 +103,7 @@ def _confirmer(
     return Confirmer(
         destination.name,
         worklist.commitments,
+        worklist.absences,
         CommitmentScu(peer_of(destination, config), note),
         clock,
         ConfirmPolicy(

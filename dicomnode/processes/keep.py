@@ -15,7 +15,7 @@ from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.clock_watch import ClockWatch
 from dicomnode.housekeeping.quarantine import QuarantineKeeper
 from dicomnode.housekeeping.schedule import Chore, Schedule
-from dicomnode.processes import auditing, reconcile, wiring
+from dicomnode.processes import alerts, auditing, reconcile, storing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.renewal import renewed
@@ -28,7 +28,7 @@ REAP_SECONDS = 5
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
-_TABLES = ("study", "pipeline", "keep", "retention", "worker")
+_TABLES = ("study", "pipeline", "destination", "keep", "retention", "worker", "alert")
 """A change of these begins the work of this role anew."""
 
 
@@ -60,8 +60,8 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
     router = Router(worklist.studies, wiring.rules(config), clock)
     chores = Chores(
         audit.upkeep(worklist.upkeep, worklist.views),
-        wiring.open_store(config),
-        wiring.open_results_store(config),
+        storing.open_store(config),
+        storing.open_results_store(config),
         clock,
         keep_days=config.retention.keep_days,
         max_attempts=config.worker.max_attempts,
@@ -85,6 +85,10 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
     yield Chore("empty quarantine", HOUR, _quarantine(config, worklist, audit).run_once)
     yield Chore("sweep", HOUR, chores.sweep)
     yield Chore("tidy database", 5 * MINUTE, chores.tidy_database)
+    if alerts.channels(config):
+        telling = alerts.alerts(config, worklist)
+        interval = config.alert.interval_seconds
+        yield Chore("alert", interval, telling.run_once, waits=True)
     if config.keep.reconcile_at:
         at = time.fromisoformat(config.keep.reconcile_at)
 
@@ -96,7 +100,7 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
 
 def _quarantine(config: Config, worklist: Worklist, audit: Auditor) -> QuarantineKeeper:
     return QuarantineKeeper(
-        wiring.open_quarantine(config),
+        storing.open_quarantine(config),
         worklist.upkeep,
         SystemClock(),
         config.retention.quarantine_days,

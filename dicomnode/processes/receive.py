@@ -10,7 +10,7 @@ import structlog
 
 from dicomnode.config import Config, Tls
 from dicomnode.ports import InstanceStore
-from dicomnode.processes import auditing, wiring
+from dicomnode.processes import auditing, storing, wiring
 from dicomnode.processes.certificates import of_receiver
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.memory import return_large_buffers
@@ -45,7 +45,9 @@ def main(config: Config) -> int:
         role("receive", config, renewal.ask) as stop,
         auditing.audited_role("receive", config) as audit,
         wiring.opened_worklist(config) as worklist,
+        storing.handing_over(config),
     ):
+        worklist.reserve_log()
         scp = StorageSCP(
             settings(config, share),
             _store(config, worklist),
@@ -77,7 +79,7 @@ def main(config: Config) -> int:
 
 def _store(config: Config, worklist: Worklist) -> InstanceStore:
     # Every store of ours takes data sets in pieces too.
-    kept = cast("StagingStore", wiring.open_store(config))
+    kept = cast("StagingStore", storing.open_store(config))
     store = DrainingStore(kept, worklist.pauses)
     limit = config.receiver.max_waiting_jobs
     if not limit:

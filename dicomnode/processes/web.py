@@ -19,10 +19,10 @@ from dicomnode.audit import codes
 from dicomnode.config import Config, Pipeline
 from dicomnode.errors import ConfigError, DicomNodeError, UnknownStudy
 from dicomnode.health.looking import look, surroundings
-from dicomnode.housekeeping.purging import Purger
-from dicomnode.processes import auditing, wiring
+from dicomnode.processes import auditing, storing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
+from dicomnode.processes.purging import Wish, purge
 from dicomnode.processes.renewal import Renewal
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.senders import open_sender
@@ -169,13 +169,8 @@ def _purge(
     study: str,
     reason: str,
 ) -> int:
-    # The patient it was of is known only before; a purge that fails is noted too.
-    audit.on_behalf(who.name, who.address).study_deleted(worklist.views, study, reason)
-    stores = wiring.open_store(config), wiring.open_results_store(config)
-    purger = Purger(worklist.purge, *stores)
-    n_files = purger.run(study, SystemClock().now(), who.name, reason)
-    worklist.upkeep.checkpoint()
-    return n_files
+    by = audit.on_behalf(who.name, who.address)
+    return purge(config, worklist, by, Wish(study, who.name, reason))
 
 
 def _accounts(config: Config) -> web.Accounts:
@@ -235,7 +230,7 @@ def _echo(config: Config, name: str) -> float:
 def _results(config: Config, worklist: Worklist, job_id: str) -> Sequence[Dataset]:
     from pydicom import dcmread  # noqa: PLC0415 - the pages mostly need none
 
-    store = wiring.open_results_store(config)
+    store = storing.open_results_store(config)
     read: list[Dataset] = []
     for one in worklist.jobs.results(job_id):
         try:

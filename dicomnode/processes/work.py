@@ -26,7 +26,7 @@ from dicomnode.errors import ConfigError
 from dicomnode.monitoring import FileMonitor
 from dicomnode.ports import Predictor
 from dicomnode.predictor import BundlePredictor, choose_device, limit_threads
-from dicomnode.processes import auditing, wiring
+from dicomnode.processes import auditing, storing, wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.renewal import renewed
 from dicomnode.results import NodeFacts
@@ -202,8 +202,8 @@ def _pipeline(config: Config, one: PipelineConfig, predictor: Predictor) -> Pipe
     return Pipeline(
         _spec(config, one),
         predictor,
-        wiring.open_store(config),
-        wiring.open_results_store(config),
+        storing.open_store(config),
+        storing.open_results_store(config),
         node_facts(config),
     )
 

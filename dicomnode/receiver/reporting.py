@@ -15,7 +15,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.dsutils import encode
 from pynetdicom.events import Event
-from pynetdicom.presentation import PresentationContextTuple
+from pynetdicom.presentation import PresentationContext, PresentationContextTuple
 
 from dicomnode import storage_commitment
 from dicomnode.domain.commitment import (
@@ -44,6 +44,11 @@ class ReporterSettings:
     ports: Mapping[str, int]
     delays_seconds: Sequence[float] = _DELAYS_SECONDS
     timeout_seconds: float = 30.0
+
+
+def proposed() -> list[PresentationContext]:
+    """The contexts of an association on which we report, as SCP."""
+    return [build_context(PUSH_MODEL)]
 
 
 class Reporter:
@@ -116,7 +121,7 @@ class Reporter:
         entity.implementation_version_name = settings.implementation_version_name
         for attribute in ("connection", "acse", "dimse", "network"):
             setattr(entity, f"{attribute}_timeout", settings.timeout_seconds)
-        entity.requested_contexts = [build_context(PUSH_MODEL)]
+        entity.requested_contexts = proposed()
         return entity
 
 

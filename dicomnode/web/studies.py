@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from dicomnode.web.signing_in import InPerson, Meant, Operator, Viewer
 studies = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
 
 Record = Mapping[str, Any]
+_WORDS = re.compile(r"[0-9.]*[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ def _shown(instance: Instance, said: Iterable[Record]) -> ShownInstance:
     from pydicom.uid import UID  # noqa: PLC0415 - the pages mostly need none
 
     uid = instance.sop_instance_uid
-    notes = [one for one in said if uid in str(one["detail"]).replace(",", " ").split()]
+    notes = [one for one in said if uid in _WORDS.findall(str(one["detail"]))]
     return ShownInstance(
         uid,
         UID(instance.sop_class_uid).name,

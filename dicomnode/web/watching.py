@@ -71,6 +71,7 @@ class _Node:
         yield _info()
         for what, counts in self._snapshot.counts.items():
             yield _states(what, counts)
+        yield _absences(self._snapshot)
         yield from self._single()
 
     def _single(self) -> Iterator[Metric]:
@@ -109,6 +110,18 @@ def _states(what: str, counts: Mapping[str, int]) -> Metric:
     )
     for state, number in counts.items():
         family.add_metric([state], number)
+    return family
+
+
+def _absences(snapshot: Snapshot) -> Metric:
+    family = GaugeMetricFamily(
+        "dicomnode_destination_unreachable_seconds",
+        "How long a destination for which results wait has not been reached.",
+        labels=["destination"],
+    )
+    for row in snapshot.absences:
+        seconds = (snapshot.now - moment(row["began_at"])).total_seconds()
+        family.add_metric([str(row["destination"])], max(0.0, seconds))
     return family
 
 

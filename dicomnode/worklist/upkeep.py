@@ -119,9 +119,18 @@ class Upkeep:
         with self._database.write() as transaction:
             transaction.note(Event(now, kind, None, detail=detail))
 
+    def note_alert(self, event: str, detail: str, now: datetime) -> None:
+        """Leave the event "alert send" or "alert fail"."""
+        with self._database.write() as transaction:
+            transaction.note(Event(now, f"alert {event}", None, detail=detail))
+
     def checkpoint(self) -> None:
-        """Let the database tidy its log (SQLite: WAL checkpoint)."""
+        """Leave nothing in the log of the database (SQLite: WAL checkpoint)."""
         self._database.checkpoint()
+
+    def fold_log(self) -> None:
+        """The same as far as nobody has to wait for it; the log keeps its size."""
+        self._database.fold()
 
     def known_locations(self, locations: Collection[str]) -> frozenset[str]:
         """Those of ``locations`` that a row still names; the others are orphans."""
