@@ -66,6 +66,11 @@ class Views(ABC):
         """The row of ``v1_worklist`` for one job; empty if there is none."""
         return self._select("v1_worklist", {"job_id = :job": job_id}, "job_id")
 
+    def study(self, study_instance_uid: str) -> list[Record]:
+        """The rows of ``v1_worklist`` of one study, the newest revision first."""
+        conditions = {"study_instance_uid = :study": study_instance_uid}
+        return self._select("v1_worklist", conditions, "revision DESC, pipeline")
+
     def events(self, after_seq: int = 0, limit: int = 1000) -> list[Record]:
         """``v1_events`` after ``after_seq``, in order."""
         return self._select("v1_events", {"seq > :seq": after_seq}, "seq", limit)

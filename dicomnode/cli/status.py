@@ -69,6 +69,7 @@ def _record(snapshot: Snapshot, found: list[Problem]) -> dict[str, Any]:
         "pauses": list(snapshot.pauses),
         "reconciled": snapshot.reconciled,
         "disk": asdict(snapshot.disk) if snapshot.disk else None,
+        "quarantine": asdict(snapshot.quarantine),
         "notice": RESEARCH_USE,
     }
 
@@ -96,6 +97,8 @@ def _print(snapshot: Snapshot, found: list[Problem]) -> None:
     _print_workers(snapshot)
     _print_drift(snapshot)
     _print_disk(snapshot.disk)
+    if snapshot.quarantine.n_files:
+        typer.echo(f"{'set aside':<10} {snapshot.quarantine}")
     _print_pauses(snapshot)
     _print_reconciled(snapshot)
     for row in snapshot.refused:

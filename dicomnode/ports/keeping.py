@@ -25,8 +25,12 @@ class ExpiredStudy:
     result_locations: tuple[str, ...]
 
 
-NodeEvent = Literal["node role end", "node config take", "node config refuse"]
-"""A process ended unasked; a changed configuration is in force, or was not taken."""
+NodeEvent = Literal[
+    "node role end", "node config take", "node config refuse", "node quarantine empty"
+]
+"""A process ended unasked; a changed configuration is in force, or was not taken;
+refused data sets were removed.
+"""
 
 
 class Upkeep(Protocol):
