@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dicomnode.health.moments import age, moment
+from dicomnode.health.spool import LATE_SECONDS, Spool
 
 UNTOUCHED_SECONDS = 60.0
 """A complete study waits for the router no longer than this while the keeper runs."""
@@ -39,7 +40,7 @@ class Snapshot:
     alarms of the pipelines' drift monitors; ``stranded`` waiting deliveries by a
     destination that is not configured; ``pauses`` what an admin has stopped;
     ``reconciled`` the outcome of the latest reconcile; ``ended`` how often each role
-    has ended unasked lately;
+    has ended unasked lately; ``spool`` what waits for the object store;
     ``lease_seconds`` is how long a silent worker is believed.
     """
 
@@ -57,6 +58,7 @@ class Snapshot:
     reconciled: Row | None = None
     ended: Mapping[str, int] = field(default_factory=dict)
     lease_seconds: float = 0.0
+    spool: Spool | None = None
 
     def live(self, worker: Row) -> bool:
         """Whether a worker has been heard of within its lease."""
@@ -81,6 +83,7 @@ def problems(snapshot: Snapshot) -> list[Problem]:
         *_nobody_works(snapshot),
         *_nobody_keeps(snapshot),
         *_full(snapshot.disk),
+        *_spooled(snapshot.spool, snapshot.now),
         *_stranded(snapshot.stranded),
         *_unbalanced(snapshot.reconciled),
         *_dying(snapshot.ended),
@@ -133,6 +136,16 @@ def _full(disk: Disk | None) -> Iterator[Problem]:
             "are refused (0xA700)",
             "free space there, or lower retention.keep_days",
         )
+
+
+def _spooled(spool: Spool | None, now: datetime) -> Iterator[Problem]:
+    if spool is None or spool.oldest_at is None:
+        return
+    if (now - spool.oldest_at).total_seconds() >= LATE_SECONDS:
+        since = age(spool.oldest_at, now)
+        what = f"{spool.n_files} instance(s) not handed over to the object store"
+        remedy = "see `dicomnode doctor`, and the log of `dicomnode receive`"
+        yield Problem(f"{what}, the oldest for {since}", remedy)
 
 
 def _stranded(stranded: Mapping[str, int]) -> Iterator[Problem]:
