@@ -20,6 +20,7 @@
      |    +-- UnsupportedPixels       the pixel data cannot be decoded
      |    +-- PredictionFailed        the network gave no usable numbers
      |         +-- DeviceLost         what it ran on has failed
+     +-- AlertError                   an alert could not be sent
      +-- ResultError                  a result object could not be built
      +-- DeliveryError
           +-- Refused                 the destination answered with a failure status
@@ -132,6 +133,12 @@ class PredictionFailed(PipelineError):
 
 class DeviceLost(PredictionFailed):
     """The GPU or its driver failed: this process cannot use it again."""
+
+
+class AlertError(DicomNodeError):
+    """An alert could not be sent by one of its channels; it is tried again."""
+
+    retryable: ClassVar[bool] = True
 
 
 class ResultError(DicomNodeError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -177,6 +178,18 @@ def _of_validity(files: TlsFiles, now: datetime) -> Iterator[tuple[str, str]]:
                 since = f"{one.not_valid_before_utc:%Y-%m-%d %H:%M}Z"
                 message = f"{path}: the certificate is valid from {since} on; wait, or"
                 yield field, f"{message} set this machine's clock"
+
+
+def ends(files: TlsFiles) -> Iterator[tuple[str, Path, datetime]]:
+    """Until when the certificates are valid: field of TlsFiles, file, aware UTC.
+
+    Files that cannot be read are left out; ``faults`` tells of them.
+    """
+    named = {"certificate": files.certificate, "authorities": files.authorities}
+    for field, path in named.items():
+        with suppress(ConfigError):
+            for one in _certificates(path) if path else ():
+                yield field, path or Path(), one.not_valid_after_utc
 
 
 def _certificates(path: Path) -> list[x509.Certificate]:

@@ -51,6 +51,13 @@ class EmbeddedViews(Views):
         """Close the connection."""
         self._connection.close()
 
+    def mark(self) -> object:
+        """Another one as soon as another connection has committed.
+
+        A question that reads no page of the database but its header.
+        """
+        return self._run("PRAGMA data_version", {})[0]["data_version"]
+
     def counts(self) -> dict[str, dict[str, int]]:
         """How many of study, job and delivery are in each state."""
         counts = {}

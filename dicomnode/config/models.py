@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from dicomnode.config.alerting import Alert
 from dicomnode.config.audit import Audit
 from dicomnode.config.receiving import Peer, Receiver
 from dicomnode.config.section import Section
@@ -221,6 +222,7 @@ class Config(Section):
     account: tuple[Account, ...] = ()
     telemetry: Telemetry = Telemetry()
     audit: Audit = Audit()
+    alert: Alert = Alert()
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _file: Path | None = PrivateAttr(default=None)

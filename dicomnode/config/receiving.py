@@ -15,6 +15,7 @@ from dicomnode.config.values import (
     PeerHost,
     Port,
     Seconds,
+    WorkingHours,
 )
 
 
@@ -78,7 +79,8 @@ class Receiver(Section):
 class Peer(Section):
     """``[[peer]]``: who may talk to us, and from which addresses.
 
-    ``port`` 0: it takes no associations from us.
+    ``port`` 0: it takes no associations from us. ``silent_after_minutes`` 0: it may be
+    silent as long as it likes.
     """
 
     ae_title: AETitle
@@ -88,3 +90,5 @@ class Peer(Section):
         tuple[Literal["store", "echo", "commitment"], ...], Field(min_length=1)
     ] = ("store", "echo", "commitment")
     max_associations: Annotated[int, Field(ge=0)] = 0
+    silent_after_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    silent_hours: WorkingHours = ""

@@ -20,6 +20,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from dicomnode.domain import silence
 from dicomnode.domain.instance import ROUTING_KEYWORDS
 
 _AE_TITLE_LENGTH = 16
@@ -216,6 +217,12 @@ def time_of_day(text: str) -> str:
     return text
 
 
+def working_hours(text: str) -> str:
+    """Empty, or such as mon-fri 07:00-19:00."""
+    silence.parsed(text)
+    return text
+
+
 def _absolute(path: Path, info: ValidationInfo) -> Path:
     folder = (info.context or {}).get("folder") or Path.cwd()
     return Path(folder) / path.expanduser()
@@ -259,6 +266,7 @@ Keyword = Annotated[str, AfterValidator(keyword)]
 AnyCondition = Annotated[object, PlainValidator(condition)]
 Device = Annotated[str, AfterValidator(device)]
 StoreUrl = Annotated[str, AfterValidator(store_url)]
+WorkingHours = Annotated[str, AfterValidator(working_hours)]
 TimeOfDay = Annotated[str, AfterValidator(time_of_day)]
 Presences = Annotated[
     tuple[Literal["PRESENT", "ABSENT", "UNDETERMINED"], ...],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
     from dicomnode.config import Config
 
 EXAMPLES = 5
+RELOAD_FILE = "reload.json"
+"""In the data folder: what the supervisor did when it was asked to reload."""
 _EVENTS = 500
+_CHANNELS = 20
+UNTOLD_HOURS = 2
+"""A channel that goes on failing says so every hour."""
+
 _WAITING = ("RECEIVING", "COMPLETE", "SCHEDULED", "IN_PROGRESS")
 
 
@@ -66,11 +73,16 @@ def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
         workers=views.workers(),
         refused=views.associations(limit=EXAMPLES, refused_only=True),
         late=[row for row in pending if row["attempts"]],
+        absences=[
+            row for row in views.absences() if row["destination"] in around.destinations
+        ],
         stranded=_stranded(pending, around.destinations),
         pauses=views.pauses(),
         reconciled=next(iter(views.reconciliations()), None),
         ended=_ended(views, now),
+        untold=_untold(views, now),
         drift=drift_alarms(around.data_dir),
+        refused_config=_refused_config(around.data_dir),
         disk=_disk(around.store or str(around.data_dir), around.watermark_percent),
         lease_seconds=around.lease_seconds,
         spool=spool(around.data_dir) if around.spools else None,
@@ -91,6 +103,31 @@ def _ended(views: Views, now: datetime) -> Counter[str]:
         for one in recent
         if one["kind"] == "node role end" and moment(one["at"]) >= since
     )
+
+
+def _refused_config(data_dir: Path) -> str:
+    try:
+        told = json.loads((data_dir / RELOAD_FILE).read_text("utf-8"))
+        return str(told["refused"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _untold(views: Views, now: datetime) -> dict[str, str]:
+    """Why a channel of alerts failed, unless it has worked since or it is long ago."""
+    told = _by_channel(views.node_events("alert send", _CHANNELS))
+    failed = _by_channel(views.node_events("alert fail", _CHANNELS))
+    return {
+        channel: str(row["detail"]).partition(" ")[2]
+        for channel, row in failed.items()
+        if row["seq"] > (told[channel]["seq"] if channel in told else 0)
+        and now - moment(row["at"]) <= timedelta(hours=UNTOLD_HOURS)
+    }
+
+
+def _by_channel(newest_first: Sequence[Row]) -> dict[str, Row]:
+    rows = {str(row["detail"]).partition(" ")[0]: row for row in reversed(newest_first)}
+    return dict(sorted(rows.items()))
 
 
 def _disk(folder: str, watermark_percent: float) -> Disk | None:

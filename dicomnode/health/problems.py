@@ -38,9 +38,13 @@ class Snapshot:
     ``waiting`` are rows of v1_worklist that are not done, the oldest first; ``failed``
     the newest failed ones; ``late`` deliveries that were tried and wait; ``drift``
     alarms of the pipelines' drift monitors; ``stranded`` waiting deliveries by a
-    destination that is not configured; ``pauses`` what an admin has stopped;
+    destination that is not configured; ``absences`` the configured destinations that
+    cannot be reached; ``pauses`` what an admin has stopped;
     ``reconciled`` the outcome of the latest reconcile; ``ended`` how often each role
-    has ended unasked lately; ``spool`` what waits for the object store;
+    has ended unasked lately; ``refused_config`` what was wrong with a configuration
+    that the running node has not taken; ``untold`` why a channel of alerts has failed
+    lately;
+    ``spool`` what waits for the object store;
     ``lease_seconds`` is how long a silent worker is believed.
     """
 
@@ -54,9 +58,12 @@ class Snapshot:
     drift: Sequence[Row] = ()
     disk: Disk | None = None
     stranded: Mapping[str, int] = field(default_factory=dict)
+    absences: Sequence[Row] = ()
     pauses: Sequence[Row] = ()
     reconciled: Row | None = None
     ended: Mapping[str, int] = field(default_factory=dict)
+    refused_config: str = ""
+    untold: Mapping[str, str] = field(default_factory=dict)
     lease_seconds: float = 0.0
     spool: Spool | None = None
 
@@ -68,11 +75,17 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong, and what to do about it."""
+    """What is wrong, and what to do about it.
+
+    ``key`` stays the same while it lasts, whatever the words say; ``number`` is how
+    many are concerned, which may grow.
+    """
 
     what: str
     remedy: str
     examples: Sequence[str] = field(default=())
+    key: str = ""
+    number: int = 1
 
 
 def problems(snapshot: Snapshot) -> list[Problem]:
@@ -85,8 +98,11 @@ def problems(snapshot: Snapshot) -> list[Problem]:
         *_full(snapshot.disk),
         *_spooled(snapshot.spool, snapshot.now),
         *_stranded(snapshot.stranded),
+        *_away(snapshot),
         *_unbalanced(snapshot.reconciled),
         *_dying(snapshot.ended),
+        *_not_taken(snapshot.refused_config),
+        *_mute(snapshot.untold),
     ]
 
 
@@ -95,14 +111,16 @@ def _failed_jobs(snapshot: Snapshot) -> Iterator[Problem]:
     if number:
         reasons = [f"{row['job_id']}: {row['error']}" for row in snapshot.failed]
         remedy = "see `dicomnode show JOB`, then `dicomnode retry JOB` or --all-failed"
-        yield Problem(f"{number} failed job(s)", remedy, reasons)
+        what = f"{number} failed job(s)"
+        yield Problem(what, remedy, reasons, "jobs-failed", number)
 
 
 def _failed_deliveries(counts: Mapping[str, int]) -> Iterator[Problem]:
     number = counts.get("FAILED", 0) + counts.get("REJECTED", 0)
     if number:
         remedy = "see `dicomnode echo DEST`, then `dicomnode retry --all-failed`"
-        yield Problem(f"{number} result(s) not delivered", remedy)
+        what = f"{number} result(s) not delivered"
+        yield Problem(what, remedy, key="deliveries-failed", number=number)
 
 
 def _nobody_works(snapshot: Snapshot) -> Iterator[Problem]:
@@ -111,7 +129,8 @@ def _nobody_works(snapshot: Snapshot) -> Iterator[Problem]:
     paused = any(row["service"] == "work" for row in snapshot.pauses)
     if waiting and not paused and not any(map(snapshot.live, snapshot.workers)):
         remedy = "start one with `dicomnode run` or `dicomnode work`, and read its log"
-        yield Problem(f"{waiting} job(s) wait and no worker is alive", remedy)
+        what = f"{waiting} job(s) wait and no worker is alive"
+        yield Problem(what, remedy, key="no-worker")
 
 
 def _nobody_keeps(snapshot: Snapshot) -> Iterator[Problem]:
@@ -126,7 +145,8 @@ def _nobody_keeps(snapshot: Snapshot) -> Iterator[Problem]:
     if late:
         remedy = "start the keeper with `dicomnode run` or `dicomnode keep`"
         since = age(late[0]["completed_at"], snapshot.now)
-        yield Problem(f"{len(late)} complete studies not routed for {since}", remedy)
+        what = f"{len(late)} complete studies not routed for {since}"
+        yield Problem(what, remedy, key="no-keeper")
 
 
 def _full(disk: Disk | None) -> Iterator[Problem]:
@@ -135,6 +155,7 @@ def _full(disk: Disk | None) -> Iterator[Problem]:
             f"the disk of {disk.path} is {disk.used_percent:.0f} % full and studies "
             "are refused (0xA700)",
             "free space there, or lower retention.keep_days",
+            key="disk-full",
         )
 
 
@@ -151,7 +172,21 @@ def _spooled(spool: Spool | None, now: datetime) -> Iterator[Problem]:
 def _stranded(stranded: Mapping[str, int]) -> Iterator[Problem]:
     for destination, number in stranded.items():
         what = f"{number} result(s) wait for {destination}, which is not configured"
-        yield Problem(what, "`dicomnode retry --to DEST` sends them to another one")
+        remedy = "`dicomnode retry --to DEST` sends them to another one"
+        yield Problem(what, remedy, key=f"stranded:{destination}", number=number)
+
+
+def _away(snapshot: Snapshot) -> Iterator[Problem]:
+    for row in snapshot.absences:
+        name, since = row["destination"], age(row["began_at"], snapshot.now)
+        what = (
+            f"{name} cannot be reached for {since}, {row['n_waiting']} result(s) wait"
+        )
+        remedy = (
+            f"it is tried again at {row['next_attempt_at']}; when the cause is gone "
+            f"`dicomnode retry --to {name}` tries it at once"
+        )
+        yield Problem(what, remedy, [str(row["error"])])
 
 
 def _unbalanced(outcome: Row | None) -> Iterator[Problem]:
@@ -160,14 +195,30 @@ def _unbalanced(outcome: Row | None) -> Iterator[Problem]:
         what = (
             f"the reconcile of {outcome['finished_at']} left {left} not accounted for"
         )
-        yield Problem(what, "see `dicomnode reconcile`, then `reconcile --repair`")
+        remedy = "see `dicomnode reconcile`, then `reconcile --repair`"
+        yield Problem(what, remedy, key="unbalanced")
 
 
 def _dying(ended: Mapping[str, int]) -> Iterator[Problem]:
     for role, number in ended.items():
         if number >= AGAIN_AND_AGAIN:
             what = f"the role {role} has ended {number} times in {LATELY_MINUTES} min"
-            yield Problem(what, f"read its log, then try `dicomnode {role}` alone")
+            remedy = f"read its log, then try `dicomnode {role}` alone"
+            yield Problem(what, remedy, key=f"role-ends:{role}")
+
+
+def _mute(untold: Mapping[str, str]) -> Iterator[Problem]:
+    for channel, error in untold.items():
+        what, _, remedy = error.rpartition("; ")
+        what = f"alerts by {channel} cannot be sent: {what}"
+        yield Problem(what, remedy, key=f"alert-channel:{channel}")
+
+
+def _not_taken(refused: str) -> Iterator[Problem]:
+    if refused:
+        what = "the changed configuration is wrong; the node goes on with the old one"
+        remedy = "correct it, `dicomnode config check`, then `dicomnode reload`"
+        yield Problem(what, remedy, refused.splitlines())
 
 
 def remedy_of(row: Row) -> str:

@@ -24,13 +24,22 @@ _log = structlog.get_logger(__name__)
 class Chore:
     """Something to do every ``every_seconds``; returns how many things it did.
 
-    ``daily_at``: once a day at this time of day (UTC) instead.
+    ``daily_at``: once a day at this time of day (UTC) instead. ``waits``: on others, as
+    a mail server, so that it has a thread of its own.
     """
 
     name: str
     every_seconds: float
     run: Callable[[], int]
     daily_at: time | None = None
+    waits: bool = False
+
+    @property
+    def lane(self) -> str:
+        """The thread that runs it."""
+        if self.daily_at is not None:
+            return "daily"
+        return "waiting" if self.waits else "default"
 
     def trigger(self) -> BaseTrigger:
         """When it is due."""
@@ -52,6 +61,7 @@ class Schedule:
             executors={
                 "default": ThreadPoolExecutor(1),
                 "daily": ThreadPoolExecutor(1),
+                "waiting": ThreadPoolExecutor(1),
             },
             job_defaults={
                 "coalesce": True,
@@ -65,7 +75,7 @@ class Schedule:
                 chore.trigger(),
                 args=(chore,),
                 id=chore.name,
-                executor="default" if chore.daily_at is None else "daily",
+                executor=chore.lane,
             )
 
     def start(self) -> None:

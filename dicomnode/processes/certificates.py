@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from dicomnode.config import Config, Destination, Tls, origin
-from dicomnode.tls import TlsFiles, faults
+from dicomnode.health.alarms import Certificate
+from dicomnode.tls import TlsFiles, ends, faults
 
 _RECEIVER_KEYS = {
     "certificate": "certificate",
@@ -38,6 +39,13 @@ def problems(config: Config, now: datetime) -> Iterator[str]:
             key = f"{table}.{keys[field]}"
             place = places.get(key) or places.get(table, "")
             yield f"{place}: {key} {words}" if place else f"{key} {words}"
+
+
+def certificates(config: Config) -> Iterator[Certificate]:
+    """Each certificate that is named, and until when it is valid."""
+    for table, keys, files in _tables(config):
+        for field, path, until in ends(files):
+            yield Certificate(f"{table}.{keys[field]}", path, until)
 
 
 def _tables(config: Config) -> Iterator[tuple[str, dict[str, str], TlsFiles]]:

@@ -17,11 +17,16 @@ from dicomnode.errors import WorklistError
 from dicomnode.processes import auditing, storing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
-from dicomnode.processes.role import asked_to_stop, role
+from dicomnode.processes.renewal import renewed
+from dicomnode.processes.role import asked_to_stop
 from dicomnode.processes.senders import open_sender, peer_of, timeout_seconds
 from dicomnode.worklist import Worklist
 
 _log = structlog.get_logger(__name__)
+
+
+_TABLES = ("destination", "delivery")
+"""A change of these begins the work of this role anew."""
 
 
 def main(config: Config) -> int:
@@ -29,8 +34,11 @@ def main(config: Config) -> int:
 
     1 when a destination's thread has died, or the disk under the worklist has failed.
     """
+    return renewed("deliver", config, _TABLES, _deliver)
+
+
+def _deliver(config: Config, stop: Event) -> int:
     with (
-        role("deliver", config) as stop,
         auditing.audited_role("deliver", config) as audit,
         wiring.opened_worklist(config) as worklist,
     ):
@@ -95,6 +103,7 @@ def _confirmer(
     return Confirmer(
         destination.name,
         worklist.commitments,
+        worklist.absences,
         CommitmentScu(peer_of(destination, config), note),
         clock,
         ConfirmPolicy(

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from datetime import time
+from threading import Event
 
 from dicomnode.assembler import Assembler
 from dicomnode.config import Config
@@ -13,10 +14,11 @@ from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.clock_watch import ClockWatch
 from dicomnode.housekeeping.schedule import Chore, Schedule
-from dicomnode.processes import auditing, reconcile, storing, wiring
+from dicomnode.processes import alerts, auditing, reconcile, storing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
-from dicomnode.processes.role import asked_to_stop, role
+from dicomnode.processes.renewal import renewed
+from dicomnode.processes.role import asked_to_stop
 from dicomnode.router import Router
 from dicomnode.worklist import Worklist
 
@@ -25,10 +27,17 @@ REAP_SECONDS = 5
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
+_TABLES = ("study", "pipeline", "keep", "retention", "worker")
+"""A change of these begins the work of this role anew."""
+
+
 def main(config: Config) -> int:
     """Keep until asked to stop; 1 when the disk has failed under the worklist."""
+    return renewed("keep", config, _TABLES, _keep)
+
+
+def _keep(config: Config, stop: Event) -> int:
     with (
-        role("keep", config) as stop,
         auditing.audited_role("keep", config) as audit,
         wiring.opened_worklist(config) as worklist,
     ):
@@ -74,6 +83,10 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
     yield Chore("retain", HOUR, chores.retain)
     yield Chore("sweep", HOUR, chores.sweep)
     yield Chore("tidy database", 5 * MINUTE, chores.tidy_database)
+    if alerts.channels(config):
+        telling = alerts.alerts(config, worklist)
+        interval = config.alert.interval_seconds
+        yield Chore("alert", interval, telling.run_once, waits=True)
     if config.keep.reconcile_at:
         at = time.fromisoformat(config.keep.reconcile_at)
 

@@ -14,6 +14,7 @@ from dicomnode.processes import auditing, storing, wiring
 from dicomnode.processes.certificates import of_receiver
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.memory import return_large_buffers
+from dicomnode.processes.renewal import Renewal
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.sharing import Share, share_of
 from dicomnode.receiver.acceptance import Policy
@@ -38,14 +39,15 @@ def main(config: Config) -> int:
 
     1 when the listener has died, or the disk has failed under the worklist.
     """
-    share = share_of()
+    share, renewal = share_of(), Renewal(config)
     return_large_buffers()
     with (
-        role("receive", config) as stop,
+        role("receive", config, renewal.ask) as stop,
         auditing.audited_role("receive", config) as audit,
         wiring.opened_worklist(config) as worklist,
         storing.handing_over(config),
     ):
+        worklist.reserve_log()
         scp = StorageSCP(
             settings(config, share),
             _store(config, worklist),
@@ -62,7 +64,14 @@ def main(config: Config) -> int:
             port=scp.port,
             tls_port=scp.tls_port if config.receiver.tls.enabled else None,
         )
-        well = asked_to_stop(stop, lambda: scp.is_listening and worklist.is_sound)
+
+        def is_well() -> bool:
+            if taken := renewal.taken():
+                now = taken.config
+                scp.admit(settings(now, share), wiring.extra_keywords(now))
+            return scp.is_listening and worklist.is_sound
+
+        well = asked_to_stop(stop, is_well)
         scp.stop(GRACE_SECONDS)
         audit.network(attached=False)
     return 0 if well else 1

@@ -28,7 +28,7 @@ from dicomnode.ports import Predictor
 from dicomnode.predictor import BundlePredictor, choose_device, limit_threads
 from dicomnode.processes import auditing, storing, wiring
 from dicomnode.processes.clock import SystemClock
-from dicomnode.processes.role import role
+from dicomnode.processes.renewal import renewed
 from dicomnode.results import NodeFacts
 from dicomnode.version import MODEL_NAME, VERSION
 from dicomnode.worker.loop import LoopPolicy, WorkerFacts, WorkerLoop
@@ -45,10 +45,13 @@ DEVICE_SECONDS = 30.0
 """How long a worker without its device says so before a new one looks again."""
 
 
+_TABLES = ("pipeline", "destination", "results", "bundles", "worker")
+"""A change of these lets the jobs at hand end, and loads the bundles anew."""
+
+
 def main(config: Config) -> int:
     """Work until asked to stop; 1 when not one pipeline can be served."""
-    with role("work", config) as stop:
-        return _serve(config, stop)
+    return renewed("work", config, _TABLES, _serve)
 
 
 def _serve(config: Config, stop: Event) -> int:
@@ -90,7 +93,10 @@ def _work(
             alive=watchdog(config.worker.lease_seconds),
         )
         _log.info("worker.ready", device=device, pipelines=sorted(pipelines))
-        return loop.run(stop)
+        try:
+            return loop.run(stop)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def watchdog(lease_seconds: float) -> Callable[[], None]:
