@@ -19,7 +19,7 @@ from dicomnode.audit import codes
 from dicomnode.config import Config, Pipeline
 from dicomnode.errors import ConfigError, DicomNodeError, UnknownStudy
 from dicomnode.health.looking import look, surroundings
-from dicomnode.processes import auditing, wiring
+from dicomnode.processes import auditing, storing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.purging import Wish, purge
