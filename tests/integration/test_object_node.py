@@ -53,7 +53,9 @@ def test_60_a_node_takes_studies_during_an_outage_and_ends_them_after_it(
         with node.running():
             proxy.always = cut
             assert send(node.port, [sample]) == [sample]
-            node.wait(lambda: bool(node.events("job fail")), "a job to be postponed")
+            node.wait(
+                lambda: bool(node.events("job postpone")), "a job to be postponed"
+            )
             assert on_disk(node)
             assert not list(bucket.objects())
             assert node.cli("status").stdout.count("wait for the object store") == 1
@@ -61,9 +63,12 @@ def test_60_a_node_takes_studies_during_an_outage_and_ends_them_after_it(
             (row,) = node.settle([sample.study_instance_uid])
             assert (row["job_state"], row["outcome"]) == ("COMPLETED", "ANALYSED")
             node.wait(lambda: not on_disk(node), "the spool to be empty")
-        kinds = [one.name.split("/")[0] for one in bucket.objects()]
-        assert sorted(kinds) == ["instances", "results", "results"]
-        assert len(pacs.contents()) == 2
+        results = {one["sop_instance_uid"] for one in node.views.deliveries()}
+        stored = [one.name.split("/") for one in bucket.objects()]
+        assert [name for kind, *_, name in stored if kind == "instances"]
+        names = sorted(name for kind, *_, name in stored if kind == "results")
+        assert [name.rsplit(".", 2)[0] for name in names] == sorted(results)
+        assert len(pacs.contents()) == len(results)
         assert node.cli("reconcile").returncode == 0
         uid = sample.study_instance_uid
         done = node.cli("purge", "--study", uid, "--reason", "test", "--yes")
