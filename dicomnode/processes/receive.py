@@ -10,11 +10,12 @@ import structlog
 
 from dicomnode.config import Config, Tls
 from dicomnode.ports import InstanceStore
-from dicomnode.processes import auditing, wiring
+from dicomnode.processes import auditing, service, wiring
 from dicomnode.processes.certificates import of_receiver
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.memory import return_large_buffers
 from dicomnode.processes.role import asked_to_stop, role
+from dicomnode.processes.service import Pulse
 from dicomnode.processes.sharing import Share, share_of
 from dicomnode.receiver.acceptance import Policy
 from dicomnode.receiver.backlog import BacklogLimit, StagingStore
@@ -28,6 +29,9 @@ from dicomnode.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_N
 from dicomnode.worklist import Worklist
 
 _log = structlog.get_logger(__name__)
+
+HANGS_SECONDS = 60.0
+"""The loop that accepts connections turns several times a second."""
 
 GRACE_SECONDS = 30.0
 """What a C-STORE that has begun may take to end after SIGTERM."""
@@ -45,6 +49,7 @@ def main(config: Config) -> int:
         auditing.audited_role("receive", config) as audit,
         wiring.opened_worklist(config) as worklist,
     ):
+        pulse = Pulse(HANGS_SECONDS)
         scp = StorageSCP(
             settings(config, share),
             _store(config, worklist),
@@ -53,7 +58,7 @@ def main(config: Config) -> int:
             wiring.extra_keywords(config),
             Commitment(worklist.intake, worklist.commitments),
         )
-        scp.start()
+        scp.start(partial(pulse.beat, "receiver"))
         audit.network(attached=True)
         _log.info(
             "receiver.ready",
@@ -61,7 +66,10 @@ def main(config: Config) -> int:
             port=scp.port,
             tls_port=scp.tls_port if config.receiver.tls.enabled else None,
         )
-        well = asked_to_stop(stop, lambda: scp.is_listening and worklist.is_sound)
+        service.ready()
+        well = asked_to_stop(
+            stop, lambda: scp.is_listening and worklist.is_sound, pulse
+        )
         scp.stop(GRACE_SECONDS)
         audit.network(attached=False)
     return 0 if well else 1

@@ -14,9 +14,10 @@ import structlog
 
 from dicomnode.config import Config
 from dicomnode.errors import ConfigError, WorklistError
-from dicomnode.processes import auditing, wiring
+from dicomnode.processes import auditing, service, wiring
 from dicomnode.processes.clock import SystemClock
-from dicomnode.processes.role import SUPERVISOR_PID, role
+from dicomnode.processes.role import role
+from dicomnode.processes.service import SUPERVISOR_PID
 from dicomnode.processes.supervision import Child, Command, Ended, stop_all, watch
 from dicomnode.worklist import open_worklist
 
@@ -41,7 +42,7 @@ def main(config: Config) -> int:
             Child(_command(name, config), monotonic, tell=tell) for name in roles
         ]
         try:
-            watch(children, stop)
+            watch(children, stop, service.alive)
         finally:
             stop_all(children, STOP_SECONDS)
     return 0
@@ -61,7 +62,7 @@ def _command(name: str, config: Config) -> Command:
     argv = [sys.executable, "-m", "dicomnode", name]
     if config.file is not None:
         argv += ["--config", str(config.file)]
-    environ = {**os.environ, SUPERVISOR_PID: str(os.getpid())}
+    environ = {**service.child_environ(name), SUPERVISOR_PID: str(os.getpid())}
     return Command(name, argv, environ)
 
 

@@ -130,9 +130,12 @@ class Child:
         self._tell(Ended(self.command.role, returncode, self._failures, delay))
 
 
-def watch(children: Sequence[Child], stop: Event) -> None:
-    """Keep every child running until ``stop`` is set."""
+def watch(
+    children: Sequence[Child], stop: Event, turned: Callable[[], None] = lambda: None
+) -> None:
+    """Keep every child running until ``stop`` is set; ``turned`` at every turn."""
     while not stop.is_set():
+        turned()
         for child in children:
             child.watch()
         stop.wait(WATCH_SECONDS)

@@ -19,11 +19,12 @@ from dicomnode.config import Config, Pipeline
 from dicomnode.errors import ConfigError, DicomNodeError, UnknownStudy
 from dicomnode.health.looking import look, surroundings
 from dicomnode.housekeeping.purging import Purger
-from dicomnode.processes import auditing, wiring
+from dicomnode.processes import auditing, service, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.senders import open_sender
+from dicomnode.processes.service import Pulse
 from dicomnode.worklist import Views, Worklist, open_views
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ _log = structlog.get_logger(__name__)
 
 _HOUR_SECONDS = 3600
 _BACKLOG = 128
+HANGS_SECONDS = 60.0
+"""The event loop turns many times a second; requests run in threads beside it."""
 
 
 def main(config: Config) -> int:
@@ -45,11 +48,13 @@ def main(config: Config) -> int:
     ):
         views = open_views(config.worklist_url)
         room = _room(config, worklist, views, audit)
-        server = uvicorn.Server(_settings(config, room, stop.is_set))
+        pulse = Pulse(HANGS_SECONDS)
+        server = uvicorn.Server(_settings(config, room, stop.is_set, pulse))
         thread = Thread(target=lambda: server.run([listener]), name="web", daemon=True)
         thread.start()
         _log.info("web.ready", port=listener.getsockname()[1])
-        well = asked_to_stop(stop, thread.is_alive)
+        service.ready()
+        well = asked_to_stop(stop, thread.is_alive, pulse)
         server.should_exit = True
         thread.join()
         views.close()
@@ -72,8 +77,11 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _settings(
-    config: Config, room: web.Room, stopping: Callable[[], bool]
+    config: Config, room: web.Room, stopping: Callable[[], bool], pulse: Pulse
 ) -> uvicorn.Config:
+    async def turned() -> None:
+        pulse.beat("web")
+
     app = web.create(
         room,
         config.web.secret.get_secret_value() or secrets.token_urlsafe(),
@@ -88,6 +96,8 @@ def _settings(
         server_header=False,
         timeout_graceful_shutdown=3,
         limit_concurrency=500,
+        callback_notify=turned,
+        timeout_notify=1,
     )
 
 

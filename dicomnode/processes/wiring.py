@@ -15,7 +15,7 @@ from dicomnode.domain.instance import ROUTING_KEYWORDS
 from dicomnode.domain.rules import Condition, Rule
 from dicomnode.errors import ConfigError
 from dicomnode.ports import InstanceStore
-from dicomnode.processes.role import SUPERVISOR_PID
+from dicomnode.processes.service import SUPERVISOR_PID
 from dicomnode.store import LocalStore
 from dicomnode.worklist import Worklist, check_pages, open_worklist, upgrade
 

@@ -26,7 +26,7 @@ from dicomnode.errors import ConfigError
 from dicomnode.monitoring import FileMonitor
 from dicomnode.ports import Predictor
 from dicomnode.predictor import BundlePredictor, choose_device, limit_threads
-from dicomnode.processes import auditing, wiring
+from dicomnode.processes import auditing, service, wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import role
 from dicomnode.results import NodeFacts
@@ -90,6 +90,7 @@ def _work(
             alive=watchdog(config.worker.lease_seconds),
         )
         _log.info("worker.ready", device=device, pipelines=sorted(pipelines))
+        service.ready()
         return loop.run(stop)
 
 
@@ -101,7 +102,13 @@ def watchdog(lease_seconds: float) -> Callable[[], None]:
     then.
     """
     seconds = max(WATCHDOG_SECONDS, 2 * lease_seconds)
-    return partial(faulthandler.dump_traceback_later, seconds, exit=True)
+    hangs = partial(faulthandler.dump_traceback_later, seconds, exit=True)
+
+    def alive() -> None:
+        hangs()
+        service.alive()
+
+    return alive
 
 
 def _end_at_once() -> NoReturn:
