@@ -10,6 +10,7 @@
      |    +-- NotAccepted             the association is refused
      |    +-- StoreFull               no room on the disk (0xA700)
      |    +-- Unreadable              study or series cannot be told (0xC000)
+     +-- StoreUnreachable             the object store does not answer; an OSError too
      +-- WorklistError
      |    +-- LostLease               another worker owns the job now
      |    +-- UnknownStudy            no such study, revision or job
@@ -85,6 +86,15 @@ class Unreadable(ReceiveError):
 
     status = 0xC000
     retryable: ClassVar[bool] = False
+
+
+class StoreUnreachable(DicomNodeError, OSError):
+    """The object store does not answer or refuses; what it keeps is not lost.
+
+    An OSError too: whoever reads a file knows that reading may fail.
+    """
+
+    retryable: ClassVar[bool] = True
 
 
 class WorklistError(DicomNodeError):

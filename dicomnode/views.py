@@ -87,6 +87,10 @@ class Views(ABC):
         conditions = {"job_id = :job": job_id, "state = :state": state}
         return self._select("v1_deliveries", conditions, order)
 
+    def absences(self) -> list[Record]:
+        """``v1_absences``, the longest first: destinations that cannot be reached."""
+        return self._select("v1_absences", {}, "began_at, destination")
+
     def workers(self) -> list[Record]:
         """``v1_workers``, the last heard of first."""
         return self._select("v1_workers", {}, "heartbeat_at DESC, worker_id")

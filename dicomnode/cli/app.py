@@ -9,15 +9,18 @@ from typing import Annotated
 import typer
 
 from dicomnode.cli import (
+    accepting,
     accounts,
     acting,
     alert,
+    conformance,
     database,
     desk,
     doctor,
     models,
     reading,
     reconcile,
+    reloading,
     roles,
     setup,
     status,
@@ -79,8 +82,11 @@ support.add_to(app)
 reading.add_to(app)
 desk.add_to(app)
 stopping.add_to(app)
+reloading.add_to(app)
 reconcile.add_to(app)
 acting.add_to(app)
 models.add_to(app)
+conformance.add_to(app)
+accepting.add_to(app)
 accounts.add_to(app)
 alert.add_to(app)

@@ -64,6 +64,7 @@ def _record(snapshot: Snapshot, found: list[Problem]) -> dict[str, Any]:
         "late_deliveries": list(snapshot.late),
         "refused_associations": list(snapshot.refused),
         "drift_alarms": list(snapshot.drift),
+        "absences": list(snapshot.absences),
         "stranded_deliveries": snapshot.stranded,
         "pauses": list(snapshot.pauses),
         "reconciled": snapshot.reconciled,

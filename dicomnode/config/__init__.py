@@ -13,13 +13,14 @@ from dicomnode.config.models import (
     Node,
     Pipeline,
     Retention,
-    Store,
     Study,
     Telemetry,
 )
 from dicomnode.config.receiving import Peer, Receiver, Tls
 from dicomnode.config.serving import Account, Web
 from dicomnode.config.shown import Shown, shown
+from dicomnode.config.storing import Store
+from dicomnode.config.taking import Taken, take
 from dicomnode.config.working import Worker
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Shown",
     "Store",
     "Study",
+    "Taken",
     "Telemetry",
     "Tls",
     "Web",
@@ -45,4 +47,5 @@ __all__ = [
     "load",
     "origin",
     "shown",
+    "take",
 ]

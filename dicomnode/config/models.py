@@ -18,6 +18,7 @@ from dicomnode.config.audit import Audit
 from dicomnode.config.receiving import Peer, Receiver
 from dicomnode.config.section import Section
 from dicomnode.config.serving import Account, Web
+from dicomnode.config.storing import Store
 from dicomnode.config.values import (
     AETitle,
     AnyCondition,
@@ -30,11 +31,9 @@ from dicomnode.config.values import (
     OptionalHost,
     OptionalName,
     OptionalSeconds,
-    Percent,
     Presences,
     RemotePort,
     Seconds,
-    StoreUrl,
     TimeOfDay,
     database_url,
 )
@@ -57,13 +56,6 @@ class Database(Section):
     """``[database]``: the worklist; empty means SQLite in ``node.data_dir``."""
 
     url: Annotated[SecretStr, AfterValidator(_checked)] = SecretStr("")
-
-
-class Store(Section):
-    """``[store]``: the instances; empty means ``node.data_dir``/instances."""
-
-    url: StoreUrl = ""
-    watermark_percent: Percent = 90
 
 
 class Study(Section):

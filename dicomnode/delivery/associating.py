@@ -100,10 +100,11 @@ def associated(
                 if tls and tls.failure
                 else _why_not(peer, association)
             )
-        with reactor_held(association):
+        with reactor_held(association) as served:
             try:
                 yield association
             finally:
+                served.close()
                 _end(association)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from dicomnode.config import Config
 
 EXAMPLES = 5
+RELOAD_FILE = "reload.json"
+"""In the data folder: what the supervisor did when it was asked to reload."""
 _EVENTS = 500
 _CHANNELS = 20
 UNTOLD_HOURS = 2
@@ -65,12 +68,16 @@ def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
         workers=views.workers(),
         refused=views.associations(limit=EXAMPLES, refused_only=True),
         late=[row for row in pending if row["attempts"]],
+        absences=[
+            row for row in views.absences() if row["destination"] in around.destinations
+        ],
         stranded=_stranded(pending, around.destinations),
         pauses=views.pauses(),
         reconciled=next(iter(views.reconciliations()), None),
         ended=_ended(views, now),
         untold=_untold(views, now),
         drift=drift_alarms(around.data_dir),
+        refused_config=_refused_config(around.data_dir),
         disk=_disk(around.store or str(around.data_dir), around.watermark_percent),
         lease_seconds=around.lease_seconds,
     )
@@ -90,6 +97,14 @@ def _ended(views: Views, now: datetime) -> Counter[str]:
         for one in recent
         if one["kind"] == "node role end" and moment(one["at"]) >= since
     )
+
+
+def _refused_config(data_dir: Path) -> str:
+    try:
+        told = json.loads((data_dir / RELOAD_FILE).read_text("utf-8"))
+        return str(told["refused"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _untold(views: Views, now: datetime) -> dict[str, str]:

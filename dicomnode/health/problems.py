@@ -37,9 +37,12 @@ class Snapshot:
     ``waiting`` are rows of v1_worklist that are not done, the oldest first; ``failed``
     the newest failed ones; ``late`` deliveries that were tried and wait; ``drift``
     alarms of the pipelines' drift monitors; ``stranded`` waiting deliveries by a
-    destination that is not configured; ``pauses`` what an admin has stopped;
+    destination that is not configured; ``absences`` the configured destinations that
+    cannot be reached; ``pauses`` what an admin has stopped;
     ``reconciled`` the outcome of the latest reconcile; ``ended`` how often each role
-    has ended unasked lately; ``untold`` why a channel of alerts has failed lately;
+    has ended unasked lately; ``refused_config`` what was wrong with a configuration
+    that the running node has not taken; ``untold`` why a channel of alerts has failed
+    lately;
     ``lease_seconds`` is how long a silent worker is believed.
     """
 
@@ -53,9 +56,11 @@ class Snapshot:
     drift: Sequence[Row] = ()
     disk: Disk | None = None
     stranded: Mapping[str, int] = field(default_factory=dict)
+    absences: Sequence[Row] = ()
     pauses: Sequence[Row] = ()
     reconciled: Row | None = None
     ended: Mapping[str, int] = field(default_factory=dict)
+    refused_config: str = ""
     untold: Mapping[str, str] = field(default_factory=dict)
     lease_seconds: float = 0.0
 
@@ -89,8 +94,10 @@ def problems(snapshot: Snapshot) -> list[Problem]:
         *_nobody_keeps(snapshot),
         *_full(snapshot.disk),
         *_stranded(snapshot.stranded),
+        *_away(snapshot),
         *_unbalanced(snapshot.reconciled),
         *_dying(snapshot.ended),
+        *_not_taken(snapshot.refused_config),
         *_mute(snapshot.untold),
     ]
 
@@ -155,6 +162,19 @@ def _stranded(stranded: Mapping[str, int]) -> Iterator[Problem]:
         yield Problem(what, remedy, key=f"stranded:{destination}", number=number)
 
 
+def _away(snapshot: Snapshot) -> Iterator[Problem]:
+    for row in snapshot.absences:
+        name, since = row["destination"], age(row["began_at"], snapshot.now)
+        what = (
+            f"{name} cannot be reached for {since}, {row['n_waiting']} result(s) wait"
+        )
+        remedy = (
+            f"it is tried again at {row['next_attempt_at']}; when the cause is gone "
+            f"`dicomnode retry --to {name}` tries it at once"
+        )
+        yield Problem(what, remedy, [str(row["error"])])
+
+
 def _unbalanced(outcome: Row | None) -> Iterator[Problem]:
     if outcome is not None and not outcome["balanced"]:
         left = outcome["n_found"] - outcome["n_repaired"]
@@ -178,6 +198,13 @@ def _mute(untold: Mapping[str, str]) -> Iterator[Problem]:
         what, _, remedy = error.rpartition("; ")
         what = f"alerts by {channel} cannot be sent: {what}"
         yield Problem(what, remedy, key=f"alert-channel:{channel}")
+
+
+def _not_taken(refused: str) -> Iterator[Problem]:
+    if refused:
+        what = "the changed configuration is wrong; the node goes on with the old one"
+        remedy = "correct it, `dicomnode config check`, then `dicomnode reload`"
+        yield Problem(what, remedy, refused.splitlines())
 
 
 def remedy_of(row: Row) -> str:

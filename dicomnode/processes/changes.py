@@ -14,7 +14,7 @@ from dicomnode.audit import codes
 from dicomnode.audit.codes import Code
 from dicomnode.config import Config, shown
 
-_SECURITY = ("peer", "receiver.tls", "bundles", "audit", "web", "database")
+_SECURITY = ("peer", "receiver.tls", "bundles", "audit", "web", "account", "database")
 _NETWORK = ("node", "receiver", "destination")
 _DIGEST_LENGTH = 16
 

@@ -15,10 +15,11 @@ from dicomnode.delivery.confirmation import Confirmer, ConfirmPolicy
 from dicomnode.delivery.outbox import Courier, RetryPolicy
 from dicomnode.domain.commitment import CommitmentAnswer
 from dicomnode.errors import WorklistError
-from dicomnode.processes import auditing, service, wiring
+from dicomnode.processes import auditing, service, storing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
-from dicomnode.processes.role import asked_to_stop, role
+from dicomnode.processes.renewal import renewed
+from dicomnode.processes.role import asked_to_stop
 from dicomnode.processes.senders import open_sender, peer_of, timeout_seconds
 from dicomnode.processes.service import Pulse
 from dicomnode.worklist import Worklist
@@ -30,13 +31,20 @@ HANGS_SECONDS = 900.0
 _TIMEOUTS = 20
 
 
+_TABLES = ("destination", "delivery")
+"""A change of these begins the work of this role anew."""
+
+
 def main(config: Config) -> int:
     """Deliver until asked to stop; what is being sent is finished first.
 
     1 when a destination's thread has died, or the disk under the worklist has failed.
     """
+    return renewed("deliver", config, _TABLES, _deliver)
+
+
+def _deliver(config: Config, stop: Event) -> int:
     with (
-        role("deliver", config) as stop,
         auditing.audited_role("deliver", config) as audit,
         wiring.opened_worklist(config) as worklist,
     ):
@@ -95,7 +103,7 @@ def _courier(
     return Courier(
         destination.name,
         worklist.outbox,
-        wiring.open_results_store(config),
+        storing.open_results_store(config),
         audit.sender(open_sender(destination, config), destination),
         SystemClock(),
         RetryPolicy(
@@ -117,6 +125,7 @@ def _confirmer(
     return Confirmer(
         destination.name,
         worklist.commitments,
+        worklist.absences,
         CommitmentScu(peer_of(destination, config), note),
         clock,
         ConfirmPolicy(

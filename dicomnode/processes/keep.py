@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from datetime import time
+from threading import Event
 
 from dicomnode.assembler import Assembler
 from dicomnode.config import Config
@@ -13,10 +14,11 @@ from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.clock_watch import ClockWatch
 from dicomnode.housekeeping.schedule import DEFAULT, Chore, Schedule
-from dicomnode.processes import alerts, auditing, reconcile, service, wiring
+from dicomnode.processes import alerts, auditing, reconcile, service, storing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
-from dicomnode.processes.role import asked_to_stop, role
+from dicomnode.processes.renewal import renewed
+from dicomnode.processes.role import asked_to_stop
 from dicomnode.processes.service import Pulse
 from dicomnode.router import Router
 from dicomnode.worklist import Worklist
@@ -28,10 +30,26 @@ HANGS_SECONDS = 900.0
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
+_TABLES = (
+    "alert",
+    "destination",
+    "keep",
+    "peer",
+    "pipeline",
+    "retention",
+    "study",
+    "worker",
+)
+"""A change of these begins the work of this role anew."""
+
+
 def main(config: Config) -> int:
     """Keep until asked to stop; 1 when the disk has failed under the worklist."""
+    return renewed("keep", config, _TABLES, _keep)
+
+
+def _keep(config: Config, stop: Event) -> int:
     with (
-        role("keep", config) as stop,
         auditing.audited_role("keep", config) as audit,
         wiring.opened_worklist(config) as worklist,
     ):
@@ -56,8 +74,8 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
     router = Router(worklist.studies, wiring.rules(config), clock)
     chores = Chores(
         audit.upkeep(worklist.upkeep, worklist.views),
-        wiring.open_store(config),
-        wiring.open_results_store(config),
+        storing.open_store(config),
+        storing.open_results_store(config),
         clock,
         keep_days=config.retention.keep_days,
         max_attempts=config.worker.max_attempts,

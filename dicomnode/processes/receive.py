@@ -10,10 +10,11 @@ import structlog
 
 from dicomnode.config import Config, Tls
 from dicomnode.ports import InstanceStore
-from dicomnode.processes import auditing, service, wiring
+from dicomnode.processes import auditing, service, storing, wiring
 from dicomnode.processes.certificates import of_receiver
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.memory import return_large_buffers
+from dicomnode.processes.renewal import Renewal
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.service import Pulse
 from dicomnode.processes.sharing import Share, share_of
@@ -42,14 +43,16 @@ def main(config: Config) -> int:
 
     1 when the listener has died, or the disk has failed under the worklist.
     """
-    share = share_of()
+    share, renewal = share_of(), Renewal(config)
     return_large_buffers()
     with (
-        role("receive", config) as stop,
+        role("receive", config, renewal.ask) as stop,
         auditing.audited_role("receive", config) as audit,
         wiring.opened_worklist(config) as worklist,
+        storing.handing_over(config),
     ):
         pulse = Pulse(HANGS_SECONDS)
+        worklist.reserve_log()
         scp = StorageSCP(
             settings(config, share),
             _store(config, worklist),
@@ -67,9 +70,14 @@ def main(config: Config) -> int:
             tls_port=scp.tls_port if config.receiver.tls.enabled else None,
         )
         service.ready()
-        well = asked_to_stop(
-            stop, lambda: scp.is_listening and worklist.is_sound, pulse
-        )
+
+        def is_well() -> bool:
+            if taken := renewal.taken():
+                now = taken.config
+                scp.admit(settings(now, share), wiring.extra_keywords(now))
+            return scp.is_listening and worklist.is_sound
+
+        well = asked_to_stop(stop, is_well, pulse)
         scp.stop(GRACE_SECONDS)
         audit.network(attached=False)
     return 0 if well else 1
@@ -77,7 +85,7 @@ def main(config: Config) -> int:
 
 def _store(config: Config, worklist: Worklist) -> InstanceStore:
     # Every store of ours takes data sets in pieces too.
-    kept = cast("StagingStore", wiring.open_store(config))
+    kept = cast("StagingStore", storing.open_store(config))
     store = DrainingStore(kept, worklist.pauses)
     limit = config.receiver.max_waiting_jobs
     if not limit:

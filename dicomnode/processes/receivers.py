@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from threading import Event
 from time import monotonic
 
 import structlog
@@ -35,8 +36,9 @@ STOP_SECONDS = 45.0
 def main(config: Config) -> int:
     """Keep ``receiver.processes`` receivers running until asked to stop."""
     receiver = config.receiver
+    asked = Event()
     with (
-        role("receive", config) as stop,
+        role("receive", config, asked.set) as stop,
         reserved(receiver.host, receiver.port) as port,
     ):
         board = new_board(receiver.processes, receiver.max_associations)
@@ -46,10 +48,18 @@ def main(config: Config) -> int:
         ]
         _log.info("receivers.starting", n_processes=receiver.processes, port=port)
         try:
-            watch(children, stop, service.alive)
+            watch(children, stop, lambda: _pass_on(asked, children))
         finally:
             stop_all(children, STOP_SECONDS)
     return 0
+
+
+def _pass_on(asked: Event, children: Sequence[Child]) -> None:
+    """Let each receiver read the configuration again, if somebody asked for that."""
+    if asked.is_set():
+        asked.clear()
+        for child in children:
+            child.ask_to_reload()
 
 
 def _child(config: Config, board: Board, share: Share) -> Child:

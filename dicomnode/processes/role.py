@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import Event, Thread
 from types import FrameType
 from typing import NoReturn
@@ -21,17 +22,30 @@ from dicomnode.processes import service
 from dicomnode.processes.service import SUPERVISOR_PID, Pulse
 
 LOOK_SECONDS = 1.0
+_STOP, _RELOAD = b"!", b"?"
+_WORDS = {signal.SIGTERM: _STOP, signal.SIGINT: _STOP, signal.SIGHUP: _RELOAD}
 _PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
-def role(name: str, config: Config) -> Iterator[Event]:
-    """Run a role's body with logging set up; the event is set on SIGTERM and SIGINT."""
+def role(
+    name: str,
+    config: Config,
+    reload: Callable[[], None] = lambda: None,
+    end: Callable[[], None] = lambda: None,
+) -> Iterator[Event]:
+    """Run a role's body with logging set up; the event is set on SIGTERM and SIGINT.
+
+    ``end`` is called too then, and ``reload`` on SIGHUP, each in a thread of its own.
+    """
     telemetry.configure(name, config.telemetry.log_format, config.telemetry.log_level)
     stop = Event()
-    ask_to_stop = _asking(stop)
-    signal.signal(signal.SIGTERM, ask_to_stop)
-    signal.signal(signal.SIGINT, ask_to_stop)
+
+    def ended() -> None:
+        stop.set()
+        end()
+
+    _on_signals(ended, reload)
     die_with_supervisor()
     # A watchdog ends a process by SIGABRT: then the log says where each thread was.
     faulthandler.enable()
@@ -41,26 +55,36 @@ def role(name: str, config: Config) -> Iterator[Event]:
     log.info("role.stopped")
 
 
-def _asking(stop: Event) -> Callable[[int, FrameType | None], None]:
-    """A signal handler that sets ``stop``, by a thread of its own.
+def _on_signals(end: Callable[[], None], reload: Callable[[], None]) -> None:
+    """Call these by a thread of its own.
 
     A handler interrupts the main thread wherever it is, so it must not take a lock:
     inside ``stop.wait()`` that thread holds the one which ``stop.set()`` needs, and
     would wait for itself for ever.
     """
-    asked, ask = os.pipe()
+    told, tell = os.pipe()
+    had_terminal = os.isatty(0)
 
     def pass_on() -> None:
-        os.read(asked, 1)
-        service.stopping()
-        stop.set()
+        while True:
+            wants_reload = os.read(told, 1) == _RELOAD
+            # A terminal that is closed sends SIGHUP too, and means the end.
+            lost_terminal = had_terminal and not os.isatty(0)
+            if wants_reload and not lost_terminal:
+                Thread(target=reload, name="reload", daemon=True).start()
+            else:
+                service.stopping()
+                end()
 
     Thread(target=pass_on, name="signals", daemon=True).start()
-    return lambda _signal, _frame: _write(ask)
+    for number, word in _WORDS.items():
+        signal.signal(number, partial(_write, tell, word))
+    # The supervisor blocks it until there is a handler; it would end us otherwise.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
 
-def _write(descriptor: int) -> None:
-    os.write(descriptor, b"!")
+def _write(to: int, word: bytes, _signal: int, _frame: FrameType | None) -> None:
+    os.write(to, word)
 
 
 def asked_to_stop(

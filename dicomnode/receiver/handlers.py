@@ -59,7 +59,7 @@ class StoreHandler:
         self._staging = store if isinstance(store, Staging) else None
         self._intake = intake
         self._clock = clock
-        self._extra_keywords = tuple(extra_keywords)
+        self.extra_keywords = tuple(extra_keywords)
         self._limits = limits or Limits()
         self._quarantine = quarantine
 
@@ -145,7 +145,7 @@ class StoreHandler:
         header = scan(
             memoryview(request.data_set),
             request.transfer_syntax_uid,
-            self._extra_keywords,
+            self.extra_keywords,
         )
         key = _key(request, header)
         # This order is the promise of 0x0000: on disk, synced, recorded, answered.

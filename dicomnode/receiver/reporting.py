@@ -15,7 +15,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.dsutils import encode
 from pynetdicom.events import Event
-from pynetdicom.presentation import PresentationContextTuple
+from pynetdicom.presentation import PresentationContext, PresentationContextTuple
 
 from dicomnode import storage_commitment
 from dicomnode.domain.commitment import (
@@ -46,11 +46,16 @@ class ReporterSettings:
     timeout_seconds: float = 30.0
 
 
+def proposed() -> list[PresentationContext]:
+    """The contexts of an association on which we report, as SCP."""
+    return [build_context(PUSH_MODEL)]
+
+
 class Reporter:
     """Calls peers back, in threads of its own; safe for many threads."""
 
     def __init__(self, settings: ReporterSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._stopped = threading.Event()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="report")
 
@@ -59,7 +64,7 @@ class Reporter:
 
         A peer that cannot be told asks again, so nothing is kept beyond the delays.
         """
-        port = self._settings.ports.get(ae_title)
+        port = self.settings.ports.get(ae_title)
         if port is None:
             _log_failed(answer, ae_title, address, _NO_PORT)
         elif not self._stopped.is_set():
@@ -73,7 +78,7 @@ class Reporter:
     def _tell(
         self, answer: CommitmentAnswer, ae_title: str, address: str, port: int
     ) -> None:
-        for delay in self._settings.delays_seconds:
+        for delay in self.settings.delays_seconds:
             if self._stopped.wait(delay):
                 return
             if self._told(answer, ae_title, address, port):
@@ -105,18 +110,18 @@ class Reporter:
             return False
         try:
             _send(association, answer)
-            return taken.wait(self._settings.timeout_seconds)
+            return taken.wait(self.settings.timeout_seconds)
         finally:
             association.release()
 
     def _entity(self) -> AE:
-        settings = self._settings
+        settings = self.settings
         entity = AE(settings.ae_title)
         entity.implementation_class_uid = settings.implementation_class_uid
         entity.implementation_version_name = settings.implementation_version_name
         for attribute in ("connection", "acse", "dimse", "network"):
             setattr(entity, f"{attribute}_timeout", settings.timeout_seconds)
-        entity.requested_contexts = [build_context(PUSH_MODEL)]
+        entity.requested_contexts = proposed()
         return entity
 
 

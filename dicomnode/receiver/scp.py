@@ -104,7 +104,8 @@ class StorageSCP:
     ) -> None:
         peers = Peers(settings.peers)
         gate = Gate(settings.policy, peers, intake, clock, settings.inside)
-        handler = StoreHandler(
+        self._gate = gate
+        self._handler = handler = StoreHandler(
             store, intake, clock, extra_keywords, settings.limits, settings.quarantine
         )
         self._reporter = Reporter(_reporter_settings(settings))
@@ -151,6 +152,16 @@ class StorageSCP:
 
     def _serve(self) -> None:
         self._server.serve_forever(_ACCEPT_POLL_SECONDS, self._turned)
+
+    def admit(self, settings: ScpSettings, extra_keywords: Sequence[str]) -> None:
+        """Who may associate from now on, and what is recorded of an instance more.
+
+        Associations under way go on as they were accepted. All else in ``settings``
+        must be what it was.
+        """
+        self._gate.policy, self._gate.peers = settings.policy, Peers(settings.peers)
+        self._handler.extra_keywords = tuple(extra_keywords)
+        self._reporter.settings = _reporter_settings(settings)
 
     def stop(self, grace_seconds: float) -> None:
         """Stop accepting, let messages under way finish, end all associations.

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from dicomnode.errors import DeliveryError
 from dicomnode.web.jobs import row_of
-from dicomnode.web.rendering import page
+from dicomnode.web.outgoing import destinations_page
 from dicomnode.web.room import InRoom, Room, Who
 from dicomnode.web.signing_in import Admin, InPerson, Meant, Operator, Viewer
 
@@ -112,14 +112,7 @@ def echo(request: Request, room: InRoom, account: Operator, name: str) -> HTMLRe
         well = True
     except DeliveryError as error:
         said, well = str(error), False
-    return page(
-        request,
-        room,
-        account,
-        "destinations.html",
-        waiting={},
-        echoed={name: (well, said)},
-    )
+    return destinations_page(request, room, account, {name: (well, said)})
 
 
 @acts.post("/language")

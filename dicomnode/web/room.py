@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from fastapi import Depends, Request
 
@@ -12,10 +12,13 @@ from dicomnode.health.problems import Snapshot
 from dicomnode.ports import Clock, Desk, Holds
 from dicomnode.views import Views
 from dicomnode.web.access import Accounts
+from dicomnode.web.attempts import Attempts
 from dicomnode.web.cards import Card
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+
+Metrics = Literal["loopback", "account", "anyone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,8 @@ class Room:
     a study for a reason and gives the number of its files, or raises UnknownStudy or
     IllegalTransition; ``results`` gives the objects of a job, or raises UnknownStudy;
     ``echo`` asks a destination for Verification and gives the round trip in seconds,
-    or raises DeliveryError.
+    or raises DeliveryError; ``metrics`` is whom /metrics answers beside accounts;
+    ``most_streams`` how many readers may follow the feed at once.
     """
 
     site: Site
@@ -116,6 +120,9 @@ class Room:
     audit: Callable[[Who, int], Sequence[str]]
     purge: Callable[[Who, str, str], int]
     echo: Callable[[str], float]
+    metrics: Metrics = "loopback"
+    most_streams: int = 100
+    attempts: Attempts = field(default_factory=Attempts)
 
 
 def room_of(request: Request) -> Room:

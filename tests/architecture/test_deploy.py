@@ -80,7 +80,7 @@ def test_each_role_has_a_unit_that_notifies_and_is_watched() -> None:
     for path in UNITS:
         text = path.read_text("utf-8")
         assert "\nType=notify\n" in text
-        assert "\nWatchdogSec=60\n" in text
+        assert re.search(r"^WatchdogSec=(60|180)$", text, re.MULTILINE)
         credentials = re.findall(r"^LoadCredential=(\w+):dicomnode\.(\w+)$", text, re.M)
         assert credentials
         for name, file in credentials:

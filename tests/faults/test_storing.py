@@ -147,9 +147,8 @@ def test_08_a_full_database_gives_no_success_and_recovers_by_itself(
     kept: Kept,
 ) -> None:
     def limit(pages: int) -> None:
-        raw = kept.worklist._database._writer.raw_connection()
-        raw.cursor().execute(f"PRAGMA max_page_count={pages}").close()
-        raw.close()
+        with kept.worklist._database.write() as transaction:
+            transaction.connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
 
     limit(1)  # as small as it is already: not one page more
     large = dataset()

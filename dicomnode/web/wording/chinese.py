@@ -76,6 +76,7 @@ CHINESE = Catalogue(
         "Older": "更早",
         "On": "数据集",
         "Only refused": "仅被拒绝",
+        "Not reached since": "自此无法连接",
         "Outcome": "结果",
         "Pages": "页面",
         "Password": "密码",

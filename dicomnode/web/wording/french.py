@@ -81,6 +81,7 @@ FRENCH = Catalogue(
         "Older": "Plus anciens",
         "On": "Sur",
         "Only refused": "Seulement les refusées",
+        "Not reached since": "Injoignable depuis",
         "Outcome": "Issue",
         "Pages": "Pages",
         "Password": "Mot de passe",

@@ -82,6 +82,7 @@ GERMAN = Catalogue(
         "Older": "Ältere",
         "On": "An",
         "Only refused": "Nur abgewiesene",
+        "Not reached since": "Nicht erreichbar seit",
         "Outcome": "Ausgang",
         "Pages": "Seiten",
         "Password": "Passwort",

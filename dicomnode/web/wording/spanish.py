@@ -80,6 +80,7 @@ SPANISH = Catalogue(
         "Older": "Anteriores",
         "On": "Sobre",
         "Only refused": "Solo rechazadas",
+        "Not reached since": "Inaccesible desde",
         "Outcome": "Resultado",
         "Pages": "Páginas",
         "Password": "Contraseña",
