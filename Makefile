@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PEERS := orthanc dcmtk dicom3tools pixelmed-apps postgresql strace faketime chromium
+PEERS := orthanc dcmtk dicom3tools pixelmed-apps postgresql strace faketime chromium \
+  systemd prometheus lnav
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 

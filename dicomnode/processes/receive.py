@@ -11,12 +11,13 @@ import structlog
 
 from dicomnode.config import Config, Tls
 from dicomnode.ports import InstanceStore
-from dicomnode.processes import auditing, storing, wiring
+from dicomnode.processes import auditing, service, storing, wiring
 from dicomnode.processes.certificates import of_called, of_receiver
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.memory import return_large_buffers
 from dicomnode.processes.renewal import Renewal
 from dicomnode.processes.role import asked_to_stop, role
+from dicomnode.processes.service import Pulse
 from dicomnode.processes.sharing import Share, share_of
 from dicomnode.receiver.acceptance import Policy
 from dicomnode.receiver.backlog import BacklogLimit
@@ -31,6 +32,9 @@ from dicomnode.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_N
 from dicomnode.worklist import Worklist
 
 _log = structlog.get_logger(__name__)
+
+HANGS_SECONDS = 60.0
+"""The loop that accepts connections turns several times a second."""
 
 GRACE_SECONDS = 30.0
 """What a C-STORE that has begun may take to end after SIGTERM."""
@@ -49,6 +53,7 @@ def main(config: Config) -> int:
         wiring.opened_worklist(config) as worklist,
         storing.handing_over(config),
     ):
+        pulse = Pulse(HANGS_SECONDS)
         worklist.reserve_log()
         scp = StorageSCP(
             settings(config, share),
@@ -58,7 +63,7 @@ def main(config: Config) -> int:
             wiring.extra_keywords(config),
             Commitment(worklist.intake, worklist.commitments),
         )
-        scp.start()
+        scp.start(partial(pulse.beat, "receiver"))
         audit.network(attached=True)
         _log.info(
             "receiver.ready",
@@ -66,6 +71,7 @@ def main(config: Config) -> int:
             port=scp.port,
             tls_port=scp.tls_port if config.receiver.tls.enabled else None,
         )
+        service.ready()
 
         def is_well() -> bool:
             if taken := renewal.taken():
@@ -73,7 +79,7 @@ def main(config: Config) -> int:
                 scp.admit(settings(now, share), wiring.extra_keywords(now))
             return scp.is_listening and worklist.is_sound
 
-        well = asked_to_stop(stop, is_well)
+        well = asked_to_stop(stop, is_well, pulse)
         scp.stop(GRACE_SECONDS)
         audit.network(attached=False)
     return 0 if well else 1

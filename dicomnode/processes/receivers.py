@@ -20,7 +20,9 @@ import structlog
 
 from dicomnode.config import Config
 from dicomnode.errors import ConfigError
-from dicomnode.processes.role import SUPERVISOR_PID, role
+from dicomnode.processes import service
+from dicomnode.processes.role import role
+from dicomnode.processes.service import SUPERVISOR_PID
 from dicomnode.processes.sharing import Share
 from dicomnode.processes.supervision import Child, Command, stop_all, watch
 from dicomnode.receiver.inside import Board, new_board
@@ -65,7 +67,8 @@ def _child(config: Config, board: Board, share: Share) -> Child:
     if config.file is not None:
         argv += ["--config", str(config.file)]
     own = {SUPERVISOR_PID: str(os.getpid()), **share.environ()}
-    command = Command("receive", argv, {**os.environ, **own}, (board.descriptor,))
+    environ = {**service.child_environ("receive"), **own}
+    command = Command("receive", argv, environ, (board.descriptor,))
     return Child(command, monotonic, partial(board.wipe, share.process))
 
 
