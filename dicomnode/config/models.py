@@ -163,9 +163,10 @@ class Keep(Section):
 
 
 class Retention(Section):
-    """``[retention]``: how long delivered studies keep their files."""
+    """``[retention]``: how long files stay, of delivered studies and refused ones."""
 
     keep_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 7
+    quarantine_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30
 
 
 class Telemetry(Section):
