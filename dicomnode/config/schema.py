@@ -59,7 +59,8 @@ def _tables(
 
 def _explained(text: str) -> Iterator[tuple[str, str, str]]:
     """Table, key, and the comment above it; keys below one comment share it."""
-    table, comment, is_whole = "", [], True
+    table, is_whole = "", True
+    comment: list[str] = []
     for line in text.splitlines():
         if header := _HEADER.match(line):
             table, comment = header[1], []
