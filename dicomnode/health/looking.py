@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from dicomnode.health.drift import drift_alarms
 from dicomnode.health.moments import moment
 from dicomnode.health.problems import LATELY_MINUTES, Aside, Disk, Row, Snapshot
+from dicomnode.health.spool import spool
 from dicomnode.views import Views
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ _WAITING = ("RECEIVING", "COMPLETE", "SCHEDULED", "IN_PROGRESS")
 class Surroundings:
     """What the configuration says that a look needs.
 
-    ``store`` is a folder or a URL, empty for ``data_dir``; ``destinations`` the names
-    of those that are configured; ``lease_seconds`` how long a worker may be silent.
+    ``store`` is a folder, empty for ``data_dir``; ``destinations`` the names
+    of those that are configured; ``lease_seconds`` how long a worker may be silent;
+    ``spools``: instances wait in ``data_dir`` to be handed over to the object store.
     """
 
     data_dir: Path
@@ -45,16 +47,19 @@ class Surroundings:
     watermark_percent: float
     destinations: Collection[str]
     lease_seconds: float
+    spools: bool = False
 
 
 def surroundings(config: Config) -> Surroundings:
     """What ``config`` says of them."""
     return Surroundings(
         data_dir=config.node.data_dir,
-        store=config.store.url,
+        # What comes in for an object store lies in the data folder first.
+        store="" if config.store.is_remote else config.store.url,
         watermark_percent=config.store.watermark_percent,
         destinations={one.name for one in config.destination},
         lease_seconds=config.worker.lease_seconds,
+        spools=config.store.spool,
     )
 
 
@@ -83,6 +88,7 @@ def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
         refused_config=_refused_config(around.data_dir),
         disk=_disk(around.store or str(around.data_dir), around.watermark_percent),
         lease_seconds=around.lease_seconds,
+        spool=spool(around.data_dir) if around.spools else None,
     )
 
 
@@ -141,7 +147,7 @@ def _by_channel(newest_first: Sequence[Row]) -> dict[str, Row]:
 
 
 def _disk(folder: str, watermark_percent: float) -> Disk | None:
-    if "://" in folder or not Path(folder).is_dir():
+    if not Path(folder).is_dir():
         return None
     usage = shutil.disk_usage(folder)
     # As `df` counts, and the store: what root keeps back is nobody's room.

@@ -76,6 +76,11 @@ class Incoming(Protocol):
         """So far."""
         ...
 
+    @property
+    def head(self) -> memoryview:
+        """The first bytes of the data set so far, which are in memory anyway."""
+        ...
+
     def write(self, fragments: Sequence[Buffer]) -> None:
         """Append fragments. Raises StoreFull, ReceiveError; then nothing is left."""
         ...

@@ -14,21 +14,33 @@ from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.clock_watch import ClockWatch
 from dicomnode.housekeeping.quarantine import QuarantineKeeper
-from dicomnode.housekeeping.schedule import Chore, Schedule
-from dicomnode.processes import alerts, auditing, reconcile, storing, wiring
+from dicomnode.housekeeping.schedule import DEFAULT, Chore, Schedule
+from dicomnode.processes import alerts, auditing, reconcile, service, storing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.renewal import renewed
 from dicomnode.processes.role import asked_to_stop
+from dicomnode.processes.service import Pulse
 from dicomnode.router import Router
 from dicomnode.worklist import Worklist
 
 LEADER_LEASE_SECONDS = 10
 REAP_SECONDS = 5
+HANGS_SECONDS = 900.0
+"""To remove the files of a hundred large studies takes its time."""
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
-_TABLES = ("study", "pipeline", "destination", "keep", "retention", "worker", "alert")
+_TABLES = (
+    "alert",
+    "destination",
+    "keep",
+    "peer",
+    "pipeline",
+    "retention",
+    "study",
+    "worker",
+)
 """A change of these begins the work of this role anew."""
 
 
@@ -44,12 +56,15 @@ def _keep(config: Config, stop: Event) -> int:
     ):
         holder = f"{socket.gethostname()}-{os.getpid()}"
         clock = SystemClock()
+        pulse = Pulse(HANGS_SECONDS + config.keep.interval_seconds)
         schedule = Schedule(
             _chores(config, worklist, audit),
             lambda: worklist.upkeep.lead(holder, clock.now(), LEADER_LEASE_SECONDS),
+            lambda lane: pulse.beat(lane) if lane == DEFAULT else None,
         )
         schedule.start()
-        well = asked_to_stop(stop, lambda: worklist.is_sound)
+        service.ready()
+        well = asked_to_stop(stop, lambda: worklist.is_sound, pulse)
         schedule.stop()
     return 0 if well else 1
 

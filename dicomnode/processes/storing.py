@@ -119,6 +119,16 @@ def open_bucket(config: Config, url: str, kind: str) -> Bucket:
     )
 
 
+def remote_urls(config: Config) -> Iterator[tuple[str, str]]:
+    """The URLs of object stores in use, each with what lies there."""
+    for url, kind in (
+        (config.store.url, "instances"),
+        (_results_url(config), "results"),
+    ):
+        if _is_remote(url):
+            yield url, kind
+
+
 def _objects(config: Config, url: str, kind: str, watermark: float) -> ObjectStore:
     bucket = open_bucket(config, url, kind)
     from dicomnode.store.objects import ObjectStore

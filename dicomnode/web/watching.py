@@ -91,6 +91,9 @@ class _Node:
         if snapshot.disk:
             used = snapshot.disk.used_percent
             yield _gauge("store_used_percent", "Of the store's file system.", used)
+        if snapshot.spool:
+            n_files = snapshot.spool.n_files
+            yield _gauge("spool_files", "Not handed over to the object store.", n_files)
 
     def _oldest(self) -> float:
         if not self._snapshot.waiting:
