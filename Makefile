@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PEERS := orthanc dcmtk dicom3tools pixelmed-apps postgresql strace faketime chromium
+PEERS := orthanc dcmtk dicom3tools pixelmed-apps postgresql strace faketime chromium haproxy
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 

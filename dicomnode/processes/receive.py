@@ -112,6 +112,7 @@ def settings(config: Config, share: Share | None = None) -> ScpSettings:
             receiver.request_timeout_seconds,
             receiver.max_connections,
             receiver.max_connections_per_address,
+            receiver.proxy_protocol_from,
         ),
         tls=_tls(receiver.tls),
         limits=Limits(receiver.max_instance_bytes, receiver.max_association_bytes),
