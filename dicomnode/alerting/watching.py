@@ -18,7 +18,7 @@ from dicomnode.errors import AlertError
 from dicomnode.health.alarms import Alarm
 from dicomnode.health.digest import Digest, Periods, Told, due
 from dicomnode.health.moments import moment
-from dicomnode.ports import Clock
+from dicomnode.ports import Clock, NodeEvent
 
 _log = structlog.get_logger(__name__)
 
@@ -42,8 +42,8 @@ class Channel(Protocol):
 class Notes(Protocol):
     """Where it is written down who was told what."""
 
-    def note_alert(self, event: str, detail: str, now: datetime) -> None:
-        """Leave the event "alert send" or "alert fail"."""
+    def note(self, kind: NodeEvent, detail: str, now: datetime) -> None:
+        """Leave an event."""
         ...
 
 
@@ -106,7 +106,7 @@ class Alerts:
             return False
         self._failed.pop(channel.name, None)
         numbers = json.dumps(digest.numbers)
-        self._notes.note_alert("send", f"{channel.name} {numbers}", now)
+        self._notes.note("alert send", f"{channel.name} {numbers}", now)
         return True
 
     def _settled(
@@ -131,4 +131,4 @@ class Alerts:
         if said is None or now - said >= SAY_AGAIN:
             self._failed[channel.name] = now
             _log.warning("alert.not_sent", error=error)
-            self._notes.note_alert("fail", f"{channel.name} {error}", now)
+            self._notes.note("alert fail", f"{channel.name} {error}", now)

@@ -69,6 +69,7 @@ def _record(snapshot: Snapshot, found: list[Problem]) -> dict[str, Any]:
         "pauses": list(snapshot.pauses),
         "reconciled": snapshot.reconciled,
         "disk": asdict(snapshot.disk) if snapshot.disk else None,
+        "quarantine": asdict(snapshot.quarantine),
         "spool_files": snapshot.spool.n_files if snapshot.spool else None,
         "notice": RESEARCH_USE,
     }
@@ -97,6 +98,8 @@ def _print(snapshot: Snapshot, found: list[Problem]) -> None:
     _print_workers(snapshot)
     _print_drift(snapshot)
     _print_disk(snapshot.disk)
+    if snapshot.quarantine.n_files:
+        typer.echo(f"{'set aside':<10} {snapshot.quarantine}")
     _print_spool(snapshot)
     _print_pauses(snapshot)
     _print_reconciled(snapshot)

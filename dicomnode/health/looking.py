@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from dicomnode.health.drift import drift_alarms
 from dicomnode.health.moments import moment
-from dicomnode.health.problems import LATELY_MINUTES, Disk, Row, Snapshot
+from dicomnode.health.problems import LATELY_MINUTES, Aside, Disk, Row, Snapshot
 from dicomnode.health.spool import spool
 from dicomnode.views import Views
 
@@ -82,6 +84,7 @@ def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
         ended=_ended(views, now),
         untold=_untold(views, now),
         drift=drift_alarms(around.data_dir),
+        quarantine=set_aside(around),
         refused_config=_refused_config(around.data_dir),
         disk=_disk(around.store or str(around.data_dir), around.watermark_percent),
         lease_seconds=around.lease_seconds,
@@ -103,6 +106,19 @@ def _ended(views: Views, now: datetime) -> Counter[str]:
         for one in recent
         if one["kind"] == "node role end" and moment(one["at"]) >= since
     )
+
+
+def set_aside(around: Surroundings) -> Aside:
+    """What lies in the quarantine of the store."""
+    is_folder = around.store and "://" not in around.store
+    root = Path(around.store) if is_folder else around.data_dir / "instances"
+    n_files = n_bytes = 0
+    with suppress(OSError), os.scandir(root / "quarantine") as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                n_bytes += entry.stat().st_size
+                n_files += 1
+    return Aside(n_files, n_bytes)
 
 
 def _refused_config(data_dir: Path) -> str:

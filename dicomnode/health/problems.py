@@ -32,6 +32,22 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """Data sets that were refused and kept for a look at them."""
+
+    n_files: int = 0
+    n_bytes: int = 0
+
+    def __str__(self) -> str:
+        """In words, with what to do about it."""
+        size = f"{self.n_bytes / 1e6:.1f} MB"
+        return (
+            f"{self.n_files} refused data set(s), {size}, in the folder quarantine of "
+            "the store; look why, then `dicomnode purge --quarantine`"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What `status` shows: counts by state, waiting rows, workers, refusals, disk.
 
@@ -42,10 +58,9 @@ class Snapshot:
     cannot be reached; ``pauses`` what an admin has stopped;
     ``reconciled`` the outcome of the latest reconcile; ``ended`` how often each role
     has ended unasked lately; ``refused_config`` what was wrong with a configuration
-    that the running node has not taken; ``untold`` why a channel of alerts has failed
-    lately;
-    ``spool`` what waits for the object store;
-    ``lease_seconds`` is how long a silent worker is believed.
+    that the running node has not taken; ``quarantine`` what was set aside; ``untold``
+    why a channel of alerts has failed lately; ``spool`` what waits for the object
+    store; ``lease_seconds`` is how long a silent worker is believed.
     """
 
     now: datetime
@@ -63,6 +78,7 @@ class Snapshot:
     reconciled: Row | None = None
     ended: Mapping[str, int] = field(default_factory=dict)
     refused_config: str = ""
+    quarantine: Aside = Aside()
     untold: Mapping[str, str] = field(default_factory=dict)
     lease_seconds: float = 0.0
     spool: Spool | None = None

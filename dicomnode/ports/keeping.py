@@ -25,8 +25,18 @@ class ExpiredStudy:
     result_locations: tuple[str, ...]
 
 
-NodeEvent = Literal["node role end", "node config take", "node config refuse"]
-"""A process ended unasked; a changed configuration is in force, or was not taken."""
+NodeEvent = Literal[
+    "node role end",
+    "node config take",
+    "node config refuse",
+    "alert send",
+    "alert fail",
+    "node quarantine empty",
+]
+"""A process ended unasked; a changed configuration is in force, or was not taken; a
+channel of alerts has told something (its name comes first in the detail), or could not;
+refused data sets were removed.
+"""
 
 
 class Upkeep(Protocol):
@@ -53,13 +63,6 @@ class Upkeep(Protocol):
 
     def note(self, kind: NodeEvent, detail: str, now: datetime) -> None:
         """Leave an event about the node itself; ``detail`` holds nothing of a study."""
-        ...
-
-    def note_alert(self, event: str, detail: str, now: datetime) -> None:
-        """Leave the event "alert send" or "alert fail": who was told what, or why not.
-
-        ``detail`` begins with the name of the channel.
-        """
         ...
 
     def checkpoint(self) -> None:

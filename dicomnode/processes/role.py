@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
@@ -11,13 +12,15 @@ from contextlib import contextmanager
 from functools import partial
 from threading import Event, Thread
 from types import FrameType
+from typing import NoReturn
 
 import structlog
 
 from dicomnode import telemetry
 from dicomnode.config import Config
+from dicomnode.processes import service
+from dicomnode.processes.service import SUPERVISOR_PID, Pulse
 
-SUPERVISOR_PID = "DICOMNODE_SUPERVISOR_PID"
 LOOK_SECONDS = 1.0
 _STOP, _RELOAD = b"!", b"?"
 _WORDS = {signal.SIGTERM: _STOP, signal.SIGINT: _STOP, signal.SIGHUP: _RELOAD}
@@ -44,6 +47,8 @@ def role(
 
     _on_signals(ended, reload)
     die_with_supervisor()
+    # A watchdog ends a process by SIGABRT: then the log says where each thread was.
+    faulthandler.enable()
     log = structlog.get_logger("dicomnode.processes")
     log.info("role.started")
     yield stop
@@ -68,6 +73,7 @@ def _on_signals(end: Callable[[], None], reload: Callable[[], None]) -> None:
             if wants_reload and not lost_terminal:
                 Thread(target=reload, name="reload", daemon=True).start()
             else:
+                service.stopping()
                 end()
 
     Thread(target=pass_on, name="signals", daemon=True).start()
@@ -81,17 +87,33 @@ def _write(to: int, word: bytes, _signal: int, _frame: FrameType | None) -> None
     os.write(to, word)
 
 
-def asked_to_stop(stop: Event, is_well: Callable[[], bool]) -> bool:
+def asked_to_stop(
+    stop: Event, is_well: Callable[[], bool], pulse: Pulse | None = None
+) -> bool:
     """Wait until ``stop`` is set (True) or the process is no longer well (False).
 
     A process that lives on after its thread has died, or after a failed sync, would
-    fail silently; one that ends is started anew by the supervisor.
+    fail silently; one that ends is started anew by the supervisor. One whose loop
+    hangs (``pulse``) cannot even end in order, so it ends at once.
     """
     while not stop.wait(LOOK_SECONDS):
         if not is_well():
             structlog.get_logger("dicomnode.processes").error("role.not_well")
             return False
+        if hanging := pulse.hanging() if pulse else ():
+            _end_hanging(", ".join(hanging))
+        service.alive()
     return True
+
+
+def _end_hanging(loops: str) -> NoReturn:
+    """Whatever was under way is taken up again, as after any other death."""
+    log = structlog.get_logger("dicomnode.processes")
+    remedy = "it is started afresh; send the traceback below with a support bundle"
+    log.error("role.hangs", reason=loops, remedy=remedy)
+    sys.stdout.flush()
+    faulthandler.dump_traceback()
+    os._exit(1)
 
 
 def die_with_supervisor() -> None:

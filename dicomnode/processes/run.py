@@ -13,11 +13,12 @@ import structlog
 from dicomnode.config import Config, Taken
 from dicomnode.errors import ConfigError, WorklistError
 from dicomnode.ports import NodeEvent
-from dicomnode.processes import auditing, lock, wiring
+from dicomnode.processes import auditing, lock, service, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.renewal import Renewal
-from dicomnode.processes.role import SUPERVISOR_PID, role
+from dicomnode.processes.role import role
+from dicomnode.processes.service import SUPERVISOR_PID
 from dicomnode.processes.supervision import Child, Command, Ended, stop_all, watch
 from dicomnode.worklist import open_worklist
 
@@ -95,5 +96,5 @@ def _command(name: str, config: Config) -> Command:
     argv = [sys.executable, "-m", "dicomnode", name]
     if config.file is not None:
         argv += ["--config", str(config.file)]
-    environ = {**os.environ, SUPERVISOR_PID: str(os.getpid())}
+    environ = {**service.child_environ(name), SUPERVISOR_PID: str(os.getpid())}
     return Command(name, argv, environ)

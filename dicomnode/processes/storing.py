@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 from dicomnode.config import Config
 from dicomnode.config.sources import DEFAULT_CREDENTIALS
 from dicomnode.errors import ConfigError
-from dicomnode.ports import InstanceStore, Stock
+from dicomnode.ports import InstanceStore, Quarantine, Stock
 from dicomnode.store import Inspection, LocalStore
+from dicomnode.store.quarantine import Quarantine as LocalQuarantine
 
 if TYPE_CHECKING:
     from dicomnode.store.bucket import Bucket
@@ -48,6 +49,11 @@ def open_results_store(config: Config) -> InstanceStore:
     if not _is_remote(url):
         return LocalStore(_folder(config, "results"), RESULTS_WATERMARK_PERCENT)
     return _objects(config, url, "results", RESULTS_WATERMARK_PERCENT)
+
+
+def open_quarantine(config: Config) -> Quarantine:
+    """What was refused and set aside: on the local disk, wherever the store is."""
+    return LocalQuarantine(_folder(config, "instances"))
 
 
 def open_stock(config: Config) -> Stock:

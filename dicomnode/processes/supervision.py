@@ -11,6 +11,8 @@ from time import monotonic as now
 
 import structlog
 
+from dicomnode.processes import service
+
 _log = structlog.get_logger(__name__)
 
 WATCH_SECONDS = 0.2
@@ -146,6 +148,7 @@ def watch(
 ) -> None:
     """Keep every child running until ``stop`` is set."""
     while not stop.is_set():
+        service.alive()
         each_turn()
         for child in children:
             child.watch()

@@ -19,13 +19,14 @@ from dicomnode.audit import codes
 from dicomnode.config import Config, Pipeline
 from dicomnode.errors import ConfigError, DicomNodeError, UnknownStudy
 from dicomnode.health.looking import look, surroundings
-from dicomnode.processes import auditing, storing, wiring
+from dicomnode.processes import auditing, service, storing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.purging import Wish, purge
 from dicomnode.processes.renewal import Renewal
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.senders import open_sender
+from dicomnode.processes.service import Pulse
 from dicomnode.web.connection import patient_for
 from dicomnode.worklist import Views, Worklist, open_views
 
@@ -36,6 +37,8 @@ _log = structlog.get_logger(__name__)
 
 _HOUR_SECONDS = 3600
 _BACKLOG = 128
+HANGS_SECONDS = 60.0
+"""The event loop turns many times a second; requests run in threads beside it."""
 
 
 def main(config: Config) -> int:
@@ -50,7 +53,8 @@ def main(config: Config) -> int:
         views = open_views(config.worklist_url)
         room = _room(config, worklist, views, audit)
         app = _app(config, room, stop.is_set)
-        server = uvicorn.Server(_settings(config, app))
+        pulse = Pulse(HANGS_SECONDS)
+        server = uvicorn.Server(_settings(config, app, pulse))
         thread = Thread(target=lambda: server.run([listener]), name="web", daemon=True)
         thread.start()
         _log.info("web.ready", port=listener.getsockname()[1])
@@ -62,7 +66,8 @@ def main(config: Config) -> int:
                 app.state.room = replace(new, attempts=room.attempts)
             return thread.is_alive()
 
-        well = asked_to_stop(stop, is_well)
+        service.ready()
+        well = asked_to_stop(stop, is_well, pulse)
         server.should_exit = True
         thread.join()
         views.close()
@@ -94,7 +99,10 @@ def _app(config: Config, room: web.Room, stopping: Callable[[], bool]) -> FastAP
     )
 
 
-def _settings(config: Config, app: FastAPI) -> uvicorn.Config:
+def _settings(config: Config, app: FastAPI, pulse: Pulse) -> uvicorn.Config:
+    async def turned() -> None:
+        pulse.beat("web")
+
     return uvicorn.Config(
         app,
         log_config=None,
@@ -106,6 +114,8 @@ def _settings(config: Config, app: FastAPI) -> uvicorn.Config:
         ws="none",
         timeout_graceful_shutdown=3,
         limit_concurrency=config.web.max_connections,
+        callback_notify=turned,
+        timeout_notify=1,
     )
 
 
@@ -122,6 +132,7 @@ def _room(config: Config, worklist: Worklist, views: Views, audit: Auditor) -> w
         clock=clock,
         look=lambda: look(views, clock.now(), around),
         results=lambda job_id: _results(config, worklist, job_id),
+        instances=worklist.studies.instances,
         cards=lambda: [_card(config, one) for one in config.pipeline],
         audit=lambda who, limit: _trail(config, audit, who, limit),
         purge=lambda who, study, reason: _purge(

@@ -13,7 +13,7 @@ from dicomnode.config import Config, Pipeline
 from dicomnode.domain.findings import Presence
 from dicomnode.domain.instance import ROUTING_KEYWORDS
 from dicomnode.domain.rules import Condition, Rule
-from dicomnode.processes.role import SUPERVISOR_PID
+from dicomnode.processes.service import SUPERVISOR_PID
 from dicomnode.worklist import Worklist, check_pages, open_worklist, upgrade
 
 SHIPPED_BUNDLES = Path(__file__).resolve().parents[2] / "model" / "bundles"

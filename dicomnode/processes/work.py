@@ -26,7 +26,7 @@ from dicomnode.errors import ConfigError
 from dicomnode.monitoring import FileMonitor
 from dicomnode.ports import Predictor
 from dicomnode.predictor import BundlePredictor, choose_device, limit_threads
-from dicomnode.processes import auditing, storing, wiring
+from dicomnode.processes import auditing, service, storing, wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.renewal import renewed
 from dicomnode.results import NodeFacts
@@ -93,6 +93,7 @@ def _work(
             alive=watchdog(config.worker.lease_seconds),
         )
         _log.info("worker.ready", device=device, pipelines=sorted(pipelines))
+        service.ready()
         try:
             return loop.run(stop)
         finally:
@@ -107,7 +108,13 @@ def watchdog(lease_seconds: float) -> Callable[[], None]:
     then.
     """
     seconds = max(WATCHDOG_SECONDS, 2 * lease_seconds)
-    return partial(faulthandler.dump_traceback_later, seconds, exit=True)
+    hangs = partial(faulthandler.dump_traceback_later, seconds, exit=True)
+
+    def alive() -> None:
+        hangs()
+        service.alive()
+
+    return alive
 
 
 def _end_at_once() -> NoReturn:

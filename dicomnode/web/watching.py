@@ -83,6 +83,8 @@ class _Node:
         drifts = len(snapshot.drift)
         yield _gauge("drift_alarms", "Alarms of the drift monitors.", drifts)
         yield _gauge("oldest_waiting_seconds", "Age of the oldest.", self._oldest())
+        aside = snapshot.quarantine.n_bytes
+        yield _gauge("quarantine_bytes", "Refused data sets that are kept.", aside)
         if snapshot.reconciled is not None:
             balanced = int(bool(snapshot.reconciled["balanced"]))
             yield _gauge("balanced", "1 if the latest reconcile was.", balanced)

@@ -119,11 +119,6 @@ class Upkeep:
         with self._database.write() as transaction:
             transaction.note(Event(now, kind, None, detail=detail))
 
-    def note_alert(self, event: str, detail: str, now: datetime) -> None:
-        """Leave the event "alert send" or "alert fail"."""
-        with self._database.write() as transaction:
-            transaction.note(Event(now, f"alert {event}", None, detail=detail))
-
     def checkpoint(self) -> None:
         """Leave nothing in the log of the database (SQLite: WAL checkpoint)."""
         self._database.checkpoint()

@@ -191,8 +191,8 @@ class Node:
             raise AlertError("the server is away; start it")
         self.sent.append(digest)
 
-    def note_alert(self, event: str, detail: str, now: datetime) -> None:
-        self.rows.append({"kind": f"alert {event}", "detail": detail, "at": now})
+    def note(self, kind: str, detail: str, now: datetime) -> None:
+        self.rows.append({"kind": kind, "detail": detail, "at": now})
 
     def node_events(self, kind: str, limit: int = 1) -> list[dict[str, Any]]:
         return [row for row in reversed(self.rows) if row["kind"] == kind][:limit]
