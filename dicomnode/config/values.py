@@ -71,6 +71,15 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def network(text: str) -> str:
+    """An address or a network, without host bits."""
+    try:
+        return str(ipaddress.ip_network(text.strip(), strict=False))
+    except ValueError:
+        message = 'is no address and no network; write "10.1.2.3" or "10.1.0.0/16"'
+        raise ValueError(message) from None
+
+
 def optional_host(text: str) -> str:
     """Empty, or an address or host name."""
     return text and host_name(text)
@@ -261,6 +270,7 @@ AETitle = Annotated[str, AfterValidator(ae_title)]
 Host = Annotated[str, AfterValidator(host_name)]
 OptionalHost = Annotated[str, AfterValidator(optional_host)]
 PeerHost = Annotated[str, AfterValidator(peer_host)]
+Network = Annotated[str, AfterValidator(network)]
 Name = Annotated[str, AfterValidator(plain_name)]
 OptionalName = Annotated[str, AfterValidator(optional_name)]
 Port = Annotated[int, Field(ge=0, le=65535)]
