@@ -54,6 +54,35 @@ class TlsFiles:
         return tuple(one for one in every if one)
 
 
+@dataclass(frozen=True, slots=True)
+class TlsPeer:
+    """How to encrypt, and the name that the peer's certificate must hold."""
+
+    files: TlsFiles
+    server_name: str
+
+
+_REMEDIES = {
+    "expired": "renew its certificate, and check the clocks",
+    "match": "set {table}.tls_server_name to the name in its certificate",
+    "not valid for": "set {table}.tls_server_name to the name in its certificate",
+    "issuer": "name the authority that signed its certificate in {table}.tls_ca",
+    "self-signed": "name the authority of its certificate in {table}.tls_ca",
+    "wrong_version": "it does not speak TLS on this port; correct {table}.port",
+}
+"""A word of OpenSSL about a failed handshake -> remedy."""
+
+
+def handshake_failed(failure: str, table: str) -> str:
+    """``ClientContext.failure`` in words with the remedy, in a table of config.toml."""
+    words = failure.lower()
+    remedy = next(
+        (text for word, text in _REMEDIES.items() if word in words),
+        "check that it takes TLS 1.2 or 1.3 on this port, and read its log",
+    )
+    return f"TLS handshake failed ({failure}); {remedy.format(table=table)}"
+
+
 def server_context(
     files: TlsFiles, socket_class: type[ssl.SSLSocket] = ssl.SSLSocket
 ) -> ssl.SSLContext:

@@ -10,14 +10,41 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
+from dicomnode.domain.delivery import DeliveryState
 from dicomnode.domain.job import JobState
 from dicomnode.domain.study import StudyState
 from dicomnode.errors import WorklistError
 
 Record = dict[str, Any]
 """One row of a view: column name -> value."""
+
+# By the indexes of the private tables: the views would be read row by row. Nearly every
+# revision is its study's current one, so the few older ones are taken off. CROSS JOIN
+# tells SQLite to begin with the studies.
+_COUNTS: dict[str, tuple[type[StrEnum], str]] = {
+    "study": (
+        StudyState,
+        """
+        SELECT state, CAST(sum(n) AS bigint) AS n FROM (
+          SELECT state, count(*) AS n FROM revisions GROUP BY state
+          UNION ALL
+          SELECT older.state, -count(*) FROM studies CROSS JOIN revisions AS older
+          WHERE studies.revision > 1
+            AND older.study_instance_uid = studies.study_instance_uid
+            AND older.revision < studies.revision
+          GROUP BY older.state
+        ) AS counted GROUP BY state
+        """,
+    ),
+    "job": (JobState, "SELECT state, count(*) AS n FROM jobs GROUP BY state"),
+    "delivery": (
+        DeliveryState,
+        "SELECT state, count(*) AS n FROM deliveries GROUP BY state",
+    ),
+}
 
 
 class Views(ABC):
@@ -28,15 +55,19 @@ class Views(ABC):
         """Close the connections."""
 
     @abstractmethod
+    def _run(self, query: str, values: Mapping[str, object]) -> list[Record]:
+        """The rows of ``query``, whose parameters are named ``:like_this``."""
+
     def counts(self) -> dict[str, dict[str, int]]:
         """How many are in each state: ``{"study": {"RECEIVING": 0, ...}, ...}``.
 
         Keys are study (current revisions), job and delivery; every state is there.
         """
-
-    @abstractmethod
-    def _run(self, query: str, values: Mapping[str, object]) -> list[Record]:
-        """The rows of ``query``, whose parameters are named ``:like_this``."""
+        counts = {}
+        for name, (states, query) in _COUNTS.items():
+            found = {row["state"]: row["n"] for row in self._run(query, {})}
+            counts[name] = {one.value: found.get(one.value, 0) for one in states}
+        return counts
 
     def worklist(
         self,

@@ -77,9 +77,12 @@ def _refuses_reports(bench: Bench) -> str:
         bench.pacs.start()
     classes = {str(one.SOPClassUID) for one in _in_pacs(bench, study)}
     _must(str(BasicTextSRStorage) in classes, f"the PACS has {sorted(classes)}")
+    kinds = {str(one["kind"]) for one in bench.worklist.events_of(study.uid)}
+    went = sorted(kinds & {"delivery fall back", "delivery replace"})
+    _must(bool(went), f"events: {', '.join(sorted(kinds))}")
     failed = [one for one in bench.deliveries(study) if one["state"] == "FAILED"]
     _must(not failed, f"{len(failed)} deliveries FAILED")
-    return "the PACS has the report as Basic Text SR; nothing FAILED"
+    return f"it has the Basic Text SR; v1_events: {', '.join(went)}; nothing FAILED"
 
 
 def _balance(bench: Bench) -> str:

@@ -1,4 +1,4 @@
-"""The command `purge`: a study removed for good."""
+"""The command `purge`: a study, or what was refused, removed for good."""
 
 # ruff: noqa: PLC0415 - SQLAlchemy only where it is needed
 
@@ -12,6 +12,7 @@ from dicomnode.cli import printing
 from dicomnode.cli.choosing import DryRun, Reason, Yes, confirmed, opened_desk, operator
 from dicomnode.cli.command import AsJson, ExitCode, Given
 from dicomnode.cli.reading import opened_views
+from dicomnode.domain.desk import said
 from dicomnode.errors import UnknownStudy
 
 if TYPE_CHECKING:
@@ -22,19 +23,33 @@ Study = Annotated[
 ]
 
 
-def purge(
+OfQuarantine = Annotated[
+    bool,
+    typer.Option("--quarantine", help="What was refused and set aside, of no study."),
+]
+
+
+def purge(  # noqa: PLR0913 - a command has as many parameters as options
     given: Given,
-    study: Study,
     reason: Reason,
+    study: Study = "",
+    *,
+    quarantine: OfQuarantine = False,
     yes: Yes = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> ExitCode:
     """Remove all files and rows of one study for good; who, when and why stay.
 
-    What destinations have got stays there: remove it in the PACS.
+    What destinations have got stays there: remove it in the PACS. With --quarantine
+    the data sets go that were refused and set aside, instead of a study.
     """
     config = given.load()
+    if quarantine == bool(study):
+        message = "name either a study with --study UID, or --quarantine"
+        raise typer.BadParameter(message, param_hint="--study")
+    if quarantine:
+        return _emptied(config, reason, yes=yes, dry_run=dry_run, as_json=as_json)
     with opened_views(config) as views:
         rows = [row for row in views.worklist() if row["study_instance_uid"] == study]
     if not rows:
@@ -58,3 +73,23 @@ def _purged(config: Config, study: str, reason: str) -> int:
     wish = purging.Wish(study, operator(), reason)
     with opened_desk(config) as worklist, audited_command("purge", config) as audit:
         return purging.purge(config, worklist, audit, wish)
+
+
+def _emptied(
+    config: Config, reason: str, *, yes: bool, dry_run: bool, as_json: bool
+) -> ExitCode:
+    from dicomnode.health.looking import set_aside, surroundings
+    from dicomnode.processes import purging
+    from dicomnode.processes.auditing import audited_command
+
+    count = set_aside(surroundings(config)).n_files
+    if not confirmed(count, "refused data set(s)", yes=yes, dry_run=dry_run):
+        return ExitCode.OK
+    why = said(operator(), reason)
+    with opened_desk(config) as worklist, audited_command("purge", config) as audit:
+        n_files = purging.empty_quarantine(config, worklist, audit, why)
+    if as_json:
+        printing.as_json({"n_files": n_files})
+    else:
+        typer.echo(f"quarantine emptied: {n_files} file(s)")
+    return ExitCode.OK

@@ -3,6 +3,7 @@
 ``load`` reads it, ``config.toml`` explains it.
 """
 
+from dicomnode.config.encrypting import Called
 from dicomnode.config.loading import example_text, load, origin
 from dicomnode.config.models import (
     Config,
@@ -25,6 +26,7 @@ from dicomnode.config.working import Worker
 
 __all__ = [
     "Account",
+    "Called",
     "Config",
     "Database",
     "Delivery",

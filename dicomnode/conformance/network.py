@@ -290,6 +290,10 @@ def _ports(config: Config) -> Iterator[tuple[object, ...]]:
     syslog = config.audit.syslog
     secured = "TLS 1.2 or newer" if syslog.tls else "no"
     yield "out", syslog.port, "syslog, RFC 5424, RFC 5425", secured, "audit.syslog.port"
+    mail = config.alert.mail
+    yield "out", mail.port, "SMTP submission", mail.encryption, "alert.mail.port"
+    yield "out", 443, "HTTPS, if a webhook is named", "yes", "alert.webhook.url"
+    yield "out", 443, "HTTPS, if an object store is named", "yes", "store.endpoint"
     yield (
         "out",
         5432,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from dicomnode.health.drift import drift_alarms
 from dicomnode.health.moments import moment
-from dicomnode.health.problems import LATELY_MINUTES, Disk, Row, Snapshot
+from dicomnode.health.problems import LATELY_MINUTES, Aside, Disk, Row, Snapshot
+from dicomnode.health.spool import spool
 from dicomnode.views import Views
 
 if TYPE_CHECKING:
@@ -34,8 +37,9 @@ _WAITING = ("RECEIVING", "COMPLETE", "SCHEDULED", "IN_PROGRESS")
 class Surroundings:
     """What the configuration says that a look needs.
 
-    ``store`` is a folder or a URL, empty for ``data_dir``; ``destinations`` the names
-    of those that are configured; ``lease_seconds`` how long a worker may be silent.
+    ``store`` is a folder, empty for ``data_dir``; ``destinations`` the names
+    of those that are configured; ``lease_seconds`` how long a worker may be silent;
+    ``spools``: instances wait in ``data_dir`` to be handed over to the object store.
     """
 
     data_dir: Path
@@ -43,16 +47,19 @@ class Surroundings:
     watermark_percent: float
     destinations: Collection[str]
     lease_seconds: float
+    spools: bool = False
 
 
 def surroundings(config: Config) -> Surroundings:
     """What ``config`` says of them."""
     return Surroundings(
         data_dir=config.node.data_dir,
-        store=config.store.url,
+        # What comes in for an object store lies in the data folder first.
+        store="" if config.store.is_remote else config.store.url,
         watermark_percent=config.store.watermark_percent,
         destinations={one.name for one in config.destination},
         lease_seconds=config.worker.lease_seconds,
+        spools=config.store.spool,
     )
 
 
@@ -77,9 +84,11 @@ def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
         ended=_ended(views, now),
         untold=_untold(views, now),
         drift=drift_alarms(around.data_dir),
+        quarantine=set_aside(around),
         refused_config=_refused_config(around.data_dir),
         disk=_disk(around.store or str(around.data_dir), around.watermark_percent),
         lease_seconds=around.lease_seconds,
+        spool=spool(around.data_dir) if around.spools else None,
     )
 
 
@@ -97,6 +106,19 @@ def _ended(views: Views, now: datetime) -> Counter[str]:
         for one in recent
         if one["kind"] == "node role end" and moment(one["at"]) >= since
     )
+
+
+def set_aside(around: Surroundings) -> Aside:
+    """What lies in the quarantine of the store."""
+    is_folder = around.store and "://" not in around.store
+    root = Path(around.store) if is_folder else around.data_dir / "instances"
+    n_files = n_bytes = 0
+    with suppress(OSError), os.scandir(root / "quarantine") as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                n_bytes += entry.stat().st_size
+                n_files += 1
+    return Aside(n_files, n_bytes)
 
 
 def _refused_config(data_dir: Path) -> str:
@@ -125,7 +147,7 @@ def _by_channel(newest_first: Sequence[Row]) -> dict[str, Row]:
 
 
 def _disk(folder: str, watermark_percent: float) -> Disk | None:
-    if "://" in folder or not Path(folder).is_dir():
+    if not Path(folder).is_dir():
         return None
     usage = shutil.disk_usage(folder)
     # As `df` counts, and the store: what root keeps back is nobody's room.

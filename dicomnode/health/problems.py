@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dicomnode.health.moments import age, moment
+from dicomnode.health.spool import LATE_SECONDS, Spool
 
 UNTOUCHED_SECONDS = 60.0
 """A complete study waits for the router no longer than this while the keeper runs."""
@@ -34,6 +35,22 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """Data sets that were refused and kept for a look at them."""
+
+    n_files: int = 0
+    n_bytes: int = 0
+
+    def __str__(self) -> str:
+        """In words, with what to do about it."""
+        size = f"{self.n_bytes / 1e6:.1f} MB"
+        return (
+            f"{self.n_files} refused data set(s), {size}, in the folder quarantine of "
+            "the store; look why, then `dicomnode purge --quarantine`"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What `status` shows: counts by state, waiting rows, workers, refusals, disk.
 
@@ -44,9 +61,9 @@ class Snapshot:
     cannot be reached; ``pauses`` what an admin has stopped;
     ``reconciled`` the outcome of the latest reconcile; ``ended`` how often each role
     has ended unasked lately; ``refused_config`` what was wrong with a configuration
-    that the running node has not taken; ``untold`` why a channel of alerts has failed
-    lately;
-    ``lease_seconds`` is how long a silent worker is believed.
+    that the running node has not taken; ``quarantine`` what was set aside; ``untold``
+    why a channel of alerts has failed lately; ``spool`` what waits for the object
+    store; ``lease_seconds`` is how long a silent worker is believed.
     """
 
     now: datetime
@@ -64,8 +81,10 @@ class Snapshot:
     reconciled: Row | None = None
     ended: Mapping[str, int] = field(default_factory=dict)
     refused_config: str = ""
+    quarantine: Aside = Aside()
     untold: Mapping[str, str] = field(default_factory=dict)
     lease_seconds: float = 0.0
+    spool: Spool | None = None
 
     def live(self, worker: Row) -> bool:
         """Whether a worker has been heard of within its lease."""
@@ -96,6 +115,7 @@ def problems(snapshot: Snapshot) -> list[Problem]:
         *_nobody_works(snapshot),
         *_nobody_keeps(snapshot),
         *_full(snapshot.disk),
+        *_spooled(snapshot.spool, snapshot.now),
         *_stranded(snapshot.stranded),
         *_away(snapshot),
         *_unbalanced(snapshot.reconciled),
@@ -156,6 +176,16 @@ def _full(disk: Disk | None) -> Iterator[Problem]:
             "free space there, or lower retention.keep_days",
             key="disk-full",
         )
+
+
+def _spooled(spool: Spool | None, now: datetime) -> Iterator[Problem]:
+    if spool is None or spool.oldest_at is None:
+        return
+    if (now - spool.oldest_at).total_seconds() >= LATE_SECONDS:
+        since = age(spool.oldest_at, now)
+        what = f"{spool.n_files} instance(s) not handed over to the object store"
+        remedy = "see `dicomnode doctor`, and the log of `dicomnode receive`"
+        yield Problem(f"{what}, the oldest for {since}", remedy)
 
 
 def _stranded(stranded: Mapping[str, int]) -> Iterator[Problem]:

@@ -18,6 +18,7 @@ from dicomnode.ports.files import (
     Buffer,
     Incoming,
     InstanceStore,
+    Quarantine,
     Staging,
     Usage,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "Pauses",
     "Predictor",
     "Purge",
+    "Quarantine",
     "ReadHeader",
     "Redirects",
     "Sender",

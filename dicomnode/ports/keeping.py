@@ -31,9 +31,11 @@ NodeEvent = Literal[
     "node config refuse",
     "alert send",
     "alert fail",
+    "node quarantine empty",
 ]
 """A process ended unasked; a changed configuration is in force, or was not taken; a
-channel of alerts has told something (its name comes first in the detail), or could not.
+channel of alerts has told something (its name comes first in the detail), or could not;
+refused data sets were removed.
 """
 
 

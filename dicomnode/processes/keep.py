@@ -13,6 +13,7 @@ from dicomnode.config import Config
 from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.clock_watch import ClockWatch
+from dicomnode.housekeeping.quarantine import QuarantineKeeper
 from dicomnode.housekeeping.schedule import DEFAULT, Chore, Schedule
 from dicomnode.processes import alerts, auditing, reconcile, service, storing, wiring
 from dicomnode.processes.auditing import Auditor
@@ -96,6 +97,7 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
     yield Chore("assemble and route", config.keep.interval_seconds, assemble_and_route)
     yield Chore("reap leases", REAP_SECONDS, reap_leases)
     yield Chore("retain", HOUR, chores.retain)
+    yield Chore("empty quarantine", HOUR, _quarantine(config, worklist, audit).run_once)
     yield Chore("sweep", HOUR, chores.sweep)
     yield Chore("tidy database", 5 * MINUTE, chores.tidy_database)
     if alerts.channels(config):
@@ -109,6 +111,16 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
             return reconcile.nightly(config, worklist)
 
         yield Chore("reconcile", DAY, reconciled, at)
+
+
+def _quarantine(config: Config, worklist: Worklist, audit: Auditor) -> QuarantineKeeper:
+    return QuarantineKeeper(
+        storing.open_quarantine(config),
+        worklist.upkeep,
+        SystemClock(),
+        config.retention.quarantine_days,
+        lambda what: audit.restricted("empty quarantine", what),
+    )
 
 
 def _policy(config: Config) -> CompletionPolicy:

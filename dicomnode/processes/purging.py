@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dicomnode.config import Config
 from dicomnode.errors import DicomNodeError
 from dicomnode.housekeeping.purging import Purger
+from dicomnode.housekeeping.quarantine import QuarantineKeeper
 from dicomnode.processes import storing
 from dicomnode.processes.auditing import Auditor
 from dicomnode.worklist import Worklist
@@ -19,6 +20,20 @@ class Wish:
     study_instance_uid: str
     by: str
     reason: str
+
+
+def empty_quarantine(
+    config: Config, worklist: Worklist, audit: Auditor, why: str
+) -> int:
+    """Remove every refused data set that was set aside; how many. Audited."""
+    keeper = QuarantineKeeper(
+        storing.open_quarantine(config),
+        worklist.upkeep,
+        audit.clock,
+        0,
+        lambda what: audit.restricted("empty quarantine", what),
+    )
+    return keeper.empty(0, why)
 
 
 def purge(config: Config, worklist: Worklist, audit: Auditor, wish: Wish) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from math import ceil
 from typing import cast
 
 import structlog
@@ -11,7 +12,7 @@ import structlog
 from dicomnode.config import Config, Tls
 from dicomnode.ports import InstanceStore
 from dicomnode.processes import auditing, service, storing, wiring
-from dicomnode.processes.certificates import of_receiver
+from dicomnode.processes.certificates import of_called, of_receiver
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.memory import return_large_buffers
 from dicomnode.processes.renewal import Renewal
@@ -19,8 +20,9 @@ from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.service import Pulse
 from dicomnode.processes.sharing import Share, share_of
 from dicomnode.receiver.acceptance import Policy
-from dicomnode.receiver.backlog import BacklogLimit, StagingStore
+from dicomnode.receiver.backlog import BacklogLimit
 from dicomnode.receiver.draining import DrainingStore
+from dicomnode.receiver.gated import StagingStore
 from dicomnode.receiver.inside import Board, Inside, SharedInside
 from dicomnode.receiver.lobby import LobbyLimits
 from dicomnode.receiver.peers import Peer
@@ -114,21 +116,33 @@ def settings(config: Config, share: Share | None = None) -> ScpSettings:
         max_pdu_bytes=receiver.max_pdu_bytes,
         network_timeout_seconds=receiver.network_timeout_seconds,
         max_association_seconds=receiver.max_association_seconds,
-        lobby=LobbyLimits(
-            receiver.request_timeout_seconds,
-            receiver.max_connections,
-            receiver.max_connections_per_address,
-        ),
-        tls=_tls(receiver.tls),
+        lobby=_lobby(config, share),
+        tls=_tls(receiver.tls, share),
         limits=Limits(receiver.max_instance_bytes, receiver.max_association_bytes),
         quarantine=receiver.quarantine,
     )
 
 
-def _tls(tls: Tls) -> TlsSettings | None:
+def _lobby(config: Config, share: Share | None) -> LobbyLimits:
+    """Of this process: the kernel deals connections out evenly, so each has its part.
+
+    A limit that holds for all exactly would be a lock at each connection, of which a
+    flood has thousands.
+    """
+    receiver = config.receiver
+    parts = receiver.processes if share else 1
+    return LobbyLimits(
+        receiver.request_timeout_seconds,
+        ceil(receiver.max_connections / parts),
+        ceil(receiver.max_connections_per_address / parts),
+    )
+
+
+def _tls(tls: Tls, share: Share | None) -> TlsSettings | None:
     if not tls.enabled:
         return None
-    return TlsSettings(of_receiver(tls), tls.port, tls.required)
+    port = share.tls_port if share else tls.port
+    return TlsSettings(of_receiver(tls), port, tls.required)
 
 
 def _inside(config: Config, share: Share | None) -> Inside:
@@ -147,6 +161,7 @@ def _peers(config: Config) -> Iterator[Peer]:
             one.port,
             services=frozenset(one.services),
             max_associations=one.max_associations,
+            tls=of_called(one, ""),
         )
 
 

@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from threading import Event
 from time import monotonic
@@ -39,11 +39,11 @@ def main(config: Config) -> int:
     asked = Event()
     with (
         role("receive", config, asked.set) as stop,
-        reserved(receiver.host, receiver.port) as port,
+        _reserved_ports(config) as (port, tls_port),
     ):
         board = new_board(receiver.processes, receiver.max_associations)
         children = [
-            _child(config, board, Share(process, board.descriptor, port))
+            _child(config, board, Share(process, board.descriptor, port, tls_port))
             for process in range(receiver.processes)
         ]
         _log.info("receivers.starting", n_processes=receiver.processes, port=port)
@@ -73,8 +73,24 @@ def _child(config: Config, board: Board, share: Share) -> Child:
 
 
 @contextmanager
-def reserved(host: str, port: int) -> Iterator[int]:
+def _reserved_ports(config: Config) -> Iterator[tuple[int, int]]:
+    """The port in the clear and the one with TLS; 0 for one that is not opened."""
+    receiver, tls = config.receiver, config.receiver.tls
+    with ExitStack() as held:
+        port = tls_port = 0
+        if not (tls.enabled and tls.required):
+            port = held.enter_context(reserved(receiver.host, receiver.port))
+        if tls.enabled:
+            where = receiver.host, tls.port, "receiver.tls"
+            tls_port = held.enter_context(reserved(*where))
+        yield port, tls_port
+
+
+@contextmanager
+def reserved(host: str, port: int, key: str = "receiver") -> Iterator[int]:
     """Hold a port that nobody else has for receivers that share it; its number.
+
+    ``key``: the table of the configuration that names it.
 
     Raises ConfigError: with SO_REUSEPORT alone, two nodes could share a port unawares.
     """
@@ -91,7 +107,7 @@ def reserved(host: str, port: int) -> Iterator[int]:
     except OSError as error:
         raise ConfigError(
             f"cannot listen on {host}:{port} ({error.strerror}); stop the program that "
-            "uses the port, or set receiver.host or receiver.port"
+            f"uses the port, or set receiver.host or {key}.port"
         ) from error
     with holder:
         yield port

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 from dicomnode.config import Config
 from dicomnode.config.sources import DEFAULT_CREDENTIALS
 from dicomnode.errors import ConfigError
-from dicomnode.ports import InstanceStore, Stock
+from dicomnode.ports import InstanceStore, Quarantine, Stock
 from dicomnode.store import Inspection, LocalStore
+from dicomnode.store.quarantine import Quarantine as LocalQuarantine
 
 if TYPE_CHECKING:
     from dicomnode.store.bucket import Bucket
@@ -48,6 +49,11 @@ def open_results_store(config: Config) -> InstanceStore:
     if not _is_remote(url):
         return LocalStore(_folder(config, "results"), RESULTS_WATERMARK_PERCENT)
     return _objects(config, url, "results", RESULTS_WATERMARK_PERCENT)
+
+
+def open_quarantine(config: Config) -> Quarantine:
+    """What was refused and set aside: on the local disk, wherever the store is."""
+    return LocalQuarantine(_folder(config, "instances"))
 
 
 def open_stock(config: Config) -> Stock:
@@ -111,6 +117,16 @@ def open_bucket(config: Config, url: str, kind: str) -> Bucket:
             timeout_seconds=store.timeout_seconds,
         )
     )
+
+
+def remote_urls(config: Config) -> Iterator[tuple[str, str]]:
+    """The URLs of object stores in use, each with what lies there."""
+    for url, kind in (
+        (config.store.url, "instances"),
+        (_results_url(config), "results"),
+    ):
+        if _is_remote(url):
+            yield url, kind
 
 
 def _objects(config: Config, url: str, kind: str, watermark: float) -> ObjectStore:

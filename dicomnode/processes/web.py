@@ -132,6 +132,7 @@ def _room(config: Config, worklist: Worklist, views: Views, audit: Auditor) -> w
         clock=clock,
         look=lambda: look(views, clock.now(), around),
         results=lambda job_id: _results(config, worklist, job_id),
+        instances=worklist.studies.instances,
         cards=lambda: [_card(config, one) for one in config.pipeline],
         audit=lambda who, limit: _trail(config, audit, who, limit),
         purge=lambda who, study, reason: _purge(

@@ -20,7 +20,7 @@ from dicomnode.receiver.inside import Inside
 from dicomnode.receiver.listening import listen
 from dicomnode.receiver.lobby import Door, LobbyLimits
 from dicomnode.receiver.peers import Peer, Peers
-from dicomnode.receiver.reporting import Reporter, ReporterSettings
+from dicomnode.receiver.reporting import Listening, Reporter, ReporterSettings
 from dicomnode.receiver.requests import Limits
 from dicomnode.receiver.server import ServerLimits, StorageServer
 from dicomnode.receiver.upper_layer import AcceptedAssociation, Services
@@ -225,6 +225,10 @@ def _reporter_settings(settings: ScpSettings) -> ReporterSettings:
         ae_title=settings.policy.ae_title,
         implementation_class_uid=settings.implementation_class_uid,
         implementation_version_name=settings.implementation_version_name,
-        ports={one.ae_title: one.port for one in settings.peers if one.port},
+        listening={
+            one.ae_title: Listening(one.port, one.tls)
+            for one in settings.peers
+            if one.port
+        },
         timeout_seconds=settings.acse_timeout_seconds,
     )

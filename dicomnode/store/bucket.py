@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
+import tempfile
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -153,6 +155,18 @@ class Bucket:
             if not page.get("IsTruncated"):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def probe(self) -> None:
+        """Put, read and remove an object of no content; StoreUnreachable if one fails.
+
+        It has no name of an instance.
+        """
+        name = f"probe/{secrets.token_hex(8)}"
+        with tempfile.TemporaryFile() as file:
+            self.put(name, file.fileno(), "")
+        self.get(name, lambda body: body.read())
+        self.delete(name)
+        next(iter(self.objects()), None)
 
     def _put(self, name: str, file: BinaryIO, md5: bytes, content: str) -> None:
         once = {"IfNoneMatch": "*"} if self._is_conditional else {}

@@ -116,7 +116,8 @@ class HandOver:
             return
 
     def _say(self, why: str, n_waiting: int) -> None:
-        level = _LOG.info if self._waits else _LOG.warning
+        # Once for an outage; status and metrics say that it lasts.
+        level = _LOG.debug if self._waits else _LOG.warning
         level("store.hand_over_waits", n_files=n_waiting, error=why)
         self._waits = True
 

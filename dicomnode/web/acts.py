@@ -62,26 +62,6 @@ def resend(room: InRoom, account: Operator, asks: InPerson, job_id: str) -> Resp
     return _done(room, asks, "resend", job_id)
 
 
-@acts.post("/studies/{study_instance_uid}/complete")
-def complete(
-    room: InRoom, account: Operator, asks: InPerson, study_instance_uid: str
-) -> Response:
-    """Wait no longer for instances of a study."""
-    room.desk.force_complete(study_instance_uid, room.clock.now(), asks.name)
-    room.witness.acted(asks, "complete", study_instance_uid)
-    return back_to("/")
-
-
-@acts.post("/studies/{study_instance_uid}/reroute")
-def reroute(
-    room: InRoom, account: Operator, asks: InPerson, study_instance_uid: str
-) -> Response:
-    """Let the router look again, with today's rules."""
-    room.desk.reroute(study_instance_uid, room.clock.now(), asks.name)
-    room.witness.acted(asks, "reroute", study_instance_uid)
-    return back_to("/")
-
-
 @acts.post("/studies/{study_instance_uid}/purge")
 def purge(
     room: InRoom,

@@ -32,6 +32,7 @@ from dicomnode.web.room import Room
 from dicomnode.web.session import session
 from dicomnode.web.signing_in import asked
 from dicomnode.web.stats import stats
+from dicomnode.web.studies import studies
 from dicomnode.web.watching import watching
 
 _log = structlog.get_logger(__name__)
@@ -62,7 +63,7 @@ def create(
     )
     app.state.room, app.state.readers = room, set()
     app.state.stopping, app.state.pulse = stopping, Pulse()
-    for router in (pages, jobs, stats, acts, session, feed, watching, api):
+    for router in (pages, jobs, studies, stats, acts, session, feed, watching, api):
         app.include_router(router)
     static = Path(__file__).with_name("static")
     app.mount("/static", StaticFiles(directory=static), name="static")

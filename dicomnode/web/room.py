@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from fastapi import Depends, Request
 
+from dicomnode.domain.instance import Instance
 from dicomnode.health.problems import Snapshot
 from dicomnode.ports import Clock, Desk, Holds
 from dicomnode.views import Views
@@ -102,6 +103,7 @@ class Room:
     patient identity, the newest first, and notes who has read them; ``purge`` removes
     a study for a reason and gives the number of its files, or raises UnknownStudy or
     IllegalTransition; ``results`` gives the objects of a job, or raises UnknownStudy;
+    ``instances`` gives those of a study whose files are here;
     ``echo`` asks a destination for Verification and gives the round trip in seconds,
     or raises DeliveryError; ``metrics`` is whom /metrics answers beside accounts;
     ``most_streams`` how many readers may follow the feed at once.
@@ -116,6 +118,7 @@ class Room:
     clock: Clock
     look: Callable[[], Snapshot]
     results: Callable[[str], Sequence[Dataset]]
+    instances: Callable[[str], Sequence[Instance]]
     cards: Callable[[], Sequence[Card]]
     audit: Callable[[Who, int], Sequence[str]]
     purge: Callable[[Who, str, str], int]

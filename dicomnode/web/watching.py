@@ -83,12 +83,17 @@ class _Node:
         drifts = len(snapshot.drift)
         yield _gauge("drift_alarms", "Alarms of the drift monitors.", drifts)
         yield _gauge("oldest_waiting_seconds", "Age of the oldest.", self._oldest())
+        aside = snapshot.quarantine.n_bytes
+        yield _gauge("quarantine_bytes", "Refused data sets that are kept.", aside)
         if snapshot.reconciled is not None:
             balanced = int(bool(snapshot.reconciled["balanced"]))
             yield _gauge("balanced", "1 if the latest reconcile was.", balanced)
         if snapshot.disk:
             used = snapshot.disk.used_percent
             yield _gauge("store_used_percent", "Of the store's file system.", used)
+        if snapshot.spool:
+            n_files = snapshot.spool.n_files
+            yield _gauge("spool_files", "Not handed over to the object store.", n_files)
 
     def _oldest(self) -> float:
         if not self._snapshot.waiting:

@@ -22,21 +22,12 @@ def test_51_a_running_node_keeps_the_old_configuration_until_a_right_one_comes(
         edit(node, 'Modality = ["CR", "DX"]', 'Modality = ["MG"]')
         assert reloaded(node).stdout == "taken: pipeline[1].match\n"
 
-        edit(node, "[study]", "[study]\nquiet_second = 3")
-        line = node.config.read_text().splitlines().index("quiet_second = 3") + 1
-        os.kill(holder(node.folder / "var"), signal.SIGHUP)
-        node.wait(lambda: node.events("node config refuse"), "the refusal")
-        (event,) = node.events("node config refuse")
-        assert f"config.toml:{line}: " in event["detail"]
-        assert "did you mean `quiet_seconds`" in event["detail"]
-        given = node.cli("reload")
-        assert given.returncode == 2
-        assert f"config.toml:{line}: " in given.stderr
         before = pids(node)
+        a_wrong_file_is_refused(node)
         assert node.echoes()
         assert not calls(node, "CT2")
-        correct(node)
         # Status reads the file too; what it says of the running node stays.
+        edit(node, "quiet_second = 3\n", "")
         told = node.cli("status")
         assert "goes on with the old one" in told.stdout
         assert "then `dicomnode reload`" in told.stdout
@@ -61,6 +52,19 @@ def test_51_a_running_node_keeps_the_old_configuration_until_a_right_one_comes(
     assert reload_without_a_node(node).returncode == 1
 
 
+def a_wrong_file_is_refused(node: Node) -> None:
+    edit(node, "[study]", "[study]\nquiet_second = 3")
+    line = node.config.read_text().splitlines().index("quiet_second = 3") + 1
+    os.kill(holder(node.folder / "var"), signal.SIGHUP)
+    node.wait(lambda: node.events("node config refuse"), "the refusal")
+    (event,) = node.events("node config refuse")
+    assert f"config.toml:{line}: " in event["detail"]
+    assert "did you mean `quiet_seconds`" in event["detail"]
+    given = node.cli("reload")
+    assert given.returncode == 2
+    assert f"config.toml:{line}: " in given.stderr
+
+
 def reloaded(node: Node) -> subprocess.CompletedProcess[str]:
     told = node.cli("reload")
     assert told.returncode == 0, told.stderr
@@ -77,10 +81,6 @@ def edit(node: Node, old: str, new: str) -> None:
     text = node.config.read_text()
     assert old in text
     node.config.write_text(text.replace(old, new, 1))
-
-
-def correct(node: Node) -> None:
-    edit(node, "quiet_second = 3\n", "")
 
 
 def calls(node: Node, ae_title: str) -> bool:

@@ -111,6 +111,7 @@ def test_every_page_is_documented(hands):
         path = getattr(route, "path", "")
         if "GET" in (getattr(route, "methods", None) or ()) and path not in own:
             shown = path.replace("{job_id}", "JOB")
+            shown = shown.replace("{study_instance_uid}", "UID")
             assert f"`{shown}`" in OPERATIONS or shown.startswith(("/api", "/jobs")), (
                 path
             )

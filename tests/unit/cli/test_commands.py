@@ -29,6 +29,8 @@ COMMANDS = [
     ["config", "check"],
     ["config", "show"],
     ["config", "example"],
+    ["config", "schema"],
+    ["reload"],
     ["db", "upgrade"],
     ["db", "check"],
     ["db", "downgrade"],
