@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -267,6 +269,28 @@ def test_a_reserved_log_keeps_its_length_and_every_commit(
     worklist.intake.record_association(KNOCK)
     assert log.stat().st_size == length
     assert len(worklist.views.associations()) == 2
+
+
+def test_no_log_is_reserved_on_a_disk_that_is_nearly_full(
+    worklist: Worklist, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = shutil.disk_usage(path)._replace(free=sqlite._LOG_BYTES)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: used)
+    worklist.reserve_log()
+    assert path.with_name("worklist.db-wal").stat().st_size < sqlite._LOG_BYTES
+
+
+def test_a_log_that_the_disk_refuses_ends_the_process(
+    worklist: Worklist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", failing)
+        with pytest.raises(WorklistError, match="check the disk"):
+            worklist.reserve_log()
+    assert not worklist.is_sound
 
 
 def test_one_connection_serves_every_write(worklist: Worklist) -> None:
