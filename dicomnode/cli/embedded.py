@@ -37,6 +37,13 @@ class EmbeddedViews(Views):
         """Close the connection."""
         self._connection.close()
 
+    def mark(self) -> object:
+        """Another one as soon as another connection has committed.
+
+        A question that reads no page of the database but its header.
+        """
+        return self._run("PRAGMA data_version", {})[0]["data_version"]
+
     def _run(self, query: str, values: Mapping[str, object]) -> list[Record]:
         with _translated():
             return [dict(row) for row in self._connection.execute(query, dict(values))]

@@ -60,6 +60,14 @@ class InstanceStore(Protocol):
         ...
 
 
+class Quarantine(Protocol):
+    """Where refused data sets are kept for a look at them."""
+
+    def empty(self, older_than: datetime) -> int:
+        """Remove those that came before ``older_than`` for good; how many."""
+        ...
+
+
 class Incoming(Protocol):
     """A data set that arrives in pieces; used by one thread."""
 

@@ -11,15 +11,18 @@ import structlog
 
 from dicomnode.config import Config, Tls
 from dicomnode.ports import InstanceStore
-from dicomnode.processes import auditing, wiring
-from dicomnode.processes.certificates import of_receiver
+from dicomnode.processes import auditing, service, storing, wiring
+from dicomnode.processes.certificates import of_called, of_receiver
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.memory import return_large_buffers
+from dicomnode.processes.renewal import Renewal
 from dicomnode.processes.role import asked_to_stop, role
+from dicomnode.processes.service import Pulse
 from dicomnode.processes.sharing import Share, share_of
 from dicomnode.receiver.acceptance import Policy
-from dicomnode.receiver.backlog import BacklogLimit, StagingStore
+from dicomnode.receiver.backlog import BacklogLimit
 from dicomnode.receiver.draining import DrainingStore
+from dicomnode.receiver.gated import StagingStore
 from dicomnode.receiver.inside import Board, Inside, SharedInside
 from dicomnode.receiver.lobby import LobbyLimits
 from dicomnode.receiver.peers import Peer
@@ -30,6 +33,9 @@ from dicomnode.worklist import Worklist
 
 _log = structlog.get_logger(__name__)
 
+HANGS_SECONDS = 60.0
+"""The loop that accepts connections turns several times a second."""
+
 GRACE_SECONDS = 30.0
 """What a C-STORE that has begun may take to end after SIGTERM."""
 
@@ -39,13 +45,15 @@ def main(config: Config) -> int:
 
     1 when the listener has died, or the disk has failed under the worklist.
     """
-    share = share_of()
+    share, renewal = share_of(), Renewal(config)
     return_large_buffers()
     with (
-        role("receive", config) as stop,
+        role("receive", config, renewal.ask) as stop,
         auditing.audited_role("receive", config) as audit,
         wiring.opened_worklist(config) as worklist,
+        storing.handing_over(config),
     ):
+        pulse = Pulse(HANGS_SECONDS)
         worklist.reserve_log()
         scp = StorageSCP(
             settings(config, share),
@@ -55,7 +63,7 @@ def main(config: Config) -> int:
             wiring.extra_keywords(config),
             Commitment(worklist.intake, worklist.commitments),
         )
-        scp.start()
+        scp.start(partial(pulse.beat, "receiver"))
         audit.network(attached=True)
         _log.info(
             "receiver.ready",
@@ -63,7 +71,15 @@ def main(config: Config) -> int:
             port=scp.port,
             tls_port=scp.tls_port if config.receiver.tls.enabled else None,
         )
-        well = asked_to_stop(stop, lambda: scp.is_listening and worklist.is_sound)
+        service.ready()
+
+        def is_well() -> bool:
+            if taken := renewal.taken():
+                now = taken.config
+                scp.admit(settings(now, share), wiring.extra_keywords(now))
+            return scp.is_listening and worklist.is_sound
+
+        well = asked_to_stop(stop, is_well, pulse)
         scp.stop(GRACE_SECONDS)
         audit.network(attached=False)
     return 0 if well else 1
@@ -71,7 +87,7 @@ def main(config: Config) -> int:
 
 def _store(config: Config, worklist: Worklist) -> InstanceStore:
     # Every store of ours takes data sets in pieces too.
-    kept = cast("StagingStore", wiring.open_store(config))
+    kept = cast("StagingStore", storing.open_store(config))
     store = DrainingStore(kept, worklist.pauses)
     limit = config.receiver.max_waiting_jobs
     if not limit:
@@ -145,6 +161,7 @@ def _peers(config: Config) -> Iterator[Peer]:
             one.port,
             services=frozenset(one.services),
             max_associations=one.max_associations,
+            tls=of_called(one, ""),
         )
 
 

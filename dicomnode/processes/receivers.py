@@ -10,16 +10,19 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from threading import Event
 from time import monotonic
 
 import structlog
 
 from dicomnode.config import Config
 from dicomnode.errors import ConfigError
-from dicomnode.processes.role import SUPERVISOR_PID, role
+from dicomnode.processes import service
+from dicomnode.processes.role import role
+from dicomnode.processes.service import SUPERVISOR_PID
 from dicomnode.processes.sharing import Share
 from dicomnode.processes.supervision import Child, Command, stop_all, watch
 from dicomnode.receiver.inside import Board, new_board
@@ -33,8 +36,9 @@ STOP_SECONDS = 45.0
 def main(config: Config) -> int:
     """Keep ``receiver.processes`` receivers running until asked to stop."""
     receiver = config.receiver
+    asked = Event()
     with (
-        role("receive", config) as stop,
+        role("receive", config, asked.set) as stop,
         _reserved_ports(config) as (port, tls_port),
     ):
         board = new_board(receiver.processes, receiver.max_associations)
@@ -44,10 +48,18 @@ def main(config: Config) -> int:
         ]
         _log.info("receivers.starting", n_processes=receiver.processes, port=port)
         try:
-            watch(children, stop)
+            watch(children, stop, lambda: _pass_on(asked, children))
         finally:
             stop_all(children, STOP_SECONDS)
     return 0
+
+
+def _pass_on(asked: Event, children: Sequence[Child]) -> None:
+    """Let each receiver read the configuration again, if somebody asked for that."""
+    if asked.is_set():
+        asked.clear()
+        for child in children:
+            child.ask_to_reload()
 
 
 def _child(config: Config, board: Board, share: Share) -> Child:
@@ -55,7 +67,8 @@ def _child(config: Config, board: Board, share: Share) -> Child:
     if config.file is not None:
         argv += ["--config", str(config.file)]
     own = {SUPERVISOR_PID: str(os.getpid()), **share.environ()}
-    command = Command("receive", argv, {**os.environ, **own}, (board.descriptor,))
+    environ = {**service.child_environ("receive"), **own}
+    command = Command("receive", argv, environ, (board.descriptor,))
     return Child(command, monotonic, partial(board.wipe, share.process))
 
 

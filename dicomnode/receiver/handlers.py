@@ -60,7 +60,7 @@ class StoreHandler:
         self._staging = store if isinstance(store, Staging) else None
         self._intake = intake
         self._clock = clock
-        self._extra_keywords = tuple(extra_keywords)
+        self.extra_keywords = tuple(extra_keywords)
         self._limits = limits or Limits()
         self._quarantine = quarantine
 
@@ -79,7 +79,7 @@ class StoreHandler:
         def keep() -> _Kept:
             self._limits.check(n_bytes, n_bytes_before + n_bytes)
             data_set = memoryview(request.data_set)
-            how = request.transfer_syntax_uid, self._extra_keywords
+            how = request.transfer_syntax_uid, self.extra_keywords
             header = scan(data_set, *how)
             return self._keep(request, header, self._put(request))
 
@@ -155,7 +155,7 @@ class StoreHandler:
         return Answer(Status.SUCCESS), partial(_log_kept, request, kept[0], seconds)
 
     def _scanned(self, request: StoreRequest, incoming: Incoming) -> Header:
-        how = request.transfer_syntax_uid, self._extra_keywords
+        how = request.transfer_syntax_uid, self.extra_keywords
         header = scan_start(incoming.head, *how)
         if header is not None:
             return header

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from types import TracebackType
 
+from dicomnode.worklist.absences import Absences
 from dicomnode.worklist.commitments import Commitments
 from dicomnode.worklist.desk import Desk
 from dicomnode.worklist.engine import Database, open_database, open_readonly
@@ -36,6 +37,7 @@ class Worklist:
         self.studies = Studies(database)
         self.jobs = Jobs(database)
         self.outbox = Outbox(database)
+        self.absences = Absences(database)
         self.commitments = Commitments(database)
         self.upkeep = Upkeep(database)
         self.desk = Desk(database)

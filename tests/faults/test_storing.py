@@ -27,6 +27,7 @@ from dicomnode.store import LocalStore
 from dicomnode.worklist import Worklist, open_worklist, upgrade
 from dicomnode.worklist import sqlite as embedded
 from dicomnode.worklist.engine import Database, open_readonly
+from dicomnode.worklist.translation import DiskFailed
 from tests.faults import modality
 from tests.integration.receiving import Sample, associated, receiving, status
 from tests.integration.test_receive import (
@@ -132,6 +133,20 @@ def test_08_a_database_locked_by_a_stranger_gives_no_success(
         assert kept.store(made(), impatient) == 0x0110
         shell.execute("ROLLBACK")
         assert kept.store(made(), impatient) == 0
+    assert len(kept.rows()) == len(kept.files()) == 1
+
+
+def test_07_a_disk_that_fails_under_the_database_gives_no_success(kept: Kept) -> None:
+    """Nor does it after that: only a new process may believe the disk again."""
+    with closing(open_worklist(kept.url)) as failing:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        with pytest.raises(DiskFailed), failing._database.write():
+            raise error
+        assert kept.store(made(), failing) == 0x0110
+        assert not failing.is_sound
+    assert kept.rows() == []
+    assert kept.store(made()) == 0
     assert len(kept.rows()) == len(kept.files()) == 1
 
 
