@@ -29,6 +29,7 @@ from dicomnode.worklist import (
 )
 from dicomnode.worklist.engine import open_database
 from dicomnode.worklist.sqlite import FileLock, assert_durable, lock_path
+from tests.contract.worklist.making import received
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 KNOCK = Association(NOW, "CT1", "DICOMNODE", "127.0.0.1", accepted=True)
@@ -291,6 +292,19 @@ def test_a_log_that_the_disk_refuses_ends_the_process(
         with pytest.raises(WorklistError, match="check the disk"):
             worklist.reserve_log()
     assert not worklist.is_sound
+
+
+def test_a_noted_association_comes_with_what_is_recorded_next(
+    worklist: Worklist,
+) -> None:
+    worklist.intake.note_association(KNOCK)
+    assert worklist.views.associations() == []
+    worklist.intake.record(received())
+    assert len(worklist.views.associations()) == 1
+    worklist.intake.note_association(KNOCK)
+    worklist.intake.record_noted()
+    worklist.intake.record_noted()
+    assert len(worklist.views.associations()) == 2
 
 
 def test_one_connection_serves_every_write(worklist: Worklist) -> None:
