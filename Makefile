@@ -74,7 +74,8 @@ docs: $(VENV)/.installed-dev
 
 lock:
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml requirements.in --universal \
+	$(BIN)/uv pip compile pyproject.toml requirements.in \
+	  --extra postgres --extra s3 --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --quiet -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml requirements.in --extra dev --universal \

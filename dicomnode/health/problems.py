@@ -59,8 +59,8 @@ class Snapshot:
     ``reconciled`` the outcome of the latest reconcile; ``ended`` how often each role
     has ended unasked lately; ``refused_config`` what was wrong with a configuration
     that the running node has not taken; ``quarantine`` what was set aside; ``untold``
-    why a channel of alerts has failed lately; ``spool`` what waits for the object store;
-    ``lease_seconds`` is how long a silent worker is believed.
+    why a channel of alerts has failed lately; ``spool`` what waits for the object
+    store; ``lease_seconds`` is how long a silent worker is believed.
     """
 
     now: datetime

@@ -108,7 +108,8 @@ def metrics() -> set[str]:
 
 
 def test_the_dashboard_shows_metrics_that_exist(metrics: set[str]) -> None:
-    board = json.loads((DEPLOY / "grafana" / "dicomnode.json").read_text("utf-8"))
+    path = DEPLOY / "grafana" / "dashboards" / "dicomnode.json"
+    board = json.loads(path.read_text("utf-8"))
     shown: set[str] = set()
     places = set()
     for panel in board["panels"]:
