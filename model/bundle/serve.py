@@ -11,6 +11,7 @@ import torch
 from model import explain
 from model.bundle import addendum as addenda
 from model.bundle import checks
+from model.bundle.arithmetic import Arithmetic
 from model.bundle.description import WEIGHTS_FILE, Description, read_bundle
 from model.bundle.domain import STATISTICS, Domain, Judged
 from model.bundle.engine import Engine, Prepared
@@ -41,6 +42,7 @@ class Parts:
 
     sources: sources whose labels each head was trained on; none named means all.
     biases: of the heads that a site has calibrated, added after the temperature.
+    example: the image of the test vector, display pixels.
     """
 
     engine: Engine
@@ -48,6 +50,7 @@ class Parts:
     domain: Domain
     sources: dict[str, frozenset[str]]
     biases: dict[str, Tensor] = field(default_factory=dict)
+    example: NDArray[np.float32] | None = None
 
     def knows(self, head: str) -> list[bool]:
         """For each kind of the domain, whether this head was trained on it."""
@@ -86,10 +89,19 @@ class Parts:
 
 
 class Bundle:
-    """One loaded model. Safe to call from one thread at a time."""
+    """One loaded model. Safe to call from one thread at a time.
 
-    def __init__(self, description: Description, parts: Parts) -> None:
+    arithmetic: how its network runs, as packed unless `running.accelerated` made it.
+    """
+
+    def __init__(
+        self,
+        description: Description,
+        parts: Parts,
+        arithmetic: Arithmetic | None = None,
+    ) -> None:
         self.description = description
+        self.arithmetic = arithmetic or Arithmetic()
         self._parts = parts
         self._heads = {head.name: head for head in parts.engine.network.layout}
 
@@ -210,6 +222,7 @@ def load(
     checks.labels(description, parts.engine.network.layout)
     bundle = Bundle(description, parts)
     checks.test_vector(bundle.predict, tensors)
+    bundle = Bundle(description, replace(parts, example=checks.test_image(tensors)))
     return bundle if addendum is None else _at_site(bundle, addendum, public_key)
 
 
