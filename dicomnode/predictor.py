@@ -109,11 +109,23 @@ class BundleNetwork:
         raise _failed(error) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the site says of its bundles.
+
+    ``public_key``: whose signature bundle and addendum must have. ``addendum``: what
+    it re-set. ``running``: how networks are to run; None runs them as packed.
+    """
+
+    public_key: Path | None = None
+    addendum: Path | None = None
+    running: bundles.Wanted | None = None
+
+
 class BundlePredictor:
     """A bundle, loaded and warm, behind the Predictor port.
 
-    ``public_key`` is the key whose signature bundle and addendum must have;
-    ``addendum`` what this site re-set. ``decoder`` and ``batcher`` may be shared with
+    ``decoder`` and ``batcher`` may be shared with
     others; without them images are decoded in this process, and one study at a time
     goes through the network. Raises ConfigError when the bundle is missing, tampered
     with or does not load.
@@ -124,17 +136,22 @@ class BundlePredictor:
         folder: Path,
         device: str = "cpu",
         *,
-        public_key: Path | None = None,
-        addendum: Path | None = None,
+        site: Site | None = None,
         decoder: Decoder | None = None,
         batcher: Batcher | None = None,
     ) -> None:
+        site = site or Site()
         try:
             self._bundle = bundles.load(
-                folder, device, public_key=public_key, addendum=addendum
+                folder,
+                device,
+                public_key=site.public_key,
+                addendum=site.addendum,
+                running=site.running,
             )
         except (bundles.BundleError, OSError) as error:
             raise ConfigError(f"bundle {folder.name}: {error}") from error
+        _say_how_it_runs(self._bundle)
         self._checks = self._bundle.description.quality
         self._network = BundleNetwork(self._bundle, device)
         self._decoder = decoder or InThisProcess()
@@ -150,7 +167,9 @@ class BundlePredictor:
 
     def describe(self) -> BundleFacts:
         """What a report must say about the bundle."""
-        return facts_of(self._bundle.description)
+        found = facts_of(self._bundle.description)
+        runs = {"arithmetic": str(self._bundle.arithmetic)}
+        return replace(found, parameters={**found.parameters, **runs})
 
     def predict(
         self, images: Sequence[tuple[Instance, BinaryIO]], priority: int = 0
@@ -210,6 +229,13 @@ def limit_threads(threads: int) -> None:
     """Use at most ``threads`` CPU threads for inference; 0 leaves it to torch."""
     if threads:
         torch.set_num_threads(threads)
+
+
+def _say_how_it_runs(bundle: Any) -> None:
+    name, runs = bundle.description.name, bundle.arithmetic.to_dict()
+    for reason in runs.pop("refused"):
+        _log.warning("worker.runner_refused", bundle=name, error=reason)
+    _log.info("worker.runner", bundle=name, **runs)
 
 
 def _works(device: str) -> bool:

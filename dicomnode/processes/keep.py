@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from datetime import time
+from functools import partial
 
 from dicomnode.assembler import Assembler
 from dicomnode.config import Config
@@ -13,7 +14,7 @@ from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.clock_watch import ClockWatch
 from dicomnode.housekeeping.schedule import Chore, Schedule
-from dicomnode.processes import auditing, reconcile, wiring
+from dicomnode.processes import auditing, reconcile, waking, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import asked_to_stop, role
@@ -22,6 +23,7 @@ from dicomnode.worklist import Worklist
 
 LEADER_LEASE_SECONDS = 10
 REAP_SECONDS = 5
+ROUTING = "assemble and route"
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
@@ -39,7 +41,8 @@ def main(config: Config) -> int:
             lambda: worklist.upkeep.lead(holder, clock.now(), LEADER_LEASE_SECONDS),
         )
         schedule.start()
-        well = asked_to_stop(stop, lambda: worklist.is_sound)
+        with waking.woken(config, "keep", partial(schedule.hasten, ROUTING)):
+            well = asked_to_stop(stop, lambda: worklist.is_sound)
         schedule.stop()
     return 0 if well else 1
 
@@ -62,14 +65,17 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
     def assemble_and_route() -> int:
         # In one tick: what is complete need not wait for the next tick to be routed.
         rests = watch.moved_within(config.study.quiet_seconds)
-        return (0 if rests else assembler.run_once()) + router.run_once()
+        done = (0 if rests else assembler.run_once()) + router.run_once()
+        if done:
+            waking.wake(config, "work")
+        return done
 
     def reap_leases() -> int:
         # Whoever lives renews its lease within this time, by the clock as it is now.
         rests = watch.moved_within(config.worker.lease_seconds)
         return 0 if rests else chores.reap_leases()
 
-    yield Chore("assemble and route", config.keep.interval_seconds, assemble_and_route)
+    yield Chore(ROUTING, config.keep.interval_seconds, assemble_and_route)
     yield Chore("reap leases", REAP_SECONDS, reap_leases)
     yield Chore("retain", HOUR, chores.retain)
     yield Chore("sweep", HOUR, chores.sweep)

@@ -25,13 +25,14 @@ from dicomnode.domain.ownership import MANUFACTURER
 from dicomnode.errors import ConfigError
 from dicomnode.monitoring import FileMonitor
 from dicomnode.ports import Predictor
-from dicomnode.predictor import BundlePredictor, choose_device, limit_threads
-from dicomnode.processes import auditing, wiring
+from dicomnode.predictor import BundlePredictor, Site, choose_device, limit_threads
+from dicomnode.processes import auditing, waking, wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import role
+from dicomnode.processes.running import wanted
 from dicomnode.results import NodeFacts
 from dicomnode.version import MODEL_NAME, VERSION
-from dicomnode.worker.loop import LoopPolicy, WorkerFacts, WorkerLoop
+from dicomnode.worker.loop import LoopPolicy, Signals, WorkerFacts, WorkerLoop
 from dicomnode.worker.pipeline import DestinationProfile, Pipeline, PipelineSpec
 from dicomnode.worker.watched import WatchedPredictor
 
@@ -87,10 +88,20 @@ def _work(
             audit.jobs(worklist.jobs, worklist.views),
             SystemClock(),
             _policy(config),
-            alive=watchdog(config.worker.lease_seconds),
+            Signals(
+                alive=watchdog(config.worker.lease_seconds),
+                finished=partial(_wake_others, config),
+            ),
         )
         _log.info("worker.ready", device=device, pipelines=sorted(pipelines))
-        return loop.run(stop)
+        with waking.woken(config, "work", loop.wake):
+            return loop.run(stop)
+
+
+def _wake_others(config: Config) -> None:
+    """There may be results to deliver, and pipelines that come after this one."""
+    for other in ("deliver", "keep"):
+        waking.wake(config, other)
 
 
 def watchdog(lease_seconds: float) -> Callable[[], None]:
@@ -175,8 +186,11 @@ def bundle_predictor(
     return BundlePredictor(
         folder,
         device,
-        public_key=config.bundles.public_key,
-        addendum=wiring.bundle_shelf(config).addendum(folder),
+        site=Site(
+            public_key=config.bundles.public_key,
+            addendum=wiring.bundle_shelf(config).addendum(folder),
+            running=wanted(config),
+        ),
         decoder=decoder,
         batcher=batcher,
     )
