@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import structlog
 import torch
@@ -31,6 +31,9 @@ from dicomnode.interpretation import (
 )
 from model import bundle as bundles
 
+if TYPE_CHECKING:
+    from model.bundle.serve import Inferred
+
 _log = structlog.get_logger(__name__)
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
@@ -47,7 +50,7 @@ class Unusable:
     passing: bool = False
 
 
-Answer: TypeAlias = bundles.Prediction | Unusable
+Answer: TypeAlias = "Inferred | Unusable"
 Asked: TypeAlias = "tuple[Decoded, Future[Answer]] | Undecodable"
 
 
@@ -77,7 +80,7 @@ class BundleNetwork:
 
     def _run(self, prepared: Sequence[Any]) -> list[Answer]:
         try:
-            return list(self._bundle.run(prepared))
+            return list(self._bundle.infer(prepared))
         except bundles.NonFinite:
             return self._halved(prepared, Unusable(NOT_A_NUMBER))
         except bundles.BundleError as error:
@@ -195,7 +198,8 @@ class BundlePredictor:
         found = answer.result()
         if isinstance(found, Unusable):
             return NotAnalysed(found.reason, instance.sop_instance_uid)
-        return self._answer(instance, decoded, found)
+        # Here and not in the network's thread, which goes on with the next batch.
+        return self._answer(instance, decoded, self._bundle.finish(found))
 
     def _answer(
         self, instance: Instance, decoded: Decoded, prediction: bundles.Prediction

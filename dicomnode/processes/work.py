@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import socket
 import sys
@@ -67,6 +68,9 @@ def _serve(config: Config, stop: Event) -> int:
         if config.pipeline and not pipelines:
             _log.error("worker.no_pipeline", remedy="see the bundle errors above")
             return 1
+        # All this lives as long as the process; looking through it for garbage would
+        # stop every job for a moment, again and again.
+        gc.freeze()
         is_well = _work(config, device, pipelines, stop)
         if not is_well:
             _end_at_once()
