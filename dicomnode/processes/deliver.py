@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Event, Thread
 from typing import Protocol
 
@@ -14,14 +15,24 @@ from dicomnode.delivery.confirmation import Confirmer, ConfirmPolicy
 from dicomnode.delivery.outbox import Courier, RetryPolicy
 from dicomnode.domain.commitment import CommitmentAnswer
 from dicomnode.errors import WorklistError
-from dicomnode.processes import auditing, waking, wiring
+from dicomnode.processes import auditing, service, storing, waking, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
-from dicomnode.processes.role import asked_to_stop, role
+from dicomnode.processes.renewal import renewed
+from dicomnode.processes.role import asked_to_stop
 from dicomnode.processes.senders import open_sender, peer_of, timeout_seconds
+from dicomnode.processes.service import Pulse
 from dicomnode.worklist import Worklist
 
 _log = structlog.get_logger(__name__)
+
+HANGS_SECONDS = 900.0
+"""At least; a batch of results is many messages, each with its own time limit."""
+_TIMEOUTS = 20
+
+
+_TABLES = ("destination", "delivery")
+"""A change of these begins the work of this role anew."""
 
 
 def main(config: Config) -> int:
@@ -29,14 +40,22 @@ def main(config: Config) -> int:
 
     1 when a destination's thread has died, or the disk under the worklist has failed.
     """
+    return renewed("deliver", config, _TABLES, _deliver)
+
+
+def _deliver(config: Config, stop: Event) -> int:
     with (
-        role("deliver", config) as stop,
         auditing.audited_role("deliver", config) as audit,
         wiring.opened_worklist(config) as worklist,
     ):
         rests = [Rest(config.delivery.poll_seconds, stop) for _ in config.destination]
+        pulse = Pulse(_hangs_seconds(config))
         threads = [
-            _start(_rounds(config, one, worklist, audit), rest)
+            _start(
+                _rounds(config, one, worklist, audit),
+                rest,
+                partial(pulse.beat, one.name),
+            )
             for one, rest in zip(config.destination, rests, strict=True)
         ]
 
@@ -44,16 +63,25 @@ def main(config: Config) -> int:
             for rest in rests:
                 rest.end()
 
+        service.ready()
         with waking.woken(config, "deliver", wake):
             well = asked_to_stop(
                 stop,
                 lambda: worklist.is_sound and all(one.is_alive() for one in threads),
+                pulse,
             )
         stop.set()
         wake()
         for thread in threads:
             thread.join()
     return 0 if well else 1
+
+
+def _hangs_seconds(config: Config) -> float:
+    longest = max(
+        (timeout_seconds(one, config) for one in config.destination), default=0.0
+    )
+    return max(HANGS_SECONDS, _TIMEOUTS * longest)
 
 
 class _Round(Protocol):
@@ -81,7 +109,7 @@ def _courier(
     return Courier(
         destination.name,
         worklist.outbox,
-        wiring.open_results_store(config),
+        storing.open_results_store(config),
         audit.sender(open_sender(destination, config), destination),
         SystemClock(),
         RetryPolicy(
@@ -103,6 +131,7 @@ def _confirmer(
     return Confirmer(
         destination.name,
         worklist.commitments,
+        worklist.absences,
         CommitmentScu(peer_of(destination, config), note),
         clock,
         ConfirmPolicy(
@@ -143,14 +172,15 @@ class Rest:
         self._ended.clear()
 
 
-def _start(rounds: Sequence[_Round], rest: Rest) -> Thread:
-    thread = Thread(target=_run, args=(rounds, rest))
+def _start(rounds: Sequence[_Round], rest: Rest, turned: Callable[[], None]) -> Thread:
+    thread = Thread(target=_run, args=(rounds, rest, turned))
     thread.start()
     return thread
 
 
-def _run(rounds: Sequence[_Round], rest: Rest) -> None:
+def _run(rounds: Sequence[_Round], rest: Rest, turned: Callable[[], None]) -> None:
     while not rest.is_for_good:
+        turned()
         if not sum(_tried(one) for one in rounds):
             rest.take()
 

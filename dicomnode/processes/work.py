@@ -27,9 +27,9 @@ from dicomnode.errors import ConfigError
 from dicomnode.monitoring import FileMonitor
 from dicomnode.ports import Predictor
 from dicomnode.predictor import BundlePredictor, Site, choose_device, limit_threads
-from dicomnode.processes import auditing, waking, wiring
+from dicomnode.processes import auditing, service, storing, waking, wiring
 from dicomnode.processes.clock import SystemClock
-from dicomnode.processes.role import role
+from dicomnode.processes.renewal import renewed
 from dicomnode.processes.running import wanted
 from dicomnode.results import NodeFacts
 from dicomnode.version import MODEL_NAME, VERSION
@@ -47,10 +47,13 @@ DEVICE_SECONDS = 30.0
 """How long a worker without its device says so before a new one looks again."""
 
 
+_TABLES = ("pipeline", "destination", "results", "bundles", "worker")
+"""A change of these lets the jobs at hand end, and loads the bundles anew."""
+
+
 def main(config: Config) -> int:
     """Work until asked to stop; 1 when not one pipeline can be served."""
-    with role("work", config) as stop:
-        return _serve(config, stop)
+    return renewed("work", config, _TABLES, _serve)
 
 
 def _serve(config: Config, stop: Event) -> int:
@@ -98,8 +101,12 @@ def _work(
             ),
         )
         _log.info("worker.ready", device=device, pipelines=sorted(pipelines))
-        with waking.woken(config, "work", loop.wake):
-            return loop.run(stop)
+        service.ready()
+        try:
+            with waking.woken(config, "work", loop.wake):
+                return loop.run(stop)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def _wake_others(config: Config) -> None:
@@ -116,7 +123,13 @@ def watchdog(lease_seconds: float) -> Callable[[], None]:
     then.
     """
     seconds = max(WATCHDOG_SECONDS, 2 * lease_seconds)
-    return partial(faulthandler.dump_traceback_later, seconds, exit=True)
+    hangs = partial(faulthandler.dump_traceback_later, seconds, exit=True)
+
+    def alive() -> None:
+        hangs()
+        service.alive()
+
+    return alive
 
 
 def _end_at_once() -> NoReturn:
@@ -214,8 +227,8 @@ def _pipeline(config: Config, one: PipelineConfig, predictor: Predictor) -> Pipe
     return Pipeline(
         _spec(config, one),
         predictor,
-        wiring.open_store(config),
-        wiring.open_results_store(config),
+        storing.open_store(config),
+        storing.open_results_store(config),
         node_facts(config),
     )
 

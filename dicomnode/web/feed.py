@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from dicomnode.web.room import InRoom
+from dicomnode.web.room import InRoom, Room
 from dicomnode.web.signing_in import Viewer
 
 feed = APIRouter(include_in_schema=False)
 
 POLL_SECONDS = 1.0
-MOST_READERS = 100
 _PORTION = 200
+_COME_BACK = {"Retry-After": "5"}
 
 
-def admitted(request: Request) -> None:
+class Pulse:
+    """Whether there is news: one look a second, however many readers there are."""
+
+    def __init__(self) -> None:
+        self._seq, self._look_at = 0, 0.0
+
+    async def newest(self, room: Room) -> int:
+        """The last ``seq`` as of the last look."""
+        now = monotonic()
+        if now >= self._look_at:
+            self._look_at = now + POLL_SECONDS
+            self._seq = await run_in_threadpool(room.views.last_seq)
+        return self._seq
+
+
+def admitted(request: Request, room: InRoom) -> None:
     """Refuse one reader more before the answer to it has begun."""
-    if len(request.app.state.readers) >= MOST_READERS:
-        raise HTTPException(503, "too many live pages are open; close some")
+    if len(request.app.state.readers) >= room.most_streams:
+        message = "too many live pages are open; close some, or raise web.max_streams"
+        raise HTTPException(503, message, _COME_BACK)
 
 
 @feed.get(
@@ -39,14 +56,15 @@ async def events(
     """Every event after the last one that the reader has seen, for ever."""
     seq = after if last_event_id is None else last_event_id
     readers: set[Request] = request.app.state.readers
+    pulse: Pulse = request.app.state.pulse
     readers.add(request)
     try:
         while not (request.app.state.stopping() or await request.is_disconnected()):
-            rows = await run_in_threadpool(room.views.events, seq, _PORTION)
-            for row in rows:
+            if await pulse.newest(room) <= seq:
+                await asyncio.sleep(POLL_SECONDS)
+                continue
+            for row in await run_in_threadpool(room.views.events, seq, _PORTION):
                 seq = row["seq"]
                 yield ServerSentEvent(data=row, id=str(seq), event="change")
-            if not rows:
-                await asyncio.sleep(POLL_SECONDS)
     finally:
         readers.discard(request)
