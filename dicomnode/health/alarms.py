@@ -28,6 +28,7 @@ TITLES = {
     "unbalanced": "reconcile",
     "role-ends": "a role that ends again and again",
     "alert-channel": "alerts not sent by",
+    "spool": "instances not handed over to the object store",
     "certificate": "a certificate expires",
     "config-refused": "a changed configuration is wrong",
     "test": "test",

@@ -185,7 +185,7 @@ def _spooled(spool: Spool | None, now: datetime) -> Iterator[Problem]:
         since = age(spool.oldest_at, now)
         what = f"{spool.n_files} instance(s) not handed over to the object store"
         remedy = "see `dicomnode doctor`, and the log of `dicomnode receive`"
-        yield Problem(f"{what}, the oldest for {since}", remedy)
+        yield Problem(f"{what}, the oldest for {since}", remedy, key="spool")
 
 
 def _stranded(stranded: Mapping[str, int]) -> Iterator[Problem]:
