@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import structlog
 import torch
@@ -31,6 +31,9 @@ from dicomnode.interpretation import (
 )
 from model import bundle as bundles
 
+if TYPE_CHECKING:
+    from model.bundle.serve import Inferred
+
 _log = structlog.get_logger(__name__)
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
@@ -47,7 +50,7 @@ class Unusable:
     passing: bool = False
 
 
-Answer: TypeAlias = bundles.Prediction | Unusable
+Answer: TypeAlias = "Inferred | Unusable"
 Asked: TypeAlias = "tuple[Decoded, Future[Answer]] | Undecodable"
 
 
@@ -77,7 +80,7 @@ class BundleNetwork:
 
     def _run(self, prepared: Sequence[Any]) -> list[Answer]:
         try:
-            return list(self._bundle.run(prepared))
+            return list(self._bundle.infer(prepared))
         except bundles.NonFinite:
             return self._halved(prepared, Unusable(NOT_A_NUMBER))
         except bundles.BundleError as error:
@@ -109,11 +112,23 @@ class BundleNetwork:
         raise _failed(error) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the site says of its bundles.
+
+    ``public_key``: whose signature bundle and addendum must have. ``addendum``: what
+    it re-set. ``running``: how networks are to run; None runs them as packed.
+    """
+
+    public_key: Path | None = None
+    addendum: Path | None = None
+    running: bundles.Wanted | None = None
+
+
 class BundlePredictor:
     """A bundle, loaded and warm, behind the Predictor port.
 
-    ``public_key`` is the key whose signature bundle and addendum must have;
-    ``addendum`` what this site re-set. ``decoder`` and ``batcher`` may be shared with
+    ``decoder`` and ``batcher`` may be shared with
     others; without them images are decoded in this process, and one study at a time
     goes through the network. Raises ConfigError when the bundle is missing, tampered
     with or does not load.
@@ -124,17 +139,22 @@ class BundlePredictor:
         folder: Path,
         device: str = "cpu",
         *,
-        public_key: Path | None = None,
-        addendum: Path | None = None,
+        site: Site | None = None,
         decoder: Decoder | None = None,
         batcher: Batcher | None = None,
     ) -> None:
+        site = site or Site()
         try:
             self._bundle = bundles.load(
-                folder, device, public_key=public_key, addendum=addendum
+                folder,
+                device,
+                public_key=site.public_key,
+                addendum=site.addendum,
+                running=site.running,
             )
         except (bundles.BundleError, OSError) as error:
             raise ConfigError(f"bundle {folder.name}: {error}") from error
+        _say_how_it_runs(self._bundle)
         self._checks = self._bundle.description.quality
         self._network = BundleNetwork(self._bundle, device)
         self._decoder = decoder or InThisProcess()
@@ -150,7 +170,9 @@ class BundlePredictor:
 
     def describe(self) -> BundleFacts:
         """What a report must say about the bundle."""
-        return facts_of(self._bundle.description)
+        found = facts_of(self._bundle.description)
+        runs = {"arithmetic": str(self._bundle.arithmetic)}
+        return replace(found, parameters={**found.parameters, **runs})
 
     def predict(
         self, images: Sequence[tuple[Instance, BinaryIO]], priority: int = 0
@@ -176,7 +198,8 @@ class BundlePredictor:
         found = answer.result()
         if isinstance(found, Unusable):
             return NotAnalysed(found.reason, instance.sop_instance_uid)
-        return self._answer(instance, decoded, found)
+        # Here and not in the network's thread, which goes on with the next batch.
+        return self._answer(instance, decoded, self._bundle.finish(found))
 
     def _answer(
         self, instance: Instance, decoded: Decoded, prediction: bundles.Prediction
@@ -210,6 +233,13 @@ def limit_threads(threads: int) -> None:
     """Use at most ``threads`` CPU threads for inference; 0 leaves it to torch."""
     if threads:
         torch.set_num_threads(threads)
+
+
+def _say_how_it_runs(bundle: Any) -> None:
+    name, runs = bundle.description.name, bundle.arithmetic.to_dict()
+    for reason in runs.pop("refused"):
+        _log.warning("worker.runner_refused", bundle=name, error=reason)
+    _log.info("worker.runner", bundle=name, **runs)
 
 
 def _works(device: str) -> bool:

@@ -44,6 +44,7 @@ FIELDS = frozenset(
         "failures",
         "host",
         "job_id",
+        "largest_difference",
         "level",
         "logger",
         "outcome",
@@ -59,6 +60,7 @@ FIELDS = frozenset(
         "returncode",
         "revision",
         "role",
+        "runner",
         "seconds",
         "series_instance_uid",
         "signal",
@@ -124,7 +126,7 @@ def _bridge(stream: TextIO, role: str, log_format: str, level: str) -> None:
     logging.raiseExceptions = False
     # Nothing of these is in a line of ours, and each costs one to find out.
     logging.logThreads = logging.logProcesses = False
-    logging.logMultiprocessing = logging.logAsyncioTasks = False
+    logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)

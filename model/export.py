@@ -5,38 +5,30 @@ preset, and logits through its temperatures. It is compared with the bundle on p
 and on the bundle's test image; beyond TOLERANCE nothing is written.
 """
 
-# ruff: noqa: PLC0415 - each runtime is an extra, imported only where it is asked for
-
 from __future__ import annotations
 
 import json
 import tempfile
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
 
-from model.bundle import BundleError, load
+from model.bundle import BundleError, load, runtimes
 from model.phantom import chest
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from numpy.typing import NDArray
     from torch import Tensor
 
+    from model.bundle.runtimes import Batch, Runtime, Session
     from model.bundle.serve import Bundle
     from model.network import Classifier
 
-    Batch = NDArray[np.float32]
-    Runner = Callable[[Batch], list[Batch]]
-
-Runtime = Literal["onnx", "openvino"]
 TOLERANCE = 1e-3
 _N_PHANTOMS, _SEED, _ROWS, _COLUMNS = 6, 900, 160, 140
 
@@ -66,19 +58,6 @@ def _run(parsed: argparse.Namespace) -> str:
     )
 
 
-class _Logits(nn.Module):
-    """Images (batch, 1, N, N) -> logits of each head (batch, classes), in order."""
-
-    def __init__(self, network: Classifier) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The heads in the order of the bundle."""
-        output = self.network(images)
-        return tuple(output.logits[head.name] for head in self.network.layout)
-
-
 def export(folder: Path, runtime: Runtime, out: Path) -> Exported:
     """Write the network of a bundle for `onnx` or `openvino`; out: a new folder.
 
@@ -86,11 +65,12 @@ def export(folder: Path, runtime: Runtime, out: Path) -> Exported:
     """
     bundle = load(folder)
     images = torch.stack([bundle.parts.engine.preset(image) for image in _images()])
-    write = {"onnx": _onnx, "openvino": _openvino}[runtime]
     with tempfile.TemporaryDirectory() as draft:
-        path = Path(draft) / ("model.onnx" if runtime == "onnx" else "model.xml")
-        run = write(bundle, images, path)
-        difference = _difference(bundle, images, run)
+        path = Path(draft) / runtimes.FILES[runtime]
+        network, facts = bundle.parts.engine.network, _facts(bundle, runtime)
+        stored = {name: json.dumps(value) for name, value in facts.items()}
+        runtimes.write(runtime, network, images, path, stored)
+        difference = _difference(network, images, runtimes.opened(runtime, path))
         if not difference <= TOLERANCE:
             raise BundleError(
                 f"{runtime} differs from the bundle by {difference:.2g} in a logit,"
@@ -99,7 +79,9 @@ def export(folder: Path, runtime: Runtime, out: Path) -> Exported:
         out.mkdir(parents=True, exist_ok=True)
         for file in sorted(Path(draft).iterdir()):
             (out / file.name).write_bytes(file.read_bytes())
-        (out / "model.json").write_text(_facts(bundle, runtime, difference), "utf-8")
+        facts |= {"largest_difference": difference}
+        text = json.dumps(facts, indent=1, sort_keys=True) + "\n"
+        (out / "model.json").write_text(text, "utf-8")
     return Exported(out / path.name, difference, len(images))
 
 
@@ -110,68 +92,19 @@ def _images() -> Iterator[Batch]:
         yield (pixels / 4095).astype(np.float32)
 
 
-def _difference(bundle: Bundle, images: Tensor, run: Runner) -> float:
+def _difference(network: Classifier, images: Tensor, run: Session) -> float:
+    """Of a logit; a map that differs would differ in its sum, so in them."""
     with torch.inference_mode():
-        expected = _Logits(bundle.parts.engine.network)(images)
-    found = run(images.numpy())
+        output = network(images)
+    expected = [output.logits[head.name].numpy() for head in network.layout]
+    found = run(images.numpy())[: len(expected)]
     pairs = zip(expected, found, strict=True)
-    return max(float(np.abs(one.numpy() - other).max()) for one, other in pairs)
+    return max(float(np.abs(one - other).max()) for one, other in pairs)
 
 
-def _onnx(bundle: Bundle, images: Tensor, path: Path) -> Runner:
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401 - torch.onnx works with it
-    except ImportError as error:
-        raise BundleError(_not_installed("onnx")) from error
-    network = _Logits(bundle.parts.engine.network).eval()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own, about its parts
-        torch.onnx.export(
-            network,
-            (images,),
-            path,
-            input_names=["images"],
-            output_names=[head.name for head in network.network.layout],
-            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
-            external_data=False,
-            verbose=False,
-        )
-    graph = onnx.load(path)
-    facts = json.loads(_facts(bundle, "onnx", None))
-    onnx.helper.set_model_props(
-        graph, {name: json.dumps(value) for name, value in facts.items()}
-    )
-    onnx.save(graph, path)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda batch: list(session.run(None, {"images": batch}))
-
-
-def _openvino(bundle: Bundle, images: Tensor, path: Path) -> Runner:
-    try:
-        import openvino
-    except ImportError as error:
-        raise BundleError(_not_installed("openvino")) from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's, about the tracer that it uses
-        network = _Logits(bundle.parts.engine.network).eval()
-        graph = openvino.convert_model(network, example_input=images)
-    openvino.save_model(graph, path, compress_to_fp16=False)
-    # its default on some CPUs is bfloat16, which moves logits by 7e-3
-    exact = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(path, "CPU", exact)
-
-    def run(batch: Batch) -> list[Batch]:
-        answer: dict[Any, Batch] = compiled(batch)
-        return [answer[output] for output in compiled.outputs]
-
-    return run
-
-
-def _facts(bundle: Bundle, runtime: Runtime, difference: float | None) -> str:
+def _facts(bundle: Bundle, runtime: Runtime) -> dict[str, Any]:
     said = bundle.description
-    facts = {
+    return {
         "name": said.name,
         "version": said.version,
         "digest": said.digest,
@@ -181,11 +114,5 @@ def _facts(bundle: Bundle, runtime: Runtime, difference: float | None) -> str:
         "heads": {
             head.name: list(head.classes) for head in bundle.parts.engine.network.layout
         },
-        "largest_difference": difference,
         "intended_use": said.intended_use,
     }
-    return json.dumps(facts, indent=1, sort_keys=True) + "\n"
-
-
-def _not_installed(extra: str) -> str:
-    return f"{extra} is not installed: pip install 'dicomnode[{extra}]'"

@@ -47,16 +47,23 @@ class Desk:
     """The shelf with who may sign, and when it is.
 
     ``public_key``: whose signature each bundle must have; None asks for none.
+    ``running``: how workers are to run networks; what agrees is noted in its cache.
     """
 
     shelf: Shelf
     public_key: Path | None
     now: datetime
+    running: bundles.Wanted | None = None
 
     def verify(self, folder: Path) -> bundles.Description:
-        """Every file, the signature, the tensors and the test vector."""
+        """Every file, the signature, the tensors and the test vector.
+
+        And whether the network says the same in the way that workers are to run it.
+        """
         with _translated():
-            return bundles.load(folder, public_key=self.public_key).description
+            return bundles.load(
+                folder, public_key=self.public_key, running=self.running
+            ).description
 
     def install(self, source: Path, *, shadow: bool = False) -> Act:
         """Copy a verified bundle (a folder or a .zip) onto the shelf and use it.
@@ -123,8 +130,20 @@ class Desk:
             "labels": [f"{label.name}: {label.text}" for label in said.labels],
             "parameters": [f"{key}: {text}" for key, text in said.parameters.items()],
             "modalities": list(said.input.modalities),
+            "runs": self.runs(said.digest),
             "folder": str(folder),
         }
+
+    def runs(self, digest: str) -> list[str]:
+        """How a bundle runs here, and what was refused, as last found out."""
+        cache = None if self.running is None else self.running.cache
+        found = None if cache is None else bundles.noted(cache, digest)
+        if found is None:
+            return ["not yet compared here; `dicomnode model verify` does"]
+        moved = f"moves a probability by {found['largest_difference']} at most"
+        return [f"{found['runner']} {found['precision']}: {moved}"] + [
+            f"refused: {reason}" for reason in found["refused"]
+        ]
 
     def commission(
         self,

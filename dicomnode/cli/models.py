@@ -131,18 +131,22 @@ def show(given: Given, bundle: Bundle, as_json: AsJson = False) -> None:
 def verify(given: Given, bundle: Bundle, as_json: AsJson = False) -> None:
     """Check every file, the signature if a key is set, and the test vector."""
     config = given.load()
-    said = _desk(config).verify(_folder(config, bundle))
+    desk = _desk(config)
+    said = desk.verify(_folder(config, bundle))
     row = {
         "name": said.name,
         "version": said.version,
         "digest": said.digest,
         "signed": config.bundles.public_key is not None,
+        "runs": desk.runs(said.digest),
     }
     if as_json:
         printing.as_json(row)
         return
     signed = "signed and " if row["signed"] else ""
     typer.echo(f"ok: {said.name} {said.version} is {signed}as packed: {said.digest}")
+    for line in desk.runs(said.digest):
+        typer.echo(f"runs: {line}")
 
 
 def try_(
@@ -289,8 +293,10 @@ def _shelf(config: Config) -> Shelf:
 
 def _desk(config: Config) -> Desk:
     from dicomnode.bundles.acts import Desk
+    from dicomnode.processes.running import wanted
 
-    return Desk(_shelf(config), config.bundles.public_key, datetime.now(UTC))
+    key, now = config.bundles.public_key, datetime.now(UTC)
+    return Desk(_shelf(config), key, now, wanted(config))
 
 
 def _folder(config: Config, bundle: str) -> Path:

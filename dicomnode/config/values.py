@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainValidator,
+    SecretStr,
     ValidationInfo,
 )
 
@@ -215,6 +216,21 @@ def _number(value: object) -> int | float:
     return value
 
 
+MASK = "***"
+"""What is shown instead of a secret."""
+
+
+def unmasked(secret: SecretStr) -> SecretStr:
+    """Refuse what `config show` prints: nobody means it."""
+    if MASK in secret.get_secret_value():
+        message = (
+            "is the mask that `config show` prints, not a secret; write the secret "
+            "here, or leave the key out and give it by a credential or the environment"
+        )
+        raise ValueError(message)
+    return secret
+
+
 def time_of_day(text: str) -> str:
     """Empty, or hour and minute as 02:30."""
     try:
@@ -249,6 +265,7 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+Secret = Annotated[SecretStr, AfterValidator(unmasked)]
 AETitle = Annotated[str, AfterValidator(ae_title)]
 Host = Annotated[str, AfterValidator(host_name)]
 OptionalHost = Annotated[str, AfterValidator(optional_host)]

@@ -22,6 +22,7 @@ class Worker(Section):
     device: Device = "auto"
     batch_size: Count = 16
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    runner: Literal["torch", "onnxruntime", "openvino", "auto"] = "torch"
     threads: Annotated[int, Field(ge=0)] = 0
     lease_seconds: Seconds = 120
     heartbeat_seconds: Seconds = 20

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, time
+from datetime import UTC, datetime, time
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -93,6 +93,10 @@ class Schedule:
     def start(self) -> None:
         """Start in the background."""
         self._scheduler.start()
+
+    def hasten(self, name: str) -> None:
+        """Have a chore run now instead of at its next time."""
+        self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
 
     def stop(self) -> None:
         """Finish the chore that runs, start no other."""

@@ -15,7 +15,7 @@ from dicomnode.delivery.confirmation import Confirmer, ConfirmPolicy
 from dicomnode.delivery.outbox import Courier, RetryPolicy
 from dicomnode.domain.commitment import CommitmentAnswer
 from dicomnode.errors import WorklistError
-from dicomnode.processes import auditing, service, storing, wiring
+from dicomnode.processes import auditing, service, storing, waking, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.renewal import renewed
@@ -48,24 +48,30 @@ def _deliver(config: Config, stop: Event) -> int:
         auditing.audited_role("deliver", config) as audit,
         wiring.opened_worklist(config) as worklist,
     ):
-        poll_seconds = config.delivery.poll_seconds
+        rests = [Rest(config.delivery.poll_seconds, stop) for _ in config.destination]
         pulse = Pulse(_hangs_seconds(config))
         threads = [
             _start(
                 _rounds(config, one, worklist, audit),
-                poll_seconds,
-                stop,
+                rest,
                 partial(pulse.beat, one.name),
             )
-            for one in config.destination
+            for one, rest in zip(config.destination, rests, strict=True)
         ]
+
+        def wake() -> None:
+            for rest in rests:
+                rest.end()
+
         service.ready()
-        well = asked_to_stop(
-            stop,
-            lambda: worklist.is_sound and all(one.is_alive() for one in threads),
-            pulse,
-        )
+        with waking.woken(config, "deliver", wake):
+            well = asked_to_stop(
+                stop,
+                lambda: worklist.is_sound and all(one.is_alive() for one in threads),
+                pulse,
+            )
         stop.set()
+        wake()
         for thread in threads:
             thread.join()
     return 0 if well else 1
@@ -143,27 +149,40 @@ def _lease_seconds(config: Config, destination: Destination) -> float:
     return 2 * timeout_seconds(destination, config)
 
 
-def _start(
-    rounds: Sequence[_Round],
-    poll_seconds: float,
-    stop: Event,
-    turned: Callable[[], None],
-) -> Thread:
-    thread = Thread(target=_run, args=(rounds, poll_seconds, stop, turned))
+class Rest:
+    """What a thread does while nothing is due: until the time is over, or its end."""
+
+    def __init__(self, seconds: float, stop: Event) -> None:
+        self._seconds = seconds
+        self._stop = stop
+        self._ended = Event()
+
+    @property
+    def is_for_good(self) -> bool:
+        """Whether there will be no more work."""
+        return self._stop.is_set()
+
+    def end(self) -> None:
+        """Something may be due, or there will be no more work."""
+        self._ended.set()
+
+    def take(self) -> None:
+        """Rest; one that was ended before it began is over at once."""
+        self._ended.wait(self._seconds)
+        self._ended.clear()
+
+
+def _start(rounds: Sequence[_Round], rest: Rest, turned: Callable[[], None]) -> Thread:
+    thread = Thread(target=_run, args=(rounds, rest, turned))
     thread.start()
     return thread
 
 
-def _run(
-    rounds: Sequence[_Round],
-    poll_seconds: float,
-    stop: Event,
-    turned: Callable[[], None],
-) -> None:
-    while not stop.is_set():
+def _run(rounds: Sequence[_Round], rest: Rest, turned: Callable[[], None]) -> None:
+    while not rest.is_for_good:
         turned()
         if not sum(_tried(one) for one in rounds):
-            stop.wait(poll_seconds)
+            rest.take()
 
 
 def _tried(one: _Round) -> int:

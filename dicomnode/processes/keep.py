@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Iterator
 from datetime import time
+from functools import partial
 from threading import Event
 
 from dicomnode.assembler import Assembler
@@ -15,7 +16,15 @@ from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.clock_watch import ClockWatch
 from dicomnode.housekeeping.quarantine import QuarantineKeeper
 from dicomnode.housekeeping.schedule import DEFAULT, Chore, Schedule
-from dicomnode.processes import alerts, auditing, reconcile, service, storing, wiring
+from dicomnode.processes import (
+    alerts,
+    auditing,
+    reconcile,
+    service,
+    storing,
+    waking,
+    wiring,
+)
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.renewal import renewed
@@ -26,6 +35,7 @@ from dicomnode.worklist import Worklist
 
 LEADER_LEASE_SECONDS = 10
 REAP_SECONDS = 5
+ROUTING = "assemble and route"
 HANGS_SECONDS = 900.0
 """To remove the files of a hundred large studies takes its time."""
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -64,7 +74,8 @@ def _keep(config: Config, stop: Event) -> int:
         )
         schedule.start()
         service.ready()
-        well = asked_to_stop(stop, lambda: worklist.is_sound, pulse)
+        with waking.woken(config, "keep", partial(schedule.hasten, ROUTING)):
+            well = asked_to_stop(stop, lambda: worklist.is_sound, pulse)
         schedule.stop()
     return 0 if well else 1
 
@@ -87,14 +98,17 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
     def assemble_and_route() -> int:
         # In one tick: what is complete need not wait for the next tick to be routed.
         rests = watch.moved_within(config.study.quiet_seconds)
-        return (0 if rests else assembler.run_once()) + router.run_once()
+        done = (0 if rests else assembler.run_once()) + router.run_once()
+        if done:
+            waking.wake(config, "work")
+        return done
 
     def reap_leases() -> int:
         # Whoever lives renews its lease within this time, by the clock as it is now.
         rests = watch.moved_within(config.worker.lease_seconds)
         return 0 if rests else chores.reap_leases()
 
-    yield Chore("assemble and route", config.keep.interval_seconds, assemble_and_route)
+    yield Chore(ROUTING, config.keep.interval_seconds, assemble_and_route)
     yield Chore("reap leases", REAP_SECONDS, reap_leases)
     yield Chore("retain", HOUR, chores.retain)
     yield Chore("empty quarantine", HOUR, _quarantine(config, worklist, audit).run_once)

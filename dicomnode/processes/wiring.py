@@ -80,6 +80,11 @@ def bundle_shelf(config: Config) -> Shelf:
     return Shelf(config.node.data_dir / "bundles", SHIPPED_BUNDLES)
 
 
+def cache_folder(config: Config) -> Path:
+    """What can be made again from the bundles: networks in the form of a runtime."""
+    return config.node.data_dir / "cache"
+
+
 def bundle_folder(config: Config, name: str, *, shadow: bool = False) -> Path:
     """The folder of the bundle in use; raises ConfigError."""
     return bundle_shelf(config).folder(name, shadow=shadow)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import socket
 import sys
@@ -25,13 +26,14 @@ from dicomnode.domain.ownership import MANUFACTURER
 from dicomnode.errors import ConfigError
 from dicomnode.monitoring import FileMonitor
 from dicomnode.ports import Predictor
-from dicomnode.predictor import BundlePredictor, choose_device, limit_threads
-from dicomnode.processes import auditing, service, storing, wiring
+from dicomnode.predictor import BundlePredictor, Site, choose_device, limit_threads
+from dicomnode.processes import auditing, service, storing, waking, wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.renewal import renewed
+from dicomnode.processes.running import wanted
 from dicomnode.results import NodeFacts
 from dicomnode.version import MODEL_NAME, VERSION
-from dicomnode.worker.loop import LoopPolicy, WorkerFacts, WorkerLoop
+from dicomnode.worker.loop import LoopPolicy, Signals, WorkerFacts, WorkerLoop
 from dicomnode.worker.pipeline import DestinationProfile, Pipeline, PipelineSpec
 from dicomnode.worker.watched import WatchedPredictor
 
@@ -69,6 +71,9 @@ def _serve(config: Config, stop: Event) -> int:
         if config.pipeline and not pipelines:
             _log.error("worker.no_pipeline", remedy="see the bundle errors above")
             return 1
+        # All this lives as long as the process; looking through it for garbage would
+        # stop every job for a moment, again and again.
+        gc.freeze()
         is_well = _work(config, device, pipelines, stop)
         if not is_well:
             _end_at_once()
@@ -90,14 +95,24 @@ def _work(
             audit.jobs(worklist.jobs, worklist.views),
             SystemClock(),
             _policy(config),
-            alive=watchdog(config.worker.lease_seconds),
+            Signals(
+                alive=watchdog(config.worker.lease_seconds),
+                finished=partial(_wake_others, config),
+            ),
         )
         _log.info("worker.ready", device=device, pipelines=sorted(pipelines))
         service.ready()
         try:
-            return loop.run(stop)
+            with waking.woken(config, "work", loop.wake):
+                return loop.run(stop)
         finally:
             faulthandler.cancel_dump_traceback_later()
+
+
+def _wake_others(config: Config) -> None:
+    """There may be results to deliver, and pipelines that come after this one."""
+    for other in ("deliver", "keep"):
+        waking.wake(config, other)
 
 
 def watchdog(lease_seconds: float) -> Callable[[], None]:
@@ -188,8 +203,11 @@ def bundle_predictor(
     return BundlePredictor(
         folder,
         device,
-        public_key=config.bundles.public_key,
-        addendum=wiring.bundle_shelf(config).addendum(folder),
+        site=Site(
+            public_key=config.bundles.public_key,
+            addendum=wiring.bundle_shelf(config).addendum(folder),
+            running=wanted(config),
+        ),
         decoder=decoder,
         batcher=batcher,
     )

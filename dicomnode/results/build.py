@@ -114,7 +114,11 @@ def seal(context: ReportContext, kind: str, dataset: Dataset) -> BuiltResult:
     """
     if not settle(dataset) and context.words is not ENGLISH:
         raise _Unwritable
-    dataset.SOPInstanceUID = sop_instance_uid(encode_data_set(dataset))
+    content = encode_data_set(dataset)
+    # Encoding a tree of items takes most of the time, so it is done once: in the data
+    # set as read again, what stamping does not change stays the bytes that it is.
+    dataset = as_read(content)
+    dataset.SOPInstanceUID = sop_instance_uid(content)
     stamp(dataset, moment(context.analysed_at, context.sources[0]))
     add_file_meta(dataset)
     part10 = encode(dataset)

@@ -29,9 +29,12 @@ def encode_data_set(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def as_read(part10: bytes) -> FileDataset:
-    """An encoded object as a receiver will read it, with its bytes not yet parsed."""
-    return dcmread(BytesIO(part10))
+def as_read(encoded: bytes) -> FileDataset:
+    """An encoded object as a receiver will read it, with its bytes not yet parsed.
+
+    encoded: a complete file, or a data set alone.
+    """
+    return dcmread(BytesIO(encoded), force=True)
 
 
 def add_file_meta(dataset: Dataset) -> None:

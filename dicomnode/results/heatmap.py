@@ -31,6 +31,11 @@ COLD: Anchors = ((24, 38, 62), (58, 92, 132), (112, 152, 186), (196, 222, 238))
 _ALPHA = {HEAT: 0.62, COLD: 0.45}
 # Activation below the first is not drawn, above the second it is drawn in full.
 _SHOWN_FROM, _SHOWN_FULLY = 0.15, 0.75
+_GAP = 3.0
+"""Pillow averages whole pixels until the image is so many times the wanted size, then
+resamples: on a radiograph several times faster, to the eye the same.
+"""
+
 _STEPS = 256
 
 
@@ -91,4 +96,4 @@ def fit(display: Pixels8, box: tuple[int, int]) -> Pixels8:
     size = max(1, round(columns * scale)), max(1, round(rows * scale))
     shrinks = scale < 1.0
     method = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC
-    return np.asarray(Image.fromarray(display).resize(size, method))
+    return np.asarray(Image.fromarray(display).resize(size, method, reducing_gap=_GAP))

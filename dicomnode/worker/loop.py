@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from threading import Event
+from threading import Event, Thread
 from time import monotonic
 
 import structlog
 
+from dicomnode.domain.findings import BundleFacts
 from dicomnode.domain.job import Job, Worker
 from dicomnode.errors import LostLease, WorklistError
 from dicomnode.ports import Clock, Jobs
 from dicomnode.worker.attempt import Attempts, Failure, guarded
 from dicomnode.worker.hands import Crew
 from dicomnode.worker.pipeline import Pipeline
+from dicomnode.worker.policy import LoopPolicy, Signals, WorkerFacts
+
+__all__ = ["LoopPolicy", "Signals", "WorkerFacts", "WorkerLoop"]
 
 _log = structlog.get_logger(__name__)
 
@@ -23,32 +27,6 @@ REPORT_SECONDS = 30.0
 """What a report that a study was not analysed may take; it holds up the heartbeat."""
 
 RESTARTED = "its worker was started afresh because another job hung"
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerFacts:
-    """Who this worker is, for v1_workers."""
-
-    worker_id: str
-    host: str
-    device: str
-
-
-@dataclass(frozen=True, slots=True)
-class LoopPolicy:
-    """Lease, heartbeat, idle pause (seconds) and delays between attempts.
-
-    ``timeout_seconds`` is what one study may take; 0 waits for ever.
-    ``concurrent_jobs``: so many at once, so that one is decoded while the network runs
-    on another; and one more if it is more urgent than all of them.
-    """
-
-    lease_seconds: float
-    heartbeat_seconds: float
-    poll_seconds: float
-    retry_seconds: Sequence[float]
-    timeout_seconds: float = 0
-    concurrent_jobs: int = 1
 
 
 @dataclass
@@ -68,11 +46,7 @@ class _Held:
 
 
 class WorkerLoop:
-    """Works on the jobs of the pipelines it has warm predictors for.
-
-    ``alive`` is called in every turn: a process where it is not called any more
-    hangs, even if no thread of it can run to say so.
-    """
+    """Works on the jobs of the pipelines it has warm predictors for."""
 
     def __init__(
         self,
@@ -81,14 +55,14 @@ class WorkerLoop:
         jobs: Jobs,
         clock: Clock,
         policy: LoopPolicy,
-        alive: Callable[[], None] = lambda: None,
+        signals: Signals | None = None,
     ) -> None:
         self._facts = facts
         self._pipelines = pipelines
         self._jobs = jobs
         self._clock = clock
         self._policy = policy
-        self._alive = alive
+        self._signals = signals or Signals()
         self._attempts = Attempts(pipelines, jobs, clock, policy.retry_seconds)
         self._changed = Event()
         self._crew = Crew(self._changed)
@@ -104,15 +78,12 @@ class WorkerLoop:
         ended, or the device is lost.
         """
         self._report("IDLE")
+        Thread(target=self._wake_at, args=(stop,), daemon=True).start()
         while not self._broken and not (stop.is_set() and not self._held):
             if stop.is_set():
                 self._give_back_unbegun()
             self._turn(claims=not stop.is_set())
-            if self._held:
-                self._changed.wait(self._pause())
-                self._changed.clear()
-            else:
-                stop.wait(self._policy.poll_seconds)
+            self._rest(self._pause() if self._held else self._policy.poll_seconds)
         self._finish_begun()
         self._report(self._broken or "STOPPED")
         return not self._broken
@@ -122,13 +93,25 @@ class WorkerLoop:
         self._turn(claims=True)
         claimed = bool(self._held)
         while self._held and not self._broken:
-            self._changed.wait(self._pause())
-            self._changed.clear()
+            self._rest(self._pause())
             self._turn(claims=False)
         return claimed
 
+    def wake(self) -> None:
+        """Look into the worklist at once: something may be there."""
+        self._changed.set()
+
+    def _wake_at(self, stop: Event) -> None:
+        stop.wait()
+        self.wake()
+
+    def _rest(self, seconds: float) -> None:
+        """Until a job ends, somebody wakes us or the time is over."""
+        self._changed.wait(seconds)
+        self._changed.clear()
+
     def _turn(self, *, claims: bool) -> None:
-        self._alive()
+        self._signals.alive()
         self._settle()
         self._end_what_hangs()
         if self._broken:
@@ -196,7 +179,9 @@ class WorkerLoop:
 
     def _worked(self, job: Job) -> Failure | None:
         """Never raises: what the worklist refuses here ends with the lease."""
-        return guarded(job, self._attempts.work)
+        failure = guarded(job, self._attempts.work)
+        self._signals.finished()
+        return failure
 
     def _end_what_hangs(self) -> None:
         """A job beyond its time: its thread cannot be ended, so the process must be."""
@@ -275,10 +260,7 @@ class WorkerLoop:
 
     def _report(self, state: str, job_id: str | None = None) -> None:
         self._said = (state, job_id)
-        bundles = ",".join(
-            f"{one.bundle.name} {one.bundle.version}"
-            for one in self._pipelines.values()
-        )
+        bundles = ",".join(_runs(one.bundle) for one in self._pipelines.values())
         self._jobs.heartbeat(
             Worker(
                 worker_id=self._facts.worker_id,
@@ -290,6 +272,12 @@ class WorkerLoop:
                 heartbeat_at=self._clock.now(),
             )
         )
+
+
+def _runs(bundle: BundleFacts) -> str:
+    """Name, version and, where it is known, runtime and precision."""
+    how = bundle.parameters.get("arithmetic")
+    return f"{bundle.name} {bundle.version}" + (f" ({how})" if how else "")
 
 
 def _has_ended(held: _Held) -> bool:

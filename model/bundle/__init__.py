@@ -7,12 +7,14 @@ and `MANIFEST.json` with the hash of each; `MANIFEST.sig` may sign that. `descri
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from model.bundle.addendum import Addendum
 from model.bundle.addendum import read as read_addendum
 from model.bundle.archive import extract
 from model.bundle.archive import write as write_zip
+from model.bundle.arithmetic import Arithmetic, Wanted, note, noted
 from model.bundle.coding import CodeEntry
 from model.bundle.description import (
     Description,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Addendum",
+    "Arithmetic",
     "BundleError",
     "CodeEntry",
     "Description",
@@ -45,10 +48,12 @@ __all__ = [
     "Prediction",
     "QualityCheck",
     "Remark",
+    "Wanted",
     "describe",
     "extract",
     "headers_of",
     "load",
+    "noted",
     "read_addendum",
     "remarks",
     "save",
@@ -64,11 +69,25 @@ def load(
     *,
     public_key: Path | None = None,
     addendum: Path | None = None,
+    running: Wanted | None = None,
 ) -> Bundle:
-    """Verify and load; see `model.bundle.serve.load`. Raises BundleError."""
+    """Verify and load; see `model.bundle.serve.load`. Raises BundleError.
+
+    running: how the network is to run, see `model.bundle.running`; None runs it as it
+    was packed, in float32. What was found is noted in its cache.
+    """
     from model.bundle import serve  # noqa: PLC0415 - torch only when a model runs
 
-    return serve.load(folder, device, public_key=public_key, addendum=addendum)
+    found = serve.load(folder, device, public_key=public_key, addendum=addendum)
+    if running is None:
+        return found
+    from model.bundle import running as ways  # noqa: PLC0415 - as above
+
+    found = ways.accelerated(found, running)
+    if running.cache is not None:
+        with suppress(OSError):  # only for people to look up
+            note(running.cache, found.description.digest, found.arithmetic)
+    return found
 
 
 def verify(folder: Path, public_key: Path | None = None) -> Description:

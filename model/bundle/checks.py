@@ -51,10 +51,16 @@ def labels(description: Description, layout: Sequence[Head]) -> None:
             )
 
 
+def test_image(tensors: dict[str, Tensor]) -> NDArray[np.float32]:
+    """The image of the test vector as display pixels; KeyError without one."""
+    image: NDArray[np.float32] = (tensors[TEST + "image"].float() / 255).numpy()
+    return image
+
+
 def test_vector(predict: Predict, tensors: dict[str, Tensor]) -> None:
     """The network must say today what it said when it was packed."""
     try:
-        image: NDArray[np.float32] = (tensors[TEST + "image"].float() / 255).numpy()
+        image = test_image(tensors)
         expected = tensors[TEST + "logits"]
     except KeyError as error:
         raise BundleError(

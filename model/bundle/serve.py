@@ -11,13 +11,14 @@ import torch
 from model import explain
 from model.bundle import addendum as addenda
 from model.bundle import checks
+from model.bundle.arithmetic import Arithmetic
 from model.bundle.description import WEIGHTS_FILE, Description, read_bundle
 from model.bundle.domain import STATISTICS, Domain, Judged
 from model.bundle.engine import Engine, Prepared
 from model.bundle.errors import BundleError, NonFinite
 from model.bundle.prediction import Prediction
 from model.bundle.weights import read_tensors
-from model.network import Head, Output, build
+from model.network import Head, build
 from model.transforms import EvalPreset
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from model.bundle.description import Label
-    from model.transforms import Box
 
 __all__ = ["DOMAIN", "MODEL", "TEST", "Bundle", "Engine", "Parts", "heads_of", "load"]
 
@@ -41,6 +41,7 @@ class Parts:
 
     sources: sources whose labels each head was trained on; none named means all.
     biases: of the heads that a site has calibrated, added after the temperature.
+    example: the image of the test vector, display pixels.
     """
 
     engine: Engine
@@ -48,6 +49,7 @@ class Parts:
     domain: Domain
     sources: dict[str, frozenset[str]]
     biases: dict[str, Tensor] = field(default_factory=dict)
+    example: NDArray[np.float32] | None = None
 
     def knows(self, head: str) -> list[bool]:
         """For each kind of the domain, whether this head was trained on it."""
@@ -85,11 +87,33 @@ class Parts:
         )
 
 
-class Bundle:
-    """One loaded model. Safe to call from one thread at a time."""
+@dataclass(frozen=True)
+class Inferred:
+    """What the network said of one image.
 
-    def __init__(self, description: Description, parts: Parts) -> None:
+    logits: head name -> (classes,). features: (C, n, n). where: as the domain judges.
+    """
+
+    logits: dict[str, Tensor]
+    features: Tensor
+    where: Judged
+    image: Prepared
+
+
+class Bundle:
+    """One loaded model. Safe to call from one thread at a time.
+
+    arithmetic: how its network runs, as packed unless `running.accelerated` made it.
+    """
+
+    def __init__(
+        self,
+        description: Description,
+        parts: Parts,
+        arithmetic: Arithmetic | None = None,
+    ) -> None:
         self.description = description
+        self.arithmetic = arithmetic or Arithmetic()
         self._parts = parts
         self._heads = {head.name: head for head in parts.engine.network.layout}
 
@@ -120,6 +144,10 @@ class Bundle:
 
         Raises NonFinite when the network's output is not a number.
         """
+        return [self.finish(one) for one in self.infer(images)]
+
+    def infer(self, images: Sequence[Prepared]) -> list[Inferred]:
+        """What only the network can do, for a batch; as `run` raises NonFinite."""
         if not images:
             return []
         engine = self._parts.engine
@@ -133,57 +161,66 @@ class Bundle:
             )
         judged = self._parts.domain.judge(vectors)
         return [
-            self._prediction(output, index, judged[index], image)
+            Inferred(
+                {name: found[index] for name, found in output.logits.items()},
+                output.features[index],
+                judged[index],
+                image,
+            )
             for index, image in enumerate(images)
         ]
 
-    def _prediction(
-        self, output: Output, index: int, where: Judged, image: Prepared
-    ) -> Prediction:
-        probabilities = self._probabilities(output, index, where)
-        labels = self.description.labels
+    def finish(self, found: Inferred) -> Prediction:
+        """The rest, for one image; may run in any thread, beside `infer`."""
+        where, labels = found.where, self.description.labels
+        probabilities = self._probabilities(found)
         return Prediction(
             probabilities={
                 label.name: float(probabilities[label.head][label.index])
                 for label in labels
             },
             logits={
-                label.name: float(output.logits[label.head][index][label.index])
+                label.name: float(found.logits[label.head][label.index])
                 for label in labels
             },
             in_domain=where.distance <= where.limit,
             domain_distance=where.distance,
             domain_limit=where.limit,
-            statistics=dict(zip(STATISTICS, image.statistics, strict=True)),
-            activation_maps={
-                label.name: self._map(label, output.features[index], image.box)
-                for label in labels
-            },
+            statistics=dict(zip(STATISTICS, found.image.statistics, strict=True)),
+            activation_maps=self._maps(found),
         )
 
-    def _probabilities(
-        self, output: Output, index: int, where: Judged
-    ) -> dict[str, Tensor]:
+    def _probabilities(self, one: Inferred) -> dict[str, Tensor]:
         """Calibrated; a head that never saw this kind of image abstains, so that all
         its classes are equally probable.
         """
         found: dict[str, Tensor] = {}
         for name, head in self._heads.items():
-            logits = output.logits[name][index : index + 1]
+            logits = one.logits[name][None]
             found[name] = (
                 self._parts.probabilities(head, logits)[0]
-                if self._parts.judges(name, where)
+                if self._parts.judges(name, one.where)
                 else head.probabilities(torch.zeros_like(logits))[0]
             )
         return found
 
-    def _map(self, label: Label, features: Tensor, box: Box) -> NDArray[np.float32]:
+    def _maps(self, found: Inferred) -> dict[str, NDArray[np.float32]]:
+        """All labels at once: one product, one resampling."""
+        if not self.description.labels:
+            return {}
+        directions = torch.stack(
+            [self._direction(one) for one in self.description.labels]
+        )
+        planes = explain.class_activations(found.features, directions)
+        maps = self._parts.engine.preset.to_source(planes, found.image.box)
+        names = (label.name for label in self.description.labels)
+        return dict(zip(names, np.clip(maps, 0, 1), strict=True))
+
+    def _direction(self, label: Label) -> Tensor:
         weight: Any = self._parts.engine.network.heads[label.head].weight
-        direction = explain.direction(
+        return explain.direction(
             self._heads[label.head], weight.detach().float().cpu(), label.index
         )
-        plane = explain.class_activation(features, direction)
-        return np.clip(self._parts.engine.preset.to_source(plane, box), 0, 1)
 
 
 def load(
@@ -210,6 +247,7 @@ def load(
     checks.labels(description, parts.engine.network.layout)
     bundle = Bundle(description, parts)
     checks.test_vector(bundle.predict, tensors)
+    bundle = Bundle(description, replace(parts, example=checks.test_image(tensors)))
     return bundle if addendum is None else _at_site(bundle, addendum, public_key)
 
 

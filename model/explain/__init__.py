@@ -1,6 +1,6 @@
 """Where in the image the answer comes from. A map shows where, never why."""
 
-from model.explain.cam import class_activation, direction
+from model.explain.cam import class_activation, class_activations, direction
 from model.explain.gradient_maps import (
     grad_cam,
     grad_cam_plus_plus,
@@ -13,6 +13,7 @@ from model.explain.target import Target
 __all__ = [
     "Target",
     "class_activation",
+    "class_activations",
     "direction",
     "grad_cam",
     "grad_cam_plus_plus",

@@ -29,3 +29,10 @@ def class_activation(features: Tensor, direction_: Tensor) -> Tensor:
     """
     raw = (features * direction_[:, None, None]).sum(0).clamp(min=0)
     return raw / raw.amax().clamp(min=1e-12)
+
+
+def class_activations(features: Tensor, directions: Tensor) -> Tensor:
+    """As `class_activation`, of several classes: (C, n, n) and (L, C) -> (L, n, n)."""
+    raw = (directions @ features.flatten(1)).clamp(min=0)
+    scaled = raw / raw.amax(1, keepdim=True).clamp(min=1e-12)
+    return scaled.reshape(-1, *features.shape[1:])

@@ -63,7 +63,10 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Output:
         """(batch, 1, N, N) -> logits per head, feature map and pooled features."""
-        features = self.trunk(images)  # (batch, width, n, n)
+        return self.read(self.trunk(images))
+
+    def read(self, features: Tensor) -> Output:
+        """What the heads say of a feature map, (batch, width, n, n)."""
         pooled = features.mean((2, 3))  # (batch, width)
         kept = self.dropout(pooled)
         logits = {name: linear(kept) for name, linear in self.heads.items()}

@@ -91,20 +91,23 @@ class EvalPreset:
         return letterbox_box(image.shape[0], image.shape[1], self.size)
 
     def to_source(self, plane: Tensor, box: Box) -> NDArray[np.float32]:
-        """Inverse geometry: a map over the canvas -> (box rows, box columns).
+        """Inverse geometry: a map over the canvas -> (..., box rows, box columns).
 
-        plane: (map rows, map columns), covering the whole canvas. The result covers
-        exactly the source image: padding removed, the caller resizes it to any size.
+        plane: (..., map rows, map columns), each covering the whole canvas. The result
+        covers exactly the source image: padding removed, the caller resizes it to any
+        size.
         """
+        before, side = plane.shape[:-2], plane.shape[-2:]
         full = interpolate(
-            plane[None, None].float(),
+            plane.float().reshape(1, -1, *side),
             size=(self.size, self.size),
             mode="bilinear",
             align_corners=False,
-        )[0, 0]
+        )
         rows = slice(box.top, box.top + box.rows)
         columns = slice(box.left, box.left + box.columns)
-        return np.asarray(full[rows, columns].contiguous().numpy(), np.float32)
+        found = full[0, :, rows, columns].reshape(*before, box.rows, box.columns)
+        return np.asarray(found.contiguous().numpy(), np.float32)
 
     def to_dict(self) -> dict[str, int | float | str]:
         """As stored in the bundle. The usual normalisation is not written, so that a

@@ -59,7 +59,7 @@ def study(files: Sequence[bytes]) -> list[tuple[Instance, io.BytesIO]]:
 
 def limited(predictor: BundlePredictor, refuse, error: Exception) -> list[int]:
     """Let the network refuse some batches; the sizes of all it was given."""
-    run, sizes = predictor._bundle.run, list[int]()
+    run, sizes = predictor._bundle.infer, list[int]()
 
     def checked(images):
         sizes.append(len(images))
@@ -67,7 +67,7 @@ def limited(predictor: BundlePredictor, refuse, error: Exception) -> list[int]:
             raise error
         return run(images)
 
-    predictor._bundle.run = checked
+    predictor._bundle.infer = checked
     return sizes
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from model import bundle, export
-from model.bundle import BundleError
+from model.bundle import BundleError, runtimes
 
 SHIPPED = Path(bundle.__file__).parents[1] / "bundles" / "cxr-qc"
 NEEDED = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "openvino": ("openvino",)}
@@ -28,14 +28,14 @@ def test_the_other_runtime_agrees(runtime, tmp_path):
 
 
 def test_a_runtime_that_differs_is_not_written(tmp_path, monkeypatch):
-    def wrong(loaded, images, path):
-        path.write_bytes(b"x")
-        heads = loaded.parts.engine.network.layout
+    def wrong(_runtime, _path):
+        heads = bundle.load(SHIPPED).parts.engine.network.layout
         return lambda batch: [
             np.zeros((len(batch), len(head.classes)), np.float32) for head in heads
         ]
 
-    monkeypatch.setattr(export, "_onnx", wrong)
+    monkeypatch.setattr(runtimes, "write", lambda *_given: None)
+    monkeypatch.setattr(runtimes, "opened", wrong)
     with pytest.raises(BundleError, match="not written"):
         export.export(SHIPPED, "onnx", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -83,7 +83,7 @@ class Jobs:
 class Pipeline:
     """Does what the test says with each job."""
 
-    bundle = SimpleNamespace(name="cxr-qc", version="1")
+    bundle = SimpleNamespace(name="cxr-qc", version="1", parameters={})
 
     def __init__(self, *deeds):
         self.deeds = list(deeds)

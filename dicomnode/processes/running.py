@@ -1,0 +1,15 @@
+"""How the configuration wants networks to run; for whoever may know the model."""
+
+from __future__ import annotations
+
+from dicomnode.config import Config
+from dicomnode.processes import wiring
+from model.bundle import Wanted
+
+
+def wanted(config: Config) -> Wanted:
+    """Precision, runtime and threads of the worker."""
+    worker = config.worker
+    return Wanted(
+        worker.precision, worker.runner, wiring.cache_folder(config), worker.threads
+    )

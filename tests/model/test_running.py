@@ -1,0 +1,191 @@
+"""A faster way to run a network says the same as the network, or is not used."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model import bundle
+from model.bundle import arithmetic, exported, fusion, running
+from model.network import Head, build
+
+HEADS = [Head("view", ("PA", "AP"))]
+EXTRAS = {
+    "onnxruntime": ("onnxruntime", "onnx", "onnxscript"),
+    "openvino": ("openvino",),
+}
+
+
+def network(architecture):
+    """With normalisations that do something, as after training."""
+    torch.manual_seed(3)
+    made = build(architecture, HEADS).eval().requires_grad_(requires_grad=False)
+    for layer in made.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.1)
+            layer.running_var.uniform_(0.5, 1.5)
+            layer.weight.uniform_(0.5, 1.5)
+            layer.bias.normal_(0, 0.1)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("architecture", "joins"),
+    [
+        ("slim", True),
+        ("slim", False),
+        ("resnet18", True),
+        ("mobilenet_v3_small", True),
+        ("densenet121", False),
+        ("convnext_tiny", True),
+    ],
+)
+def test_a_fused_trunk_gives_the_feature_map_of_the_trunk(architecture, joins):
+    trunk = network(architecture).trunk
+    images = torch.rand(2, 1, 64, 64)
+    with torch.inference_mode():
+        expected, found = trunk(images), fusion.fused(trunk, joins=joins)(images)
+    scale = float(expected.abs().max())
+    assert torch.allclose(found, expected, atol=1e-4 * scale)
+
+
+def test_normalisation_shortcuts_and_relus_go_into_the_convolutions():
+    trunk = network("slim").trunk
+    layers = [type(layer) for layer in fusion.fused(trunk, joins=True).modules()]
+    n_convolutions = sum(isinstance(one, nn.Conv2d) for one in trunk.modules())
+    assert nn.BatchNorm2d not in layers
+    # Three shortcuts have a convolution of their own, which nothing follows.
+    assert layers.count(fusion.Joined) == n_convolutions - 3
+    assert layers.count(nn.Conv2d) == 3
+
+
+def test_a_network_that_cannot_be_traced_runs_as_it_is():
+    class Depends(nn.Module):
+        def forward(self, images):
+            return images if float(images.sum()) > 0 else -images
+
+    assert isinstance(fusion.fused(Depends(), joins=True), Depends)
+
+
+def test_auto_takes_what_the_hardware_multiplies_natively(monkeypatch):
+    cpu = torch.device("cpu")
+    for has, expected in ((False, ("float32",)), (True, ("bfloat16", "float32"))):
+        monkeypatch.setattr(
+            torch.cpu, "get_capabilities", lambda has=has: {"amx_bf16": has}
+        )
+        assert arithmetic.chain("auto", cpu) == expected
+    assert arithmetic.chain("float32", cpu) == ("float32",)
+
+
+def test_the_usual_way_agrees_and_says_how_it_runs(packed):
+    plain = bundle.load(packed[0])
+    fast = bundle.load(packed[0], running=bundle.Wanted("float32"))
+    assert isinstance(fast.parts.engine.runner, running.TorchRunner)
+    assert str(fast.arithmetic) == "torch float32"
+    assert fast.arithmetic.difference < 1e-4
+    images = [np.random.default_rng(1).random((50, 40), np.float32)]
+    [one], [other] = plain.predict(images), fast.predict(images)
+    assert one.probabilities == pytest.approx(other.probabilities, abs=1e-4)
+    for name, plane in one.activation_maps.items():
+        assert np.allclose(plane, other.activation_maps[name], atol=1e-3)
+
+
+def test_what_moves_a_probability_too_far_is_refused_and_float32_runs(
+    packed, monkeypatch
+):
+    monkeypatch.setattr(running, "TOLERANCE", 1e-6)
+    monkeypatch.setattr(arithmetic, "has_native_bfloat16", lambda _device: False)
+    found = bundle.load(packed[0], running=bundle.Wanted("bfloat16"))
+    assert "bfloat16" not in str(found.arithmetic)
+    assert "torch bfloat16: moves a probability by" in found.arithmetic.refused[0]
+
+
+def test_bfloat16_that_agrees_is_used(packed, monkeypatch):
+    monkeypatch.setattr(running, "DOMAIN_TOLERANCE", 10.0)
+    monkeypatch.setattr(running, "TOLERANCE", 0.5)
+    monkeypatch.setattr(arithmetic, "has_native_bfloat16", lambda _device: False)
+    found = bundle.load(packed[0], running=bundle.Wanted("bfloat16"))
+    assert str(found.arithmetic) == "torch bfloat16"
+    assert 0 < found.arithmetic.difference < 0.5
+
+
+def test_a_domain_distance_that_moves_is_refused(packed, monkeypatch):
+    monkeypatch.setattr(running, "TOLERANCE", 1.0)
+    monkeypatch.setattr(running, "DOMAIN_TOLERANCE", 0.0)
+    found = bundle.load(packed[0], running=bundle.Wanted("float32"))
+    assert found.parts.engine.runner is None
+    assert "the distance by" in found.arithmetic.refused[0]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_another_runtime_agrees_with_its_maps(name, packed, cache):
+    for module in EXTRAS[name]:
+        pytest.importorskip(module)
+    wanted = bundle.Wanted(runner=name, cache=cache, threads=1)
+    found = bundle.load(packed[0], running=wanted)
+    assert str(found.arithmetic) == f"{name} float32"
+    assert not found.arithmetic.refused
+    image = np.random.default_rng(2).random((60, 50), np.float32)
+    [one], [other] = bundle.load(packed[0]).predict([image]), found.predict([image])
+    assert one.probabilities == pytest.approx(other.probabilities, abs=1e-4)
+    for label, plane in one.activation_maps.items():
+        assert np.allclose(plane, other.activation_maps[label], atol=1e-3)
+    said = bundle.noted(cache, found.description.digest)
+    assert said is not None
+    assert said["runner"] == name
+
+
+def test_a_kept_file_that_was_changed_is_written_anew(packed, cache):
+    for module in EXTRAS["onnxruntime"]:
+        pytest.importorskip(module)
+    wanted = bundle.Wanted(runner="onnxruntime", cache=cache, threads=1)
+    bundle.load(packed[0], running=wanted)
+    [path] = cache.glob("*-onnx-*/model.onnx")
+    raw = path.read_bytes()
+    path.write_bytes(raw[: len(raw) // 2])
+    found = bundle.load(packed[0], running=wanted)
+    assert str(found.arithmetic) == "onnxruntime float32"
+    assert len(path.read_bytes()) == len(raw)
+
+
+def test_a_runtime_that_is_not_installed_is_named_and_torch_runs(packed, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    found = bundle.load(packed[0], running=bundle.Wanted(runner="openvino"))
+    assert str(found.arithmetic) == "torch float32"
+    assert "pip install 'dicomnode[openvino]'" in found.arithmetic.refused[0]
+
+
+def test_auto_takes_the_faster_of_those_that_agree(packed, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    assert bundle.Wanted(runner="auto").runners("cpu") == ("torch",)
+    monkeypatch.setattr(
+        bundle.Wanted, "runners", lambda _self, _kind: ("other", "torch")
+    )
+    plain = bundle.load(packed[0])
+    network = plain.parts.engine.network
+    monkeypatch.setattr(exported, "runner", lambda *_given: network)
+    speeds = {"other": 1.0, "torch": 2.0}
+    monkeypatch.setattr(
+        running._Probe, "seconds", lambda _self, one: speeds[one.arithmetic.runner]
+    )
+    for fastest in ("other", "torch"):
+        speeds["torch"] = 2.0 if fastest == "other" else 0.5
+        found = running.accelerated(plain, bundle.Wanted("float32", runner="auto"))
+        assert found.arithmetic.runner == fastest
+
+
+def test_the_note_of_how_it_runs_is_read_back(tmp_path):
+    said = replace(bundle.Arithmetic("torch", "bfloat16", 0.0042), refused=("x: y",))
+    assert bundle.noted(tmp_path, "abc") is None
+    arithmetic.note(tmp_path / "new", "abc", said)
+    assert bundle.noted(tmp_path / "new", "abc") == said.to_dict()
