@@ -24,7 +24,10 @@ _OUT_OF_RESOURCES = 0xA700
 
 
 class IncomingObject(IncomingFile):
-    """Lies on the local disk while it comes in, so that memory never holds it."""
+    """Lies on the local disk while it comes in, so that memory never holds it.
+
+    What is set aside stays there: it is no instance.
+    """
 
     def __init__(
         self,
@@ -38,29 +41,22 @@ class IncomingObject(IncomingFile):
         super().__init__(folders, naming, key, refusal)
 
     def keep(self, key: InstanceKey) -> StoredInstance:
-        """Have it stored as an object. Raises Unreadable, ReceiveError.
+        """Have it stored as an object. Raises Unreadable, StoreFull, ReceiveError.
 
         It stays as it is after Unreadable; otherwise nothing is left here.
         """
         layout.check(key)
         location = layout.full_location(key, self._content)
-        self._put(location)
-        return StoredInstance(location, self._n_bytes, self._content)
-
-    def set_aside(self) -> str:
-        """Keep it where nothing is ever analysed; its name there."""
-        name = f"{self._content}.dcm"
-        self._put(f"{layout.QUARANTINE}/{name}")
-        return name
-
-    def _put(self, name: str) -> None:
         try:
-            self._bucket.put(name, self._fd, self._content)
+            self._bucket.put(location, self._fd, self._content)
         except StoreUnreachable as error:
             # The sender keeps its copy and sends again (PS3.4 B.2.3).
             raise ReceiveError(str(error), _OUT_OF_RESOURCES) from error
+        except OSError as error:
+            raise self._refusal(error) from error
         finally:
             self.discard()
+        return StoredInstance(location, self._n_bytes, self._content)
 
 
 class ObjectStore:

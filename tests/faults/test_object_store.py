@@ -262,6 +262,15 @@ def test_60_what_was_read_is_read_again_without_the_server(site: Site) -> None:
     assert len(site.proxy.paths("GET")) == asked + 2
 
 
+def test_60_what_is_set_aside_needs_no_object_store(site: Site) -> None:
+    site.down()
+    incoming = site.store(SHORT_SECONDS).stage(KEY)
+    incoming.write([DATA_SET])
+    name = incoming.set_aside()
+    assert site.staged() == [name]
+    assert not site.objects()
+
+
 # with a spool
 
 

@@ -22,4 +22,5 @@ FULL = Snapshot(
     reconciled={"balanced": 1, "n_found": 0, "n_repaired": 0, "finished_at": NOON},
     spool=Spool(1, NOON),
     lease_seconds=120,
+    spool=Spool(2, NOON),
 )
