@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := orthanc dcmtk dicom3tools pixelmed-apps postgresql strace faketime chromium \
-  systemd prometheus lnav
+  systemd prometheus lnav haproxy
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 

@@ -126,7 +126,7 @@ def _bridge(stream: TextIO, role: str, log_format: str, level: str) -> None:
     logging.raiseExceptions = False
     # Nothing of these is in a line of ours, and each costs one to find out.
     logging.logThreads = logging.logProcesses = False
-    logging.logMultiprocessing = logging.logAsyncioTasks = False
+    logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)

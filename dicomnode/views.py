@@ -97,6 +97,12 @@ class Views(ABC):
         """The row of ``v1_worklist`` for one job; empty if there is none."""
         return self._select("v1_worklist", {"job_id = :job": job_id}, "job_id")
 
+    def jobs_like(self, prefix: str, limit: int = 2) -> list[Record]:
+        """Rows of ``v1_worklist`` of jobs whose id begins with ``prefix``."""
+        # A range, which the primary key serves; ids are hexadecimal.
+        conditions = {"job_id >= :from": prefix, "job_id < :to": f"{prefix}g"}
+        return self._select("v1_worklist", conditions, "job_id", limit)
+
     def study(self, study_instance_uid: str) -> list[Record]:
         """The rows of ``v1_worklist`` of one study, the newest revision first."""
         conditions = {"study_instance_uid = :study": study_instance_uid}

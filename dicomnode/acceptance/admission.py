@@ -134,12 +134,12 @@ def _strays(pipelines: list[str]) -> str:
     add = f'InstitutionName = {{ not = "{MARK}" }}'
     return (
         f"phantoms would go through pipeline {named} to a real PACS; add {add} to its "
-        "match and start the node again, or run with --own-node"
+        "match, `dicomnode reload`, or run with --own-node"
     )
 
 
 def _missing(config: Config, what: str) -> str:
     return (
-        f"{what}; add these lines, start the node again, and run this again (or use "
+        f"{what}; add these lines, `dicomnode reload`, and run this again (or use "
         f"--own-node):\n\n{lines(config)}"
     )

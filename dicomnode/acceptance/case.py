@@ -27,6 +27,12 @@ class NotApplicableError(DicomNodeError):
     """The case cannot be shown here; the message says why."""
 
 
+def must(holds: bool, seen: str) -> None:
+    """Raise MissedError with what was seen unless it ``holds``."""
+    if not holds:
+        raise MissedError(seen)
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """``run`` does it and returns what was seen; it raises MissedError, or

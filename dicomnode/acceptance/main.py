@@ -64,8 +64,7 @@ def main(order: Order) -> bool:
     folder = Path(mkdtemp(prefix="run-", dir=out))
     try:
         with _bench(order, folder, console) as bench:
-            outcomes = [_shown(console, tried(one, bench)) for one in cases]
-            outcomes += [_shown(console, tried(TIDYING, bench))]
+            outcomes = _all(cases, bench, console)
             subject = _subject(order, bench)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -74,6 +73,15 @@ def main(order: Order) -> bool:
     console.print(f"{n_failed} case(s) failed. Research use only.")
     console.print(f"Open {file}", highlight=False)
     return n_failed == 0
+
+
+def _all(cases: Sequence[Case], bench: Bench, console: Console) -> list[Outcome]:
+    try:
+        return [_shown(console, tried(one, bench)) for one in (*cases, TIDYING)]
+    except KeyboardInterrupt:
+        remedy = "`dicomnode purge --study UID --reason TEXT` removes what is left of"
+        console.print(f"{remedy} {', '.join(bench.sent)}", markup=False)
+        raise
 
 
 def _chosen(only: Sequence[str]) -> list[Case]:

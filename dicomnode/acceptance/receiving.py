@@ -10,7 +10,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomnode.acceptance import own_node
 from dicomnode.acceptance.bench import Bench
-from dicomnode.acceptance.case import Case, MissedError, NotApplicableError
+from dicomnode.acceptance.case import Case, NotApplicableError, must
 from dicomnode.acceptance.phantoms import Study
 from dicomnode.acceptance.wire import (
     ABORTED,
@@ -45,7 +45,7 @@ def _unknown_ae(bench: Bench) -> str:
     # Another title each time: the same refusal is noted once a minute.
     title = f"NOBODY{datetime.now(UTC):%H%M%S}"
     pdu = _asked(bench, calling=title)
-    _must(pdu.kind == REJECTED and pdu.rejection == (1, 1, 3), pdu.words)
+    must(pdu.kind == REJECTED and pdu.rejection == (1, 1, 3), pdu.words)
     if bench.views is None:
         return pdu.words
     return f"{pdu.words}; the node shows: {_shown_remedy(bench, title)}"
@@ -64,16 +64,16 @@ def _wrong_called(bench: Bench) -> str:
     if not bench.config.receiver.require_called_ae_title:
         raise NotApplicableError("receiver.require_called_ae_title is false")
     pdu = _asked(bench, called="NOTTHISONE")
-    _must(pdu.kind == REJECTED and pdu.rejection == (1, 1, 7), pdu.words)
+    must(pdu.kind == REJECTED and pdu.rejection == (1, 1, 7), pdu.words)
     return pdu.words
 
 
 def _refused_context(bench: Bench) -> str:
     pdu = _asked(bench, _MODALITY_WORKLIST)
-    _must(pdu.kind == ACCEPTED, pdu.words)
+    must(pdu.kind == ACCEPTED, pdu.words)
     result = context_result(pdu)
     seen = f"A-ASSOCIATE-AC, presentation context result {result}"
-    _must(result == _NOT_SUPPORTED, seen)
+    must(result == _NOT_SUPPORTED, seen)
     return seen
 
 
@@ -83,7 +83,7 @@ def _overlong(bench: Bench) -> str:
         _must_accept(wire.associate(_VERIFICATION, _SYNTAXES))
         wire.send(overlong(most))
         pdu = wire.answer()
-    _must(pdu.kind == ABORTED, pdu.words)
+    must(pdu.kind == ABORTED, pdu.words)
     bench.scanner().echo()
     return f"{pdu.words}; the next association is served"
 
@@ -111,7 +111,7 @@ def _abort(bench: Bench) -> str:
     row = bench.settled(study)
     _must_be_one(row)
     events = [one["kind"] for one in bench.worklist.events_of(study.uid)]
-    _must("instance conflict" not in events, "half an instance was kept")
+    must("instance conflict" not in events, "half an instance was kept")
     return "nothing was kept of the half; sent again: 0000H, one instance"
 
 
@@ -125,7 +125,7 @@ def _slow(bench: Bench) -> str:
         _must_all_succeed(bench.send(other))
         wire.send(pdus[-1])
         status = wire.status()
-    _must(status == _SUCCESS, _named(status))
+    must(status == _SUCCESS, _named(status))
     return "the other sender was served meanwhile; the slow one got 0000H too"
 
 
@@ -137,7 +137,7 @@ def _mismatch(bench: Bench) -> str:
         _must_accept(wire.associate(str(one.sop_class_uid), _SYNTAXES))
         wire.send(b"".join(pdus))
         status = wire.status()
-    _must(status == _DOES_NOT_MATCH, _named(status))
+    must(status == _DOES_NOT_MATCH, _named(status))
     return _named(status)
 
 
@@ -148,7 +148,7 @@ def _duplicate(bench: Bench) -> str:
     row = bench.settled(study)
     _must_be_one(row)
     revision = row["revision"]
-    _must(revision == 1, f"revision {revision}")
+    must(revision == 1, f"revision {revision}")
     return "0000H twice, one instance, one revision"
 
 
@@ -159,7 +159,7 @@ def _conflict(bench: Bench) -> str:
     row = bench.settled(study)
     _must_be_one(row)
     events = [one["kind"] for one in bench.worklist.events_of(study.uid)]
-    _must("instance conflict" in events, f"events: {', '.join(events)}")
+    must("instance conflict" in events, f"events: {', '.join(events)}")
     return "0000H, kept beside the first, v1_events says instance conflict"
 
 
@@ -172,9 +172,9 @@ def _nearly_full(bench: Bench) -> str:
         bench.wait(lambda: _answers(scanner) or receiver.ended(), "start a receiver")
         receiver.check()
         (sent,) = scanner.send(study.instances)
-    _must(sent.status == _OUT_OF_RESOURCES, _named(sent.status))
+    must(sent.status == _OUT_OF_RESOURCES, _named(sent.status))
     kept = list((folder / "node").rglob("*.dcm"))
-    _must(not kept, f"{len(kept)} file(s) were kept")
+    must(not kept, f"{len(kept)} file(s) were kept")
     return f"{_named(sent.status)}, nothing was kept"
 
 
@@ -191,23 +191,18 @@ def _pdus(study: Study) -> list[bytes]:
     return store_pdus(one.sop_class_uid, one.sop_instance_uid, study.data_set)
 
 
-def _must(holds: bool, seen: str) -> None:
-    if not holds:
-        raise MissedError(seen)
-
-
 def _must_accept(pdu: Pdu) -> None:
-    _must(pdu.kind == ACCEPTED, pdu.words)
+    must(pdu.kind == ACCEPTED, pdu.words)
 
 
 def _must_all_succeed(sent: Sequence[Sent]) -> None:
     for one in sent:
-        _must(one.status == _SUCCESS, f"{_named(one.status)} {one.error}")
+        must(one.status == _SUCCESS, f"{_named(one.status)} {one.error}")
 
 
 def _must_be_one(row: dict[str, object]) -> None:
     count = row["n_instances"]
-    _must(count == 1, f"{count} instances in the worklist")
+    must(count == 1, f"{count} instances in the worklist")
 
 
 def _named(status: int | None) -> str:

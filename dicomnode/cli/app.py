@@ -26,6 +26,7 @@ from dicomnode.cli import (
     status,
     stopping,
     support,
+    tailing,
     top,
 )
 from dicomnode.cli.command import ConfigFile, Settings, given_by
@@ -80,6 +81,7 @@ top.add_to(app)
 doctor.add_to(app)
 support.add_to(app)
 reading.add_to(app)
+tailing.add_to(app)
 desk.add_to(app)
 stopping.add_to(app)
 reloading.add_to(app)

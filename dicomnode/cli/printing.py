@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -78,6 +79,11 @@ def _field(value: object) -> str:
     """A cell of tab-separated values, which a spreadsheet takes for text."""
     text = text_of(value)
     return f"'{text}" if _FORMULA.match(text) else text
+
+
+def is_coloured() -> bool:
+    """Whether colours help whoever reads standard output (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def text_of(value: object) -> str:

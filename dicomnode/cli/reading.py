@@ -1,12 +1,12 @@
-"""The commands that read the worklist: tail, list, show."""
+"""The commands that look into the worklist: list and show."""
 
 # ruff: noqa: PLC0415 - SQLAlchemy only where it is needed
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dicomnode.cli import feed, printing, rendering
+from dicomnode.cli import lines, printing, rendering
 from dicomnode.cli.command import AsJson, Given, command
 from dicomnode.cli.embedded import EmbeddedViews
 from dicomnode.domain.delivery import DeliveryState
@@ -28,8 +28,6 @@ from dicomnode.views import Views
 if TYPE_CHECKING:
     from dicomnode.config import Config
 
-POLL_SECONDS = 0.5
-_EVENT_COLUMNS = ("at", "study_instance_uid", "kind", "state", "detail")
 _LIST_COLUMNS = (
     "received_at",
     "calling_ae_title",
@@ -90,8 +88,6 @@ State = Annotated[
 Ae = Annotated[
     str | None, typer.Option("--ae", metavar="AE", help="Only this calling AE title.")
 ]
-Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on as it grows.")]
-Number = Annotated[int, typer.Option("-n", min=0, help="How many of the last.")]
 Limit = Annotated[int, typer.Option("-n", min=1, help="At most so many.")]
 Report = Annotated[
     bool, typer.Option("--report", help="Render its report as one HTML page.")
@@ -106,8 +102,7 @@ JobOrStudy = Annotated[
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register tail, list and show."""
-    command(app, "tail")(tail)
+    """Register list and show."""
     command(app, "list")(list_)
     command(app, "show")(show)
 
@@ -126,68 +121,6 @@ def _open(url: str) -> Views:
     from dicomnode.worklist import open_views
 
     return open_views(url)
-
-
-def tail(  # noqa: PLR0913 - a command has as many parameters as options
-    given: Given,
-    *,
-    follow: Follow = False,
-    number: Number = 20,
-    since: Since = None,
-    state: State = None,
-    ae: Ae = None,
-    as_json: AsJson = False,
-) -> None:
-    """Print the last changes of the worklist, with -f the next ones too."""
-    with opened_views(given.load()) as views:
-        wanted = _filter(views, state, ae)
-        seq = views.last_seq()
-        if since is None:
-            shown: Iterable[Record] = feed.last(views, number, wanted)
-        else:
-            shown = feed.since(views, since, wanted)
-        for event in shown:
-            seq = max(seq, event["seq"])
-            _print_event(event, as_json=as_json)
-        # Ctrl-C is how following is meant to end.
-        with suppress(KeyboardInterrupt):
-            for event in feed.follow(views, seq, wanted, _pause) if follow else ():
-                _print_event(event, as_json=as_json)
-
-
-def _pause() -> None:
-    time.sleep(POLL_SECONDS)
-
-
-def _filter(views: Views, state: str | None, ae: str | None) -> feed.Wanted:
-    senders: dict[str, str] = {}
-
-    def ae_of(study: str) -> str:
-        if study not in senders:
-            rows = views.worklist()
-            senders.update(
-                {row["study_instance_uid"]: row["calling_ae_title"] for row in rows}
-            )
-        return senders.setdefault(study, "")
-
-    def wanted(event: Record) -> bool:
-        if state is not None and event["state"] != state:
-            return False
-        study = event["study_instance_uid"]
-        return ae is None or (study is not None and ae_of(study) == ae)
-
-    return wanted
-
-
-def _print_event(event: Record, *, as_json: bool) -> None:
-    if as_json:
-        printing.as_json(event)
-        return
-    at = printing.to_seconds(event["at"])
-    study, kind, state, detail = (
-        printing.text_of(event[column]) for column in _EVENT_COLUMNS[1:]
-    )
-    typer.echo(f"{at}  {kind:<20} {state:<12} {study}  {detail}".rstrip())
 
 
 def list_(
@@ -229,7 +162,7 @@ def show(
         raise typer.BadParameter("goes with --report", param_hint="--out")
     config = given.load()
     with opened_views(config) as views:
-        rows = views.job(job) or _of_study(views, job)
+        rows = views.job(job) or views.study(job) or _by_prefix(views, job)
         if not rows:
             message = f"no job or study {job}; `dicomnode list` shows them"
             raise UnknownStudy(message)
@@ -254,7 +187,7 @@ def _audit_shown(
 def _show(views: Views, rows: list[Record], *, as_json: bool) -> None:
     study = rows[0]["study_instance_uid"]
     sent = [one for row in rows for one in _deliveries(views, row)]
-    events = [one for one in feed.after(views, 0) if one["study_instance_uid"] == study]
+    events = views.events_of(study)
     if as_json:
         for name, records in (("job", rows), ("delivery", sent), ("event", events)):
             for record in records:
@@ -264,16 +197,18 @@ def _show(views: Views, rows: list[Record], *, as_json: bool) -> None:
         _print_row(row)
     if sent:
         printing.rows("deliveries", _DELIVERY_COLUMNS, sent)
+    now = datetime.now(UTC)
     for event in events:
-        _print_event(event, as_json=False)
+        typer.echo(lines.line(event, rows[0], now, coloured=printing.is_coloured()))
 
 
-def _of_study(views: Views, study_instance_uid: str) -> list[Record]:
-    return [
-        row
-        for row in views.worklist()
-        if row["study_instance_uid"] == study_instance_uid
-    ]
+def _by_prefix(views: Views, shown: str) -> list[Record]:
+    """The one job whose id begins so, as `tail` shows it; none if there are several."""
+    prefix = shown.removeprefix("#")
+    if not re.fullmatch(rf"[0-9a-f]{{{lines.SHORT},}}", prefix):
+        return []
+    found = views.jobs_like(prefix)
+    return found if len(found) == 1 else []
 
 
 def _deliveries(views: Views, row: Record) -> list[Record]:

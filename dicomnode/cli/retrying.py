@@ -35,6 +35,18 @@ _DEAD = ("FAILED", "REJECTED")
 AllFailed = Annotated[
     bool, typer.Option("--all-failed", help="Every failed job and delivery.")
 ]
+Failed = Annotated[
+    str,
+    typer.Option(
+        "--state", metavar="FAILED", help="The same as --all-failed; no other state."
+    ),
+]
+WithError = Annotated[
+    str,
+    typer.Option(
+        "--error", metavar="TEXT", help="Of all failed: those whose error has TEXT."
+    ),
+]
 To = Annotated[
     str,
     typer.Option(
@@ -59,6 +71,8 @@ def retry(  # noqa: PLR0913 - a command has as many parameters as options
     jobs: Jobs = None,
     *,
     all_failed: AllFailed = False,
+    state: Failed = "",
+    error: WithError = "",
     to: To = "",
     source: From = "",
     yes: Yes = False,
@@ -73,14 +87,18 @@ def retry(  # noqa: PLR0913 - a command has as many parameters as options
     if to or source:
         redirect = _redirect(config, jobs or [], to, source)
         return _send_on(config, redirect, yes=yes, dry_run=dry_run)
+    if state.upper() not in ("", "FAILED"):
+        message = f"only what is FAILED is retried, not {state!r}; `dicomnode resend`"
+        raise typer.BadParameter(message, param_hint="--state")
+    all_failed = bool(all_failed or state or error)
     if bool(jobs) == all_failed:
         message = (
-            "name the jobs to retry, or --all-failed, or --to; `dicomnode list` "
+            "name the jobs to retry, or --all-failed, --error, --to; `dicomnode list` "
             "shows them"
         )
         raise typer.BadParameter(message, param_hint="JOB")
     with opened_views(config) as views:
-        chosen = list(jobs or _failed(views))
+        chosen = list(jobs or _failed(views, error))
     if all_failed and not confirmed(
         len(chosen), "failed job(s)", yes=yes, dry_run=dry_run
     ):
@@ -102,10 +120,11 @@ def _retried(worklist: Worklist, target: str) -> str:
     return "SCHEDULED"
 
 
-def _failed(views: Views) -> Sequence[str]:
-    jobs = [row["job_id"] for row in views.worklist(state="FAILED")]
-    dead = [row["job_id"] for row in views.deliveries() if row["state"] in _DEAD]
-    return list(dict.fromkeys([*jobs, *dead]))
+def _failed(views: Views, error: str) -> Sequence[str]:
+    dead = (row for state in _DEAD for row in views.deliveries(state=state))
+    rows = (*views.worklist(state="FAILED"), *dead)
+    found = [row["job_id"] for row in rows if error.lower() in row["error"].lower()]
+    return list(dict.fromkeys(found))
 
 
 def _redirect(config: Config, jobs: list[str], to: str, source: str) -> Redirect:

@@ -33,6 +33,7 @@ def add_to(app: typer.Typer) -> None:
     command(of_config, "check")(config_check)
     command(of_config, "show")(config_show)
     command(of_config, "example")(config_example)
+    command(of_config, "schema")(config_schema)
     app.add_typer(of_config, name="config")
 
 
@@ -125,3 +126,12 @@ def config_example(given: Given) -> None:
     from dicomnode.config import example_text
 
     typer.echo(example_text(), nl=False)
+
+
+def config_schema(given: Given) -> None:
+    """Print config.toml as a JSON Schema, for editors that check while one types."""
+    import json
+
+    from dicomnode.config.schema import schema
+
+    typer.echo(json.dumps(schema(), indent=2))

@@ -14,6 +14,7 @@ from dicomnode.config.values import (
     Percent,
     RemotePort,
     Seconds,
+    Secret,
     is_loopback,
 )
 
@@ -53,7 +54,7 @@ class Mail(Section):
     encryption: Literal["starttls", "tls", "none"] = "starttls"
     ca: OptionalFile = None
     user: str = ""
-    password: SecretStr = SecretStr("")
+    password: Secret = SecretStr("")
     sender: Annotated[str, AfterValidator(_sender)] = ""
     recipients: tuple[Annotated[str, AfterValidator(_mail_address)], ...] = ()
     timeout_seconds: Seconds = 10
@@ -82,8 +83,8 @@ class Mail(Section):
 class Webhook(Section):
     """``[alert.webhook]``: no url, no post. ``secret`` signs what is posted."""
 
-    url: Annotated[SecretStr, AfterValidator(_web_address)] = SecretStr("")
-    secret: SecretStr = SecretStr("")
+    url: Annotated[Secret, AfterValidator(_web_address)] = SecretStr("")
+    secret: Secret = SecretStr("")
     ca: OptionalFile = None
     timeout_seconds: Seconds = 10
 

@@ -34,6 +34,7 @@ from dicomnode.config.values import (
     Presences,
     RemotePort,
     Seconds,
+    Secret,
     TimeOfDay,
     database_url,
 )
@@ -55,7 +56,7 @@ class Node(Section):
 class Database(Section):
     """``[database]``: the worklist; empty means SQLite in ``node.data_dir``."""
 
-    url: Annotated[SecretStr, AfterValidator(_checked)] = SecretStr("")
+    url: Annotated[Secret, AfterValidator(_checked)] = SecretStr("")
 
 
 class Study(Section):

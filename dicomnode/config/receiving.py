@@ -12,6 +12,7 @@ from dicomnode.config.values import (
     AETitle,
     Count,
     Host,
+    Network,
     OptionalFile,
     PeerHost,
     Port,
@@ -70,6 +71,7 @@ class Receiver(Section):
     max_waiting_jobs: Annotated[int, Field(ge=0)] = 0
     max_connections: Count = 512
     max_connections_per_address: Count = 64
+    proxy_protocol_from: tuple[Network, ...] = ()
     max_instance_bytes: Count = 4 * 1024**3
     max_association_bytes: Count = 1024**4
     quarantine: bool = False

@@ -14,6 +14,7 @@ from dicomnode.config.values import (
     Name,
     Port,
     Seconds,
+    Secret,
     is_loopback,
 )
 
@@ -40,7 +41,7 @@ class Web(Section):
     anonymous: RoleName | Literal["none"] = "viewer"
     proxy_header: str = ""
     proxy_hosts: tuple[Host, ...] = ("127.0.0.1", "::1")
-    secret: SecretStr = SecretStr("")
+    secret: Secret = SecretStr("")
     session_hours: Annotated[float, Field(gt=0, le=168)] = 8
     https: bool = False
     metrics: Literal["loopback", "account", "anyone"] = "loopback"
@@ -75,4 +76,4 @@ class Account(Section):
     name: Name
     role: RoleName = "viewer"
     phi: bool = False
-    secret: Annotated[SecretStr, AfterValidator(_hashed)]
+    secret: Annotated[Secret, AfterValidator(_hashed)]

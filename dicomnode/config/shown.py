@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretStr
 
 from dicomnode.config.loading import origin
 from dicomnode.config.models import Config
+from dicomnode.config.values import MASK
 
 _PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*(?=@)|(?<=password=)[^&]*")
 # The path of a webhook may be its token.
@@ -78,7 +79,7 @@ def _hidden(secret: str) -> str:
     scheme, found, rest = secret.partition("://")
     if found and scheme in _WEB:
         return f"{scheme}://{rest.partition('/')[0]}/***"
-    return masked(secret) if "://" in secret else "***" * bool(secret)
+    return masked(secret) if "://" in secret else MASK * bool(secret)
 
 
 def _toml(value: object) -> str:

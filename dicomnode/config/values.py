@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainValidator,
+    SecretStr,
     ValidationInfo,
 )
 
@@ -68,6 +69,15 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def network(text: str) -> str:
+    """An address or a network, without host bits."""
+    try:
+        return str(ipaddress.ip_network(text.strip(), strict=False))
+    except ValueError:
+        message = 'is no address and no network; write "10.1.2.3" or "10.1.0.0/16"'
+        raise ValueError(message) from None
 
 
 def optional_host(text: str) -> str:
@@ -206,6 +216,21 @@ def _number(value: object) -> int | float:
     return value
 
 
+MASK = "***"
+"""What is shown instead of a secret."""
+
+
+def unmasked(secret: SecretStr) -> SecretStr:
+    """Refuse what `config show` prints: nobody means it."""
+    if MASK in secret.get_secret_value():
+        message = (
+            "is the mask that `config show` prints, not a secret; write the secret "
+            "here, or leave the key out and give it by a credential or the environment"
+        )
+        raise ValueError(message)
+    return secret
+
+
 def time_of_day(text: str) -> str:
     """Empty, or hour and minute as 02:30."""
     try:
@@ -240,10 +265,12 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+Secret = Annotated[SecretStr, AfterValidator(unmasked)]
 AETitle = Annotated[str, AfterValidator(ae_title)]
 Host = Annotated[str, AfterValidator(host_name)]
 OptionalHost = Annotated[str, AfterValidator(optional_host)]
 PeerHost = Annotated[str, AfterValidator(peer_host)]
+Network = Annotated[str, AfterValidator(network)]
 Name = Annotated[str, AfterValidator(plain_name)]
 OptionalName = Annotated[str, AfterValidator(optional_name)]
 Port = Annotated[int, Field(ge=0, le=65535)]

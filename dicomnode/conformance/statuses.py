@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dicomnode.config import Config
 from dicomnode.conformance.markdown import hexadecimal, table
 from dicomnode.delivery import statuses as answered
+from dicomnode.domain.absence import LONGEST_SECONDS
 from dicomnode.domain.commitment import FailureReason
 from dicomnode.receiver.statuses import MEANINGS
 
@@ -57,6 +58,9 @@ def _taken(again: str) -> Iterator[tuple[str, ...]]:
             becomes = again if answered.is_retryable(status) else "REJECTED"
             yield name, answered.explain(status), becomes
     yield "no answer", "no answer; the association ended or timed out", again
+    longest = f"at most {LONGEST_SECONDS:g} s apart, as long as it takes"
+    waits = f"waits; one result is tried, {longest}; that is no attempt of the others"
+    yield "no association", "refused, aborted, or nobody answers: the reason", waits
 
 
 def commitment(config: Config) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dicomnode.domain.silence import Hours, silent_seconds
 from dicomnode.health.moments import age, moment
-from dicomnode.health.problems import Row, Snapshot, problems
+from dicomnode.health.problems import AWAY, Row, Snapshot, problems
 
 TITLES = {
     "jobs-failed": "failed jobs",
@@ -28,7 +28,9 @@ TITLES = {
     "unbalanced": "reconcile",
     "role-ends": "a role that ends again and again",
     "alert-channel": "alerts not sent by",
+    "spool": "instances not handed over to the object store",
     "certificate": "a certificate expires",
+    "config-refused": "a changed configuration is wrong",
     "test": "test",
 }
 _HASH_LENGTH = 4
@@ -115,6 +117,8 @@ def alarms(survey: Survey, limits: Limits) -> list[Alarm]:
 
 def _problems(snapshot: Snapshot) -> Iterator[Alarm]:
     for one in problems(snapshot):
+        if one.key.startswith(f"{AWAY}:"):
+            continue  # for a while it is none; see _down
         jobs: tuple[str, ...] = ()
         if one.key == "jobs-failed":
             jobs = tuple(
@@ -145,13 +149,17 @@ def _down(survey: Survey, limits: Limits) -> Iterator[Alarm]:
         since = row["waiting_since"]
         tried = row["state"] == "PENDING" and row["attempts"]
         if tried and since and now - moment(since) >= longest:
-            name = row["destination"]
-            what = (
-                f"{row['n_results']} result(s) wait for {name}, the oldest for "
-                f"{age(since, now)}"
-            )
-            remedy = f"see `dicomnode echo {name}`; they go out when it answers"
-            yield Alarm(f"destination-down:{name}", what, remedy)
+            yield _waits(row["destination"], row["n_results"], age(since, now))
+    for row in survey.snapshot.absences:
+        if now - moment(row["began_at"]) >= longest:
+            since = age(row["began_at"], now)
+            yield _waits(row["destination"], row["n_waiting"], since)
+
+
+def _waits(name: str, number: int, since: str) -> Alarm:
+    what = f"{number} result(s) wait for {name}, for {since}"
+    remedy = f"see `dicomnode echo {name}`; they go out when it answers"
+    return Alarm(f"destination-down:{name}", what, remedy)
 
 
 def _filling(snapshot: Snapshot, limits: Limits) -> Iterator[Alarm]:

@@ -14,6 +14,9 @@ UNTOUCHED_SECONDS = 60.0
 """A complete study waits for the router no longer than this while the keeper runs."""
 
 LATELY_MINUTES = 10
+AWAY = "absent"
+"""Key of the problem that a destination cannot be reached."""
+
 AGAIN_AND_AGAIN = 3
 """A role that ends so often does not recover by being started again."""
 
@@ -182,7 +185,7 @@ def _spooled(spool: Spool | None, now: datetime) -> Iterator[Problem]:
         since = age(spool.oldest_at, now)
         what = f"{spool.n_files} instance(s) not handed over to the object store"
         remedy = "see `dicomnode doctor`, and the log of `dicomnode receive`"
-        yield Problem(f"{what}, the oldest for {since}", remedy)
+        yield Problem(f"{what}, the oldest for {since}", remedy, key="spool")
 
 
 def _stranded(stranded: Mapping[str, int]) -> Iterator[Problem]:
@@ -202,7 +205,7 @@ def _away(snapshot: Snapshot) -> Iterator[Problem]:
             f"it is tried again at {row['next_attempt_at']}; when the cause is gone "
             f"`dicomnode retry --to {name}` tries it at once"
         )
-        yield Problem(what, remedy, [str(row["error"])])
+        yield Problem(what, remedy, [str(row["error"])], f"{AWAY}:{name}")
 
 
 def _unbalanced(outcome: Row | None) -> Iterator[Problem]:
@@ -234,7 +237,7 @@ def _not_taken(refused: str) -> Iterator[Problem]:
     if refused:
         what = "the changed configuration is wrong; the node goes on with the old one"
         remedy = "correct it, `dicomnode config check`, then `dicomnode reload`"
-        yield Problem(what, remedy, refused.splitlines())
+        yield Problem(what, remedy, refused.splitlines(), "config-refused")
 
 
 def remedy_of(row: Row) -> str:

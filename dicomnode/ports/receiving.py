@@ -34,6 +34,14 @@ class Intake(Protocol):
         """Note an accepted or refused association."""
         ...
 
+    def note_association(self, association: Association) -> None:
+        """The same together with what is recorded next, so that nobody waits for it."""
+        ...
+
+    def record_noted(self) -> None:
+        """Record the associations that are noted and not recorded yet, if any."""
+        ...
+
     def record_refusal(self, refusal: Refusal) -> None:
         """Note a C-STORE that was not answered with Success (an event `refused`)."""
         ...

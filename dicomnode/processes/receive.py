@@ -135,6 +135,7 @@ def _lobby(config: Config, share: Share | None) -> LobbyLimits:
         receiver.request_timeout_seconds,
         ceil(receiver.max_connections / parts),
         ceil(receiver.max_connections_per_address / parts),
+        receiver.proxy_protocol_from,
     )
 
 

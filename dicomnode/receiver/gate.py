@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
@@ -53,6 +54,7 @@ class Gate:
         """An association that was accepted on this request has ended."""
         with self.inside.held():
             self.inside.remove(_title(request))
+        self._tell(self.intake.record_noted)
 
     def turned_away(self, address: str, reason: str, remedy: str) -> None:
         """Note a connection that ended before it had asked for an association."""
@@ -73,7 +75,10 @@ class Gate:
         reason: str = "",
         remedy: str = "",
     ) -> None:
-        """Note the decision in the worklist; failing to do so changes nothing."""
+        """Note the decision in the worklist; failing to do so changes nothing.
+
+        An accepted one with its first instance, or when it ends: one commit for both.
+        """
         refused = decision if isinstance(decision, Refuse) else None
         association = Association(
             at=self.clock.now(),
@@ -84,8 +89,15 @@ class Gate:
             reason=refused.reason if refused else reason,
             remedy=refused.remedy if refused else remedy,
         )
+        if association.accepted:
+            self._tell(lambda: self.intake.note_association(association))
+        else:
+            self._tell(lambda: self.intake.record_association(association))
+
+    @staticmethod
+    def _tell(action: Callable[[], None]) -> None:
         try:
-            self.intake.record_association(association)
+            action()
         except WorklistError as error:
             _LOG.warning("receiver.association_not_recorded", error=str(error))
 

@@ -11,10 +11,12 @@ import select
 import socket
 import ssl
 import struct
+from collections.abc import Callable
 from enum import Enum, auto
 from termios import FIONREAD
 from typing import Any
 
+from dicomnode.receiver import proxy_protocol
 from dicomnode.receiver.listening import neighbourhood
 
 _HEADER_BYTES = 6
@@ -141,6 +143,55 @@ class Guest:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, n_bytes)
 
 
+class PassedOnGuest(Guest):
+    """A connection from a balancer, until it has said whose it is.
+
+    ``address`` is then that of who connected to the balancer; ``context`` gives the TLS
+    that follows, if any. Anything else than a
+    PROXY header is turned away: to guess would let anybody claim an address.
+    """
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        address: RemoteAddress,
+        ends_at: float,
+        context: Callable[[], ssl.SSLContext] | None,
+    ) -> None:
+        super().__init__(connection, address, ends_at)
+        self.context = context
+        self._awaited_bytes = proxy_protocol.FIXED_BYTES
+
+    def advance(self) -> Wants:
+        """See Guest."""
+        n_there = _n_readable(self.connection)
+        if n_there < self._awaited_bytes:
+            return self._gone_or_waiting(n_there)
+        if not self._is_announced:
+            fixed = self.connection.recv(proxy_protocol.FIXED_BYTES, socket.MSG_PEEK)
+            self._announce(fixed)
+            return self.advance()
+        header = self.connection.recv(self._awaited_bytes)
+        try:
+            self.address = proxy_protocol.source(header) or self.address
+        except ValueError as error:
+            raise _not_passed_on(error) from error
+        self._wake_at(1)
+        return Wants.NOTHING
+
+    def late(self) -> TurnedAwayError | None:
+        """See Guest."""
+        silent = ValueError("its PROXY header did not arrive in time")
+        return _not_passed_on(silent) if super().late() else None
+
+    def _announce(self, header: bytes | bytearray) -> None:
+        self._is_announced = True
+        try:
+            self._awaited_bytes = proxy_protocol.n_bytes(bytes(header))
+        except ValueError as error:
+            raise _not_passed_on(error) from error
+
+
 class EncryptedGuest(Guest):
     """A connection with TLS: first the handshake, without waiting for it either."""
 
@@ -223,6 +274,15 @@ def request_bytes(header: bytes | bytearray) -> int:
         remedy = "# at the sender: this port takes DICOM associations only"
         raise TurnedAwayError(reason, remedy, _NOT_EXPECTED)
     return int(length)
+
+
+def _not_passed_on(error: ValueError) -> TurnedAwayError:
+    return TurnedAwayError(
+        f"it should say first for whom it connects, and sent something else: {error}",
+        "# at the balancer: send the PROXY protocol, version 2; or here take its\n"
+        "# address out of receiver.proxy_protocol_from",
+        _NOT_EXPECTED,
+    )
 
 
 def _slow_handshake() -> TurnedAwayError:

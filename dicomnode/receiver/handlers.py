@@ -78,9 +78,9 @@ class StoreHandler:
 
         def keep() -> _Kept:
             self._limits.check(n_bytes, n_bytes_before + n_bytes)
-            header = scan(
-                request.data_set, request.transfer_syntax_uid, self.extra_keywords
-            )
+            data_set = memoryview(request.data_set)
+            how = request.transfer_syntax_uid, self.extra_keywords
+            header = scan(data_set, *how)
             return self._keep(request, header, self._put(request))
 
         answer, log = self._settled(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from dicomnode.errors import ConfigError
 
@@ -40,10 +40,15 @@ def listen(
 
 def neighbourhood(address: str) -> str:
     """What counts as one address: an IPv4 host, or the /64 that an IPv6 host owns."""
-    parsed = ip_address(address.partition("%")[0])
+    parsed = plain(address)
     if isinstance(parsed, IPv6Address):
-        mapped = parsed.ipv4_mapped
-        if mapped is None:
-            return str(ip_network((parsed, _SITE_PREFIX_BITS), strict=False))
-        parsed = mapped
+        return str(ip_network((parsed, _SITE_PREFIX_BITS), strict=False))
     return str(parsed)
+
+
+def plain(address: str) -> IPv4Address | IPv6Address:
+    """An address without scope; one of IPv4 that a socket of IPv6 shows, as itself."""
+    parsed = ip_address(address.partition("%")[0])
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        return parsed.ipv4_mapped
+    return parsed

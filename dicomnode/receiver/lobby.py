@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_network
 from itertools import islice
 
 import structlog
@@ -23,9 +24,12 @@ from dicomnode.receiver.guests import (
     EncryptedGuest,
     Guest,
     LeftError,
+    PassedOnGuest,
+    RemoteAddress,
     TurnedAwayError,
     Wants,
 )
+from dicomnode.receiver.listening import plain
 from dicomnode.receiver.throttle import Throttle
 
 _LOG = structlog.get_logger(__name__)
@@ -37,17 +41,21 @@ _ACCEPTED_AT_ONCE = 64
 _SPARE_DESCRIPTORS = 8
 _DRAINED_BYTES = 64 * 1024
 
+_Context = Callable[[], ssl.SSLContext] | None
+
 
 @dataclass(frozen=True, slots=True)
 class LobbyLimits:
     """``request_timeout_seconds``: from the connection until its A-ASSOCIATE-RQ is
     whole, TLS handshake included (ARTIM, PS3.8 9.1.5). The others count connections
-    that wait for it, of one address or all.
+    that wait for it, of one address or all. ``proxy_protocol_from``: addresses and
+    networks of balancers, which say first whose connection they pass on.
     """
 
     request_timeout_seconds: float = 5.0
     max_connections: int = 512
     max_connections_per_address: int = 64
+    proxy_protocol_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,7 @@ class Lobby:
         self._closed_doors: list[Door] = []
         self._open_at = 0.0
         self._may_complain = Throttle()
+        self._balancers = [ip_network(one) for one in limits.proxy_protocol_from]
         for door in doors:
             self._selector.register(door.listener, selectors.EVENT_READ, door)
 
@@ -153,9 +162,22 @@ class Lobby:
     def _seat(
         self, door: Door, connection: socket.socket, address: tuple[object, ...]
     ) -> None:
+        make = _passed_on if self._is_balancer(str(address[0])) else _guest
+        self._welcome(make, door.context, connection, address)
+
+    def _is_balancer(self, address: str) -> bool:
+        return any(plain(address) in one for one in self._balancers)
+
+    def _welcome(
+        self,
+        make: Callable[[_Context, socket.socket, RemoteAddress, float], Guest],
+        context: _Context,
+        connection: socket.socket,
+        address: RemoteAddress,
+    ) -> None:
         ends_at = time.monotonic() + self._limits.request_timeout_seconds
         try:
-            guest = _guest(door, connection, address, ends_at)
+            guest = make(context, connection, address, ends_at)
         except OSError:
             connection.close()
             return
@@ -178,10 +200,14 @@ class Lobby:
     def _hear(self, guest: Guest) -> None:
         try:
             wants = guest.advance()
-            if wants is Wants.NOTHING:
-                self._hand_over(guest)
-            else:
+            if wants is not Wants.NOTHING:
                 self._await(guest, wants)
+            elif isinstance(guest, PassedOnGuest):
+                # It begins anew, as whom it connects for.
+                self._forget(guest)
+                self._welcome(_guest, guest.context, guest.connection, guest.address)
+            else:
+                self._hand_over(guest)
         except TurnedAwayError as error:
             self._turn_away(guest, error)
         except (LeftError, OSError):
@@ -248,11 +274,17 @@ class Lobby:
 
 
 def _guest(
-    door: Door, connection: socket.socket, address: tuple[object, ...], ends_at: float
+    context: _Context, connection: socket.socket, address: RemoteAddress, ends_at: float
 ) -> Guest:
-    if door.context is None:
+    if context is None:
         return Guest(connection, address, ends_at)
-    return EncryptedGuest(connection, address, ends_at, door.context())
+    return EncryptedGuest(connection, address, ends_at, context())
+
+
+def _passed_on(
+    context: _Context, connection: socket.socket, address: RemoteAddress, ends_at: float
+) -> Guest:
+    return PassedOnGuest(connection, address, ends_at, context)
 
 
 def _end(connection: socket.socket, answer: bytes) -> None:

@@ -20,7 +20,6 @@ from dicomnode.web.signing_in import InPerson, Meant, Operator, Viewer
 studies = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
 
 Record = Mapping[str, Any]
-_WORDS = re.compile(r"[0-9.]*[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,9 @@ def _shown(instance: Instance, said: Iterable[Record]) -> ShownInstance:
     from pydicom.uid import UID  # noqa: PLC0415 - the pages mostly need none
 
     uid = instance.sop_instance_uid
-    notes = [one for one in said if uid in _WORDS.findall(str(one["detail"]))]
+    # As a word of its own, or as the name of a file: UID.HASH.dcm.
+    named = re.compile(rf"(?<![0-9.]){re.escape(uid)}(?=$|[^0-9.]|\.[0-9a-f]{{12,}}\.)")
+    notes = [one for one in said if named.search(str(one["detail"]))]
     return ShownInstance(
         uid,
         UID(instance.sop_class_uid).name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 
 import structlog
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
@@ -15,7 +16,7 @@ from dicomnode.health.problems import Snapshot, problems
 from dicomnode.version import VERSION
 from dicomnode.web.access import Role
 from dicomnode.web.addresses import is_local
-from dicomnode.web.room import InRoom
+from dicomnode.web.room import InRoom, Room
 from dicomnode.web.signing_in import Asking
 
 watching = APIRouter(include_in_schema=False)
@@ -56,15 +57,17 @@ def may_watch(request: Request, room: InRoom, account: Asking) -> None:
 def metrics(room: InRoom) -> Response:
     """The state of the node in the text format of Prometheus."""
     registry = CollectorRegistry()
-    registry.register(_Node(room.look()))
+    snapshot = room.look()
+    registry.register(_Node(snapshot, _silences(room, snapshot.now)))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 class _Node:
     """A snapshot as gauges; labels are states and names of the configuration only."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, *others: Metric) -> None:
         self._snapshot = snapshot
+        self._others = others
 
     def collect(self) -> Iterable[Metric]:
         """Every gauge."""
@@ -72,6 +75,7 @@ class _Node:
         for what, counts in self._snapshot.counts.items():
             yield _states(what, counts)
         yield _absences(self._snapshot)
+        yield from self._others
         yield from self._single()
 
     def _single(self) -> Iterator[Metric]:
@@ -113,6 +117,24 @@ def _states(what: str, counts: Mapping[str, int]) -> Metric:
     )
     for state, number in counts.items():
         family.add_metric([state], number)
+    return family
+
+
+def _silences(room: Room, now: datetime) -> Metric:
+    """By [[peer]], so there are no more labels than the configuration has names."""
+    family = GaugeMetricFamily(
+        "dicomnode_sender_silent_seconds",
+        "How long ago the latest study of a [[peer]] came; a week at most.",
+        labels=["sender"],
+    )
+    week = timedelta(days=7)
+    heard = {
+        row["calling_ae_title"]: now - moment(row["last_at"])
+        for row in room.views.senders(now - week)
+    }
+    for peer in room.site.peers:
+        silence = max(timedelta(0), min(week, heard.get(peer.ae_title, week)))
+        family.add_metric([peer.ae_title], silence.total_seconds())
     return family
 
 

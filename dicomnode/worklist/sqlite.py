@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -27,7 +28,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from dicomnode.errors import WorklistError
-from dicomnode.worklist.translation import Unavailable
+from dicomnode.worklist.translation import DiskFailed, Unavailable
 
 LOCK_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.0002
@@ -247,15 +248,30 @@ def reserve_log(connection: Connection) -> None:
 
     A commit that makes a file longer waits for the file system's log as well, one
     within it does not. SQLite takes for the end of its log what has no valid checksum.
+    Nothing is reserved on a disk that is nearly full. Raises DiskFailed.
     """
     path = Path(str(connection.engine.url.database))
-    log = os.open(path.with_name(f"{path.name}-wal"), os.O_WRONLY | os.O_APPEND)
     try:
-        while (missing := _LOG_BYTES - os.fstat(log).st_size) > 0:
-            os.write(log, _ZEROS[:missing])
-        os.fsync(log)
+        _lengthen(path.with_name(f"{path.name}-wal"))
+    except OSError as error:
+        raise DiskFailed(
+            f"the log of the worklist database cannot be written ({error.strerror}); "
+            "check the disk of node.data_dir, then restart the node"
+        ) from error
+
+
+def _lengthen(log: Path) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        free_bytes = shutil.disk_usage(log.parent).free
+        missing = _LOG_BYTES - os.fstat(descriptor).st_size
+        if free_bytes < 2 * _LOG_BYTES:
+            return
+        while missing > 0:
+            missing -= os.write(descriptor, _ZEROS[:missing])
+        os.fsync(descriptor)
     finally:
-        os.close(log)
+        os.close(descriptor)
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -26,6 +26,8 @@ def loaded_by(statement: str) -> set[str]:
         ("dicomnode.processes.run", (*HEAVY, "model", "pynetdicom")),
         ("dicomnode.processes.keep", ("torch", "highdicom", "model", "pynetdicom")),
         ("dicomnode.__main__", (*HEAVY, "model", "pynetdicom", "sqlalchemy")),
+        ("dicomnode.acceptance", ("torch", "torchvision", "apscheduler")),
+        ("dicomnode.conformance", ("torch", "torchvision", "apscheduler", "model")),
         ("model.pixels", ("torch", "dicomnode")),
         ("model.phantom", ("torch", "dicomnode", "pydicom")),
     ],

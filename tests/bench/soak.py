@@ -13,7 +13,6 @@ import os
 import random
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -24,36 +23,18 @@ from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 
-from dicomnode.demo.program import Program, free_port, wait_until
+from dicomnode.demo.program import Program, free_port
 from dicomnode.worklist import open_views
-from tests.bench.ingest import processes, workloads
+from tests.bench.ingest import ours, processes, workloads
 from tests.bench.ingest.native import Tools, plain, tools
-from tests.bench.ingest.receivers import CALLED, CALLING, is_listening
 from tests.bench.ingest.workloads import Load, Workload
 
 SAMPLE_SECONDS = 1.0
 SENDERS = 8
-_START_SECONDS = 60
 _HOUR = 3600
 _MEGABYTE = 1e6
 
-CONFIG = """
-[node]
-ae_title = "{called}"
-data_dir = "var"
-
-[store]
-watermark_percent = 100
-
-[receiver]
-host = "127.0.0.1"
-port = {port}
-processes = {processes}
-
-[[peer]]
-ae_title = "{calling}"
-hosts = ["127.0.0.1"]
-
+OTHER_TABLES = """
 [study]
 quiet_seconds = 5
 
@@ -96,24 +77,19 @@ class Node:
     def __init__(self, folder: Path, n_processes: int) -> None:
         self.folder = folder
         self.port = free_port()
-        self._config = folder / "config.toml"
-        values = {"called": CALLED, "calling": CALLING, "processes": n_processes}
-        self._config.write_text(CONFIG.format(port=self.port, **values))
+        self._config = ours.configured(folder, self.port, n_processes, OTHER_TABLES)
         self._programs: dict[str, Program] = {}
 
     @contextmanager
     def running(self) -> Iterator[Node]:
         with ExitStack() as programs:
             for role in ("receive", "keep"):
-                argv = [sys.executable, "-m", "dicomnode", role]
-                argv += ["--config", str(self._config)]
-                program = Program(role, argv, self.folder / f"{role}.log")
-                self._programs[role] = programs.enter_context(program)
+                argv = ours.command(role, self._config)
+                log = self.folder / f"{role}.log"
                 # The receiver makes the database; then the keeper finds one.
-                if not wait_until(
-                    lambda: is_listening(self.port), program.check, _START_SECONDS
-                ):
-                    raise RuntimeError(program.tail())
+                self._programs[role] = programs.enter_context(
+                    ours.listening(role, argv, log, self.port)
+                )
             yield self
 
     def sample(self) -> Sample:
@@ -121,7 +97,7 @@ class Node:
         pids = [
             pid
             for program in self._programs.values()
-            for pid in processes.tree(program._process.pid)
+            for pid in processes.tree(ours.pid_of(program))
         ]
         return Sample(
             at=time.monotonic(),

@@ -94,6 +94,12 @@ class MemoryIntake:
         self._fail_if_asked()
         self.associations.append(association)
 
+    def note_association(self, association: Association) -> None:
+        self.record_association(association)
+
+    def record_noted(self) -> None:
+        self._fail_if_asked()
+
     def record_refusal(self, refusal: Refusal) -> None:
         self._fail_if_asked()
         self.refusals.append(refusal)

@@ -129,7 +129,7 @@ class Bench:
         self._role = Role("receive", config, folder / "receive.log", without)
         self._acknowledged: list[Sample] = []
         self._study = ""
-        self._log_bytes = 0
+        self._n_told = 0
         self.figures = Figures()
 
     def cycle(self) -> None:
@@ -138,7 +138,7 @@ class Bench:
             self._renew()
         self._role.start()
         self._role.listening(self._port)
-        self._log_bytes = self._role.log.stat().st_size
+        self._n_told = self._n_stored()
         self._send_and_lose_power()
         for disk in (self.files, self.rows):
             disk.unmount()
@@ -164,8 +164,11 @@ class Bench:
                 one.path.unlink()
 
     def _one_is_stored(self) -> None:
-        while self._role.log.stat().st_size <= self._log_bytes:
+        while self._role.is_running and self._n_stored() <= self._n_told:
             sleep(0.005)
+
+    def _n_stored(self) -> int:
+        return len(self._role.said("receiver.c_store"))
 
     def _send(self, batch: list[Sample]) -> None:
         answered = send(self._port, batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -134,10 +135,12 @@ class _Quiet(ThreadingHTTPServer):
 
 
 @contextmanager
-def spoiler(server_port: int) -> Iterator[Spoiler]:
-    """One in front of the server on this port."""
+def spoiler(server_port: int, tls: ssl.SSLContext | None = None) -> Iterator[Spoiler]:
+    """One in front of the server on this port, which may speak TLS itself."""
     spoiling = Spoiler(server_port)
     http = _Quiet(("127.0.0.1", 0), _handler(spoiling))
+    if tls is not None:
+        http.socket = tls.wrap_socket(http.socket, server_side=True)
     spoiling.port = http.server_address[1]
     thread = threading.Thread(target=http.serve_forever, args=(0.01,))
     thread.start()

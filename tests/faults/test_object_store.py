@@ -7,6 +7,7 @@ spoils chosen requests.
 from __future__ import annotations
 
 import io
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from dicomnode.store.hand_over import HandOver
 from dicomnode.store.objects import ObjectStore
 from dicomnode.store.spool import SpoolStore
 from tests.contract.test_store import DATA_SET, KEY, content
+from tests.faults.certificates import Authority
 from tests.faults.raw import HANG_SECONDS
 from tests.faults.spoiling import (
     Fault,
@@ -40,7 +42,7 @@ from tests.faults.spoiling import (
 from tests.faults.test_storing import Kept
 from tests.integration.receiving import associated, receiving, status
 from tests.integration.test_receive import made
-from tests.object_server import ObjectServer
+from tests.object_server import CREDENTIALS, ObjectServer
 
 SHORT_SECONDS = 0.3
 NO_CONDITIONS = failing(501, "NotImplemented")
@@ -402,3 +404,48 @@ def test_60_a_full_spool_refuses(site: Site, spooling: Spooling) -> None:
     with pytest.raises(ReceiveError, match="watermark_percent") as caught:
         full.put(KEY, io.BytesIO(DATA_SET))
     assert caught.value.status == 0xA700
+
+
+# the way there
+
+
+def test_60_a_server_of_an_unknown_authority_gets_nothing(
+    tmp_path: Path, s3_server: ObjectServer
+) -> None:
+    ours, others = Authority(tmp_path), Authority(tmp_path, "Another CA")
+    identity = ours.issue("objects")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(identity.certificate, identity.private_key)
+    place = s3_server.new_place()
+    with spoiler(s3_server.port, tls) as proxy:
+        for ca in (ours.pem, others.pem, None):
+            secure = replace(
+                place,
+                endpoint=f"https://127.0.0.1:{proxy.port}",
+                ca=ca,
+                timeout_seconds=HANG_SECONDS if ca == ours.pem else SHORT_SECONDS,
+            )
+            store = ObjectStore(Bucket(secure), tmp_path / "staging", 100, 0)
+            if ca == ours.pem:
+                assert store.put(KEY, [DATA_SET])
+            else:
+                with pytest.raises(ReceiveError, match=r"store\.ca") as caught:
+                    store.put(KEY, [DATA_SET])
+                assert caught.value.status == 0xA700
+    assert len(list(s3_server.opened(place).objects())) == 1
+
+
+def test_60_a_file_of_credentials_is_used_where_the_environment_has_none(
+    tmp_path: Path, s3_server: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in CREDENTIALS:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    place = s3_server.new_place()
+    with pytest.raises(StoreUnreachable, match="credentials") as caught:
+        Bucket(place).probe()
+    file = tmp_path / "aws_credentials"
+    file.write_text("[default]\naws_access_key_id = a\naws_secret_access_key = hunter2")
+    Bucket(replace(place, credentials=file)).probe()
+    assert "hunter2" not in str(caught.value)

@@ -23,6 +23,7 @@ from dicomnode.domain.association import Association
 from dicomnode.domain.delivery import NewResult
 from dicomnode.domain.instance import InstanceKey
 from dicomnode.domain.job import Outcome, Worker
+from dicomnode.health.alarms import short_hash
 from dicomnode.results import build, encode_data_set
 from dicomnode.store import LocalStore
 from dicomnode.worklist import Worklist, open_views, open_worklist, upgrade
@@ -260,7 +261,7 @@ def test_show_a_job(worklist: Worklist) -> None:
     assert f"study_instance_uid   {FAILED}" in text
     assert "error                no pixels; send the image again" in text
     assert f"remedy               `dicomnode retry {job_id}`" in text
-    assert "job fail" in text
+    assert "FAILED      cxr attempt 1" in text
     assert SECRET not in text
 
 
@@ -343,9 +344,64 @@ def test_tail_prints_the_last_changes(worklist: Worklist) -> None:
 def test_a_line_of_tail_can_be_read(worklist: Worklist) -> None:
     fail(worklist)
     line = invoke("tail", "--state", "FAILED").stdout
-    assert line.startswith("2026-01-31T12:00:11Z  job fail")
-    assert f"FAILED       {FAILED}" in line
+    job_id = str(records("tail", "--state", "FAILED")[0]["job_id"])
+    local = f"{at(11).astimezone():%Y-%m-%d %H:%M:%S}"
+    words = f"  #{job_id[:8]}  FAILED      cxr attempt 1"
+    assert line.startswith(local + words)
+    assert line.endswith(f"st:{short_hash(FAILED)}  -> dicomnode show {job_id[:8]}\n")
     assert line.count("\n") == 1
+    shown = invoke("show", job_id[:8])
+    assert job_id in shown.stdout
+    assert invoke("show", "abcdef01").exit_code == 4
+
+
+def test_tail_shows_identity_only_when_asked_and_notes_it(
+    worklist: Worklist, here: Path
+) -> None:
+    fill(worklist)
+    assert SECRET not in invoke("tail", "-n", "99").stdout
+    assert f"{SECRET} [4711]" in invoke("tail", "-n", "99", "--phi").stdout
+    (noted,) = (here / "var" / "audit").glob("*.log")
+    assert FAILED in noted.read_text()
+    (row,) = (one for one in records("tail", "-n", "99", "--phi") if one["seq"] == 1)
+    assert row["patient_name"] == SECRET
+
+
+def test_retry_of_those_with_an_error_counts_first(worklist: Worklist) -> None:
+    fail(worklist)
+    bury(worklist)
+    counted = invoke("retry", "--state", "failed", "--dry-run")
+    assert counted.stderr == "2 failed job(s)\n"
+    counted = invoke("retry", "--error", "Out of resources", "--dry-run")
+    assert counted.stderr == "1 failed job(s)\n"
+    # Nobody is there to be asked.
+    assert invoke("retry", "--error", "pixels").exit_code == 2
+    done = invoke("retry", "--error", "pixels", "--yes")
+    assert done.stdout.endswith("SCHEDULED\n")
+    assert invoke("retry", "--state", "completed").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("environ", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)]
+)
+def test_colours_are_for_terminals_that_want_them(
+    worklist: Worklist, here: Path, environ: dict[str, str], coloured: bool
+) -> None:
+    fail(worklist)
+    master, slave = pty.openpty()
+    clean = {key: text for key, text in os.environ.items() if key != "NO_COLOR"}
+    subprocess.run(
+        [sys.executable, "-m", "dicomnode", "tail"],
+        cwd=here,
+        stdout=slave,
+        env={**clean, **environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        check=True,
+    )
+    os.close(slave)
+    said = os.read(master, 65536)
+    os.close(master)
+    assert b"FAILED" in said
+    assert (b"\x1b[31m" in said) is coloured
 
 
 @contextmanager

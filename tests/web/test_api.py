@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dicomnode import web
 from dicomnode.errors import WorklistError
+from tests.contract.worklist import making
 from tests.web.conftest import PASSWORD, STUDIES, browser, state_of
 
 ROOT = Path(__file__).parents[2]
@@ -91,6 +93,15 @@ def test_metrics_are_what_the_worklist_says(hands):
     assert found["dicomnode_deliveries", "FAILED"] == 1
     assert found["dicomnode_studies", "RECEIVING"] == 1
     assert found["dicomnode_oldest_waiting_seconds",] == 10
+    # Of peers only: what a stranger calls himself is no label.
+    silent = {key[1]: n for key, n in found.items() if "silent" in key[0]}
+    (row,) = [
+        one
+        for one in hands.worklist.views.senders(making.after(-600))
+        if one["calling_ae_title"] == "CT1"
+    ]
+    last_at = datetime.fromisoformat(row["last_at"])
+    assert silent == {"CT1": (making.after(600) - last_at).total_seconds()}
     assert STUDIES["done"] not in text
 
 
@@ -99,7 +110,9 @@ def test_every_metric_is_documented_and_every_alert_uses_one():
     source = (ROOT / "dicomnode" / "web" / "watching.py").read_text("utf-8")
     made = {f"dicomnode_{name}" for name in re.findall(r'_gauge\("(\w+)"', source)}
     made |= {"dicomnode_info", "dicomnode_studies", "dicomnode_jobs"}
-    assert documented == made | {"dicomnode_deliveries"}
+    made |= {"dicomnode_deliveries", "dicomnode_destination_unreachable_seconds"}
+    made |= {"dicomnode_sender_silent_seconds"}
+    assert documented == made
     alerts = (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text("utf-8")
     assert set(re.findall(r"dicomnode_\w+", alerts)) <= documented
 

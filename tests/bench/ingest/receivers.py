@@ -11,31 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dicomnode.demo.orthanc import Modality, Orthanc, executable
-from dicomnode.demo.program import Program, free_port, wait_until
+from dicomnode.demo.program import free_port
+from tests.bench.ingest import ours
 from tests.bench.ingest.native import Tools
+from tests.bench.ingest.ours import CALLED, CALLING
 
-CALLING, CALLED = "BENCH_SCU", "BENCH_SCP"
-_START_SECONDS = 60.0
 _NO_DELAY = {"TCP_NODELAY": "1"}
-_LISTENING = "0A"
-
-CONFIG = """
-[node]
-ae_title = "{called}"
-data_dir = "var"
-
-[store]
-watermark_percent = 100
-
-[receiver]
-host = "127.0.0.1"
-port = {port}
-processes = {processes}
-
-[[peer]]
-ae_title = "{calling}"
-hosts = ["127.0.0.1"]
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +65,15 @@ class Receiver:
         argv = self._argv(folder, tools, port, sync)
         environment = {**os.environ, **dict(self.environment)}
         log = folder / "receiver.log"
-        with Program(self.name, argv, log, environment) as program:
-            listens = wait_until(
-                lambda: is_listening(port), program.check, _START_SECONDS
-            )
-            if not listens:
-                raise RuntimeError(f"{self.name} does not listen: {program.tail()}")
-            yield Running(port, _pid(program))
+        with ours.listening(self.name, argv, log, port, environment) as program:
+            yield Running(port, ours.pid_of(program))
 
     def _argv(self, folder: Path, tools: Tools, port: int, sync: bool) -> Sequence[str]:
         files = folder / "files"
         files.mkdir()
         if self.kind == "dicomnode":
-            return _dicomnode(folder, port, int(self.options[0]))
+            config = ours.configured(folder, port, int(self.options[0]))
+            return ours.command("receive", config)
         if self.kind == "storescp":
             options = ["-aet", CALLED, "-od", str(files), *self.options]
             return ["storescp", *options, str(port)]
@@ -115,17 +92,6 @@ class Receiver:
                 running.enter_context(made)
             [pid] = _pids_of(str(folder / "orthanc.json"))
             yield Running(made.port, pid)
-
-
-def _dicomnode(folder: Path, port: int, processes: int) -> Sequence[str]:
-    config = folder / "config.toml"
-    values = {"called": CALLED, "calling": CALLING}
-    config.write_text(CONFIG.format(port=port, processes=processes, **values))
-    return [sys.executable, "-m", "dicomnode", "receive", "--config", str(config)]
-
-
-def _pid(program: Program) -> int:
-    return program._process.pid  # type: ignore[union-attr]  # it has just answered
 
 
 def _pids_of(word: str) -> list[int]:
@@ -150,18 +116,6 @@ def changed_environment(changes: Mapping[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-def is_listening(port: int) -> bool:
-    """Whether someone listens, without a connection that a receiver would count."""
-    wanted = f":{port:04X}"
-    for name in ("tcp", "tcp6"):
-        rows = Path(f"/proc/net/{name}").read_text().splitlines()[1:]
-        for row in rows:
-            _, local, _, state, *_ = row.split()
-            if state == _LISTENING and local.endswith(wanted):
-                return True
-    return False
 
 
 _OURS = "file and folder synced, row committed (WAL FULL)"

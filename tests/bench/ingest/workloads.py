@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.bench.ingest import images
 from tests.bench.ingest.images import Template
 from tests.bench.ingest.native import Tools
-from tests.bench.ingest.receivers import CALLED, CALLING
+from tests.bench.ingest.ours import CALLED, CALLING
 
 HANG_SECONDS = 600
 

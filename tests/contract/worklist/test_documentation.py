@@ -51,7 +51,7 @@ def test_every_kind_of_event_is_documented() -> None:
 
 
 def test_there_are_enough_queries() -> None:
-    assert len(QUERIES) >= 10
+    assert len(QUERIES) >= 20
 
 
 @pytest.mark.parametrize("query", QUERIES)

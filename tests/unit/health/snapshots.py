@@ -8,6 +8,7 @@ from dicomnode.domain.delivery import DeliveryState
 from dicomnode.domain.job import JobState
 from dicomnode.domain.study import StudyState
 from dicomnode.health.problems import Disk, Snapshot
+from dicomnode.health.spool import Spool
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 STATES = {"study": StudyState, "job": JobState, "delivery": DeliveryState}
@@ -19,5 +20,6 @@ FULL = Snapshot(
     drift=[{"pipeline": "p"}],
     disk=Disk("/data", 100, 50.0, 90.0),
     reconciled={"balanced": 1, "n_found": 0, "n_repaired": 0, "finished_at": NOON},
+    spool=Spool(1, NOON),
     lease_seconds=120,
 )

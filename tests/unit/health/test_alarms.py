@@ -69,6 +69,21 @@ def test_a_destination_is_down(minutes: int, attempts: int, found: list[str]) ->
     assert keys(replace(WELL, unsent=[row])) == found
 
 
+@pytest.mark.parametrize(
+    ("minutes", "found"), [(31, ["destination-down:PACS"]), (29, [])]
+)
+def test_a_destination_is_not_reached(minutes: int, found: list[str]) -> None:
+    row = {
+        "destination": "PACS",
+        "began_at": ago(minutes=minutes),
+        "n_waiting": 4,
+        "next_attempt_at": NOON,
+        "error": "no answer; look at it",
+    }
+    away = replace(WELL.snapshot, absences=[row])
+    assert keys(replace(WELL, snapshot=away)) == found
+
+
 def test_a_disk_fills_before_it_is_full() -> None:
     disk = Disk("/data", 100, 86.0, 90.0)
     filling = replace(WELL, snapshot=replace(WELL.snapshot, disk=disk))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -27,6 +29,7 @@ from dicomnode.worklist import (
 )
 from dicomnode.worklist.engine import open_database
 from dicomnode.worklist.sqlite import FileLock, assert_durable, lock_path
+from tests.contract.worklist.making import received
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 KNOCK = Association(NOW, "CT1", "DICOMNODE", "127.0.0.1", accepted=True)
@@ -266,6 +269,41 @@ def test_a_reserved_log_keeps_its_length_and_every_commit(
     worklist.reserve_log()
     worklist.intake.record_association(KNOCK)
     assert log.stat().st_size == length
+    assert len(worklist.views.associations()) == 2
+
+
+def test_no_log_is_reserved_on_a_disk_that_is_nearly_full(
+    worklist: Worklist, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = shutil.disk_usage(path)._replace(free=sqlite._LOG_BYTES)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: used)
+    worklist.reserve_log()
+    assert path.with_name("worklist.db-wal").stat().st_size < sqlite._LOG_BYTES
+
+
+def test_a_log_that_the_disk_refuses_ends_the_process(
+    worklist: Worklist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", failing)
+        with pytest.raises(WorklistError, match="check the disk"):
+            worklist.reserve_log()
+    assert not worklist.is_sound
+
+
+def test_a_noted_association_comes_with_what_is_recorded_next(
+    worklist: Worklist,
+) -> None:
+    worklist.intake.note_association(KNOCK)
+    assert worklist.views.associations() == []
+    worklist.intake.record(received())
+    assert len(worklist.views.associations()) == 1
+    worklist.intake.note_association(KNOCK)
+    worklist.intake.record_noted()
+    worklist.intake.record_noted()
     assert len(worklist.views.associations()) == 2
 
 
