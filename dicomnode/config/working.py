@@ -20,6 +20,8 @@ class Worker(Section):
     """``[worker]``: the inference process."""
 
     device: Device = "auto"
+    devices: tuple[Device, ...] = ()
+    processes: Count = 1
     batch_size: Count = 16
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     runner: Literal["torch", "onnxruntime", "openvino", "auto"] = "torch"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 
@@ -24,6 +25,7 @@ from dicomnode.worklist import open_worklist
 
 _log = structlog.get_logger(__name__)
 
+_DEVICE = "DICOMNODE_WORKER__DEVICE"
 ROLES = ("receive", "keep", "work", "deliver", "web")
 STOP_SECONDS = 60.0
 """What a job or a C-STORE that has begun may take to end after SIGTERM."""
@@ -39,11 +41,8 @@ def main(config: Config) -> int:
     ):
         lock.forget(config.node.data_dir)
         wiring.prepare(config)
-        roles = [one for one in ROLES if one != "web" or config.web.enabled]
         tell = partial(_tell, config)
-        children = [
-            Child(_command(name, config), monotonic, tell=tell) for name in roles
-        ]
+        children = [Child(one, monotonic, tell=tell) for one in commands(config)]
         try:
             watch(children, stop, lambda: _renew(renewal, children, audit))
         finally:
@@ -90,6 +89,26 @@ def _note(config: Config, kind: NodeEvent, detail: str) -> None:
             worklist.upkeep.note(kind, detail, SystemClock().now())
     except WorklistError as error:
         _log.warning("supervisor.not_noted", kind=kind, error=str(error))
+
+
+def commands(config: Config) -> list[Command]:
+    """What is started: every role once, the worker once for each device and process."""
+    roles = [one for one in ROLES if one != "web" or config.web.enabled]
+    found: list[Command] = []
+    for name in roles:
+        command = _command(name, config)
+        found += _workers(command, config) if name == "work" else [command]
+    return found
+
+
+def _workers(command: Command, config: Config) -> list[Command]:
+    """Each says to itself which device is its own, as its environment would."""
+    devices = config.worker.devices or (config.worker.device,)
+    return [
+        replace(command, environ={**command.environ, _DEVICE: device})
+        for device in devices
+        for _ in range(config.worker.processes)
+    ]
 
 
 def _command(name: str, config: Config) -> Command:
