@@ -78,9 +78,8 @@ class StoreHandler:
 
         def keep() -> _Kept:
             self._limits.check(n_bytes, n_bytes_before + n_bytes)
-            data_set = memoryview(request.data_set)
-            how = request.transfer_syntax_uid, self.extra_keywords
-            header = scan(data_set, *how)
+            syntax, data_set = request.transfer_syntax_uid, memoryview(request.data_set)
+            header = scan(data_set, syntax, self.extra_keywords)
             return self._keep(request, header, self._put(request))
 
         answer, log = self._settled(

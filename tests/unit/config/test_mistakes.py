@@ -65,7 +65,7 @@ def complaint(folder: Path, text: str, environ: dict[str, str] | None = None) ->
         (PIPELINE.replace("4242", "4242\ntls = true\ntls_certificate = 'c'")
          + "match = {}", "has one of tls_certificate and tls_private_key"),
         (PIPELINE.replace("4242", "4242\ntls_ca = 'c'") + "match = {}",
-         "does not use TLS, so results would go in the clear; set tls = true"),
+         "does not use TLS, so what we send would go in the clear; set tls = true"),
         ("[[peer]]\nae_title='A'\nhosts=['h']\nservices=['find']",
          "services[1] must be 'store', 'echo' or 'commitment'"),
         ("[[peer]]\nae_title='A'\nhosts=['h']\nservices=[]", "name at least 1"),

@@ -20,7 +20,6 @@ FULL = Snapshot(
     drift=[{"pipeline": "p"}],
     disk=Disk("/data", 100, 50.0, 90.0),
     reconciled={"balanced": 1, "n_found": 0, "n_repaired": 0, "finished_at": NOON},
-    spool=Spool(1, NOON),
     lease_seconds=120,
     spool=Spool(2, NOON),
 )
