@@ -124,6 +124,17 @@ class Views(ABC):
         """``v1_pauses``, the oldest first: what an admin has stopped."""
         return self._select("v1_pauses", {}, "paused_at")
 
+    def backfills(self, backfill_id: str | None = None) -> list[Record]:
+        """``v1_backfills``, newest first, or the one of an id."""
+        conditions = {"backfill_id = :backfill": backfill_id}
+        return self._select("v1_backfills", conditions, "started_at DESC")
+
+    def backfill_studies(self, state: str, limit: int = 100) -> list[Record]:
+        """``v1_backfill_studies`` in one state, the latest change first."""
+        order = "changed_at DESC, study_instance_uid"
+        conditions = {"state = :state": state}
+        return self._select("v1_backfill_studies", conditions, order, limit)
+
     def reconciliations(self, limit: int = 1) -> list[Record]:
         """``v1_reconciliations``, newest first."""
         return self._select("v1_reconciliations", {}, "started_at DESC", limit)

@@ -11,6 +11,7 @@ import typer
 from dicomnode.cli import (
     accounts,
     acting,
+    backfill,
     database,
     desk,
     doctor,
@@ -78,5 +79,6 @@ desk.add_to(app)
 stopping.add_to(app)
 reconcile.add_to(app)
 acting.add_to(app)
+backfill.add_to(app)
 models.add_to(app)
 accounts.add_to(app)

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from dicomnode.config.audit import Audit
+from dicomnode.config.backfilling import Backfill
 from dicomnode.config.receiving import Peer, Receiver
 from dicomnode.config.section import Section
 from dicomnode.config.serving import Account, Web
@@ -223,6 +224,7 @@ class Config(Section):
     bundles: Bundles = Bundles()
     worker: Worker = Worker()
     delivery: Delivery = Delivery()
+    backfill: Backfill = Backfill()
     keep: Keep = Keep()
     retention: Retention = Retention()
     web: Web = Web()

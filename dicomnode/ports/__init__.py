@@ -6,6 +6,7 @@ behind it. All instants are aware UTC.
 
 from __future__ import annotations
 
+from dicomnode.ports.backfilling import Archive, Backfills
 from dicomnode.ports.delivering import CommitmentAnswers, Commitments, Outbox, Sender
 from dicomnode.ports.desk import Desk, Holds, Pauses, Purge, Redirects
 from dicomnode.ports.files import (
@@ -21,6 +22,8 @@ from dicomnode.ports.reconciling import Ledger, Mender, ReadHeader, Stock
 from dicomnode.ports.working import DriftMonitor, Jobs, Predictor
 
 __all__ = [
+    "Archive",
+    "Backfills",
     "Buffer",
     "Clock",
     "CommitmentAnswers",

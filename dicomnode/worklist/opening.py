@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from types import TracebackType
 
+from dicomnode.worklist.backfills import Backfills
 from dicomnode.worklist.commitments import Commitments
 from dicomnode.worklist.desk import Desk
 from dicomnode.worklist.engine import Database, open_database, open_readonly
@@ -45,6 +46,7 @@ class Worklist:
         self.purge = Purge(database)
         self.ledger = Ledger(database)
         self.mender = Mender(database)
+        self.backfills = Backfills(database)
         self.views = Views(database)
 
     @property

@@ -52,6 +52,8 @@ COMMANDS = [
     ["echo"],
     ["send"],
     ["demo"],
+    ["backfill", "status"],
+    ["backfill", "stop"],
     ["account"],
     ["doctor"],
     ["support-bundle"],
