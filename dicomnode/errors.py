@@ -87,7 +87,12 @@ class Unreadable(ReceiveError):
 
 
 class WorklistError(DicomNodeError):
-    """The worklist database refused or failed an operation."""
+    """The worklist database refused or failed an operation.
+
+    ``lasting``: this process can do nothing more with it, only a new one may.
+    """
+
+    lasting: ClassVar[bool] = False
 
 
 class LostLease(WorklistError):

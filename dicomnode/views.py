@@ -8,7 +8,7 @@ made by the migrations and documented in docs/worklist-sql.md.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +26,14 @@ class Views(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close the connections."""
+
+    def subscribe(self, ring: Callable[[], None]) -> Callable[[], None]:
+        """Call ``ring`` when there is a new event, where the database tells.
+
+        What it returns ends that. Here nothing tells: the reader polls.
+        """
+        del ring
+        return lambda: None
 
     @abstractmethod
     def counts(self) -> dict[str, dict[str, int]]:

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -151,12 +151,21 @@ def tail(  # noqa: PLR0913 - a command has as many parameters as options
             _print_event(event, as_json=as_json)
         # Ctrl-C is how following is meant to end.
         with suppress(KeyboardInterrupt):
-            for event in feed.follow(views, seq, wanted, _pause) if follow else ():
+            pause = _pause(views)
+            for event in feed.follow(views, seq, wanted, pause) if follow else ():
                 _print_event(event, as_json=as_json)
 
 
-def _pause() -> None:
-    time.sleep(POLL_SECONDS)
+def _pause(views: Views) -> Callable[[], object]:
+    """Waits for a new event where the database tells of it, else for the next look."""
+    changed = Event()
+    views.subscribe(changed.set)
+
+    def pause() -> None:
+        changed.wait(POLL_SECONDS)
+        changed.clear()
+
+    return pause
 
 
 def _filter(views: Views, state: str | None, ae: str | None) -> feed.Wanted:

@@ -19,6 +19,7 @@ from dicomnode.ports.files import (
 from dicomnode.ports.keeping import Clock, ExpiredStudy, Upkeep
 from dicomnode.ports.receiving import Intake, Kept, KeptInstance, Studies
 from dicomnode.ports.reconciling import Ledger, Mender, ReadHeader, Stock
+from dicomnode.ports.waking import WakeUps
 from dicomnode.ports.working import DriftMonitor, Jobs, Predictor
 
 __all__ = [
@@ -52,4 +53,5 @@ __all__ = [
     "Studies",
     "Upkeep",
     "Usage",
+    "WakeUps",
 ]

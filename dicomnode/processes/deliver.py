@@ -14,10 +14,12 @@ from dicomnode.delivery.confirmation import Confirmer, ConfirmPolicy
 from dicomnode.delivery.outbox import Courier, RetryPolicy
 from dicomnode.domain.commitment import CommitmentAnswer
 from dicomnode.errors import WorklistError
+from dicomnode.ports import WakeUps
+from dicomnode.ports.waking import DELIVERY_KINDS
 from dicomnode.processes import auditing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
-from dicomnode.processes.role import asked_to_stop, role
+from dicomnode.processes.role import asked_to_stop, role, waking
 from dicomnode.processes.senders import open_sender, peer_of, timeout_seconds
 from dicomnode.worklist import Worklist
 
@@ -36,8 +38,10 @@ def main(config: Config) -> int:
     ):
         poll_seconds = config.delivery.poll_seconds
         threads = [
-            _start(_rounds(config, one, worklist, audit), poll_seconds, stop)
-            for one in config.destination
+            _start(rounds, poll_seconds, _Bell(stop, worklist.wakeups))
+            for rounds in (
+                _rounds(config, one, worklist, audit) for one in config.destination
+            )
         ]
         well = asked_to_stop(
             stop, lambda: worklist.is_sound and all(one.is_alive() for one in threads)
@@ -46,6 +50,21 @@ def main(config: Config) -> int:
         for thread in threads:
             thread.join()
     return 0 if well else 1
+
+
+class _Bell:
+    """Ends the pause of one destination's thread: a new delivery, or the end."""
+
+    def __init__(self, stop: Event, wakeups: WakeUps) -> None:
+        self.stop = stop
+        self._rung = Event()
+        wakeups.subscribe(DELIVERY_KINDS, self._rung.set)
+        waking(stop, self._rung.set)
+
+    def wait(self, seconds: float) -> None:
+        """Until it rings, at most so long."""
+        self._rung.wait(seconds)
+        self._rung.clear()
 
 
 class _Round(Protocol):
@@ -112,16 +131,16 @@ def _lease_seconds(config: Config, destination: Destination) -> float:
     return 2 * timeout_seconds(destination, config)
 
 
-def _start(rounds: Sequence[_Round], poll_seconds: float, stop: Event) -> Thread:
-    thread = Thread(target=_run, args=(rounds, poll_seconds, stop))
+def _start(rounds: Sequence[_Round], poll_seconds: float, bell: _Bell) -> Thread:
+    thread = Thread(target=_run, args=(rounds, poll_seconds, bell))
     thread.start()
     return thread
 
 
-def _run(rounds: Sequence[_Round], poll_seconds: float, stop: Event) -> None:
-    while not stop.is_set():
+def _run(rounds: Sequence[_Round], poll_seconds: float, bell: _Bell) -> None:
+    while not bell.stop.is_set():
         if not sum(_tried(one) for one in rounds):
-            stop.wait(poll_seconds)
+            bell.wait(poll_seconds)
 
 
 def _tried(one: _Round) -> int:

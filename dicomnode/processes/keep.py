@@ -13,6 +13,7 @@ from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.clock_watch import ClockWatch
 from dicomnode.housekeeping.schedule import Chore, Schedule
+from dicomnode.ports.waking import STUDY_KINDS
 from dicomnode.processes import auditing, reconcile, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
@@ -22,6 +23,7 @@ from dicomnode.worklist import Worklist
 
 LEADER_LEASE_SECONDS = 10
 REAP_SECONDS = 5
+_ROUTING = "assemble and route"
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
@@ -39,6 +41,7 @@ def main(config: Config) -> int:
             lambda: worklist.upkeep.lead(holder, clock.now(), LEADER_LEASE_SECONDS),
         )
         schedule.start()
+        worklist.wakeups.subscribe(STUDY_KINDS, lambda: schedule.hurry(_ROUTING))
         well = asked_to_stop(stop, lambda: worklist.is_sound)
         schedule.stop()
     return 0 if well else 1
@@ -69,7 +72,7 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
         rests = watch.moved_within(config.worker.lease_seconds)
         return 0 if rests else chores.reap_leases()
 
-    yield Chore("assemble and route", config.keep.interval_seconds, assemble_and_route)
+    yield Chore(_ROUTING, config.keep.interval_seconds, assemble_and_route)
     yield Chore("reap leases", REAP_SECONDS, reap_leases)
     yield Chore("retain", HOUR, chores.retain)
     yield Chore("sweep", HOUR, chores.sweep)

@@ -57,6 +57,16 @@ def _write(descriptor: int) -> None:
     os.write(descriptor, b"!")
 
 
+def waking(stop: Event, ring: Callable[[], None]) -> None:
+    """Call ``ring`` when ``stop`` is set, so that nobody waits for its own poll."""
+
+    def pass_on() -> None:
+        stop.wait()
+        ring()
+
+    Thread(target=pass_on, name="waking", daemon=True).start()
+
+
 def asked_to_stop(stop: Event, is_well: Callable[[], bool]) -> bool:
     """Wait until ``stop`` is set (True) or the process is no longer well (False).
 

@@ -25,10 +25,11 @@ from dicomnode.domain.ownership import MANUFACTURER
 from dicomnode.errors import ConfigError
 from dicomnode.monitoring import FileMonitor
 from dicomnode.ports import Predictor
+from dicomnode.ports.waking import JOB_KINDS
 from dicomnode.predictor import BundlePredictor, choose_device, limit_threads
 from dicomnode.processes import auditing, wiring
 from dicomnode.processes.clock import SystemClock
-from dicomnode.processes.role import role
+from dicomnode.processes.role import role, waking
 from dicomnode.results import NodeFacts
 from dicomnode.version import MODEL_NAME, VERSION
 from dicomnode.worker.loop import LoopPolicy, WorkerFacts, WorkerLoop
@@ -89,6 +90,8 @@ def _work(
             _policy(config),
             alive=watchdog(config.worker.lease_seconds),
         )
+        worklist.wakeups.subscribe(JOB_KINDS, loop.wake)
+        waking(stop, loop.wake)
         _log.info("worker.ready", device=device, pipelines=sorted(pipelines))
         return loop.run(stop)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request
@@ -18,6 +19,16 @@ feed = APIRouter(include_in_schema=False)
 POLL_SECONDS = 1.0
 MOST_READERS = 100
 _PORTION = 200
+
+
+def _ringing(changed: asyncio.Event) -> Callable[[], None]:
+    """Sets ``changed`` from any thread."""
+    loop = asyncio.get_running_loop()
+
+    def ring() -> None:
+        loop.call_soon_threadsafe(changed.set)
+
+    return ring
 
 
 def admitted(request: Request) -> None:
@@ -40,13 +51,18 @@ async def events(
     seq = after if last_event_id is None else last_event_id
     readers: set[Request] = request.app.state.readers
     readers.add(request)
+    changed = asyncio.Event()
+    leave = room.views.subscribe(_ringing(changed))
     try:
         while not (request.app.state.stopping() or await request.is_disconnected()):
+            changed.clear()
             rows = await run_in_threadpool(room.views.events, seq, _PORTION)
             for row in rows:
                 seq = row["seq"]
                 yield ServerSentEvent(data=row, id=str(seq), event="change")
             if not rows:
-                await asyncio.sleep(POLL_SECONDS)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), POLL_SECONDS)
     finally:
+        leave()
         readers.discard(request)

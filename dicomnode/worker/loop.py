@@ -107,15 +107,34 @@ class WorkerLoop:
         while not self._broken and not (stop.is_set() and not self._held):
             if stop.is_set():
                 self._give_back_unbegun()
-            self._turn(claims=not stop.is_set())
+            self._turned(claims=not stop.is_set())
             if self._held:
                 self._changed.wait(self._pause())
                 self._changed.clear()
             else:
-                stop.wait(self._policy.poll_seconds)
+                self._rest(stop)
         self._finish_begun()
         self._report(self._broken or "STOPPED")
         return not self._broken
+
+    def _turned(self, *, claims: bool) -> None:
+        """A turn; without the worklist what is warm stays so, and waits for it."""
+        try:
+            self._turn(claims=claims)
+        except WorklistError as error:
+            if error.lasting:
+                raise
+            _log.warning("worker.no_worklist", error=str(error))
+
+    def wake(self) -> None:
+        """There may be a job: look now, from any thread."""
+        self._changed.set()
+
+    def _rest(self, stop: Event) -> None:
+        """Until there may be a job, or for the poll's time at most."""
+        if not stop.is_set():
+            self._changed.wait(self._policy.poll_seconds)
+            self._changed.clear()
 
     def run_once(self) -> bool:
         """Claim jobs and work until they have ended; False when there was none."""

@@ -47,6 +47,7 @@ class Worklist:
         self.ledger = Ledger(database)
         self.mender = Mender(database)
         self.backfills = Backfills(database)
+        self.wakeups = database.wakeups
         self.views = Views(database)
 
     @property

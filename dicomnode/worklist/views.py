@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import func, select, text
 
@@ -24,6 +24,10 @@ class Views(views.Views):
     def close(self) -> None:
         """Close the connections."""
         self._database.close()
+
+    def subscribe(self, ring: Callable[[], None]) -> Callable[[], None]:
+        """Call ``ring`` when there is a new event; what it returns ends that."""
+        return self._database.wakeups.subscribe((), ring)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many are in each state: ``{"study": {"RECEIVING": 0, ...}, ...}``."""

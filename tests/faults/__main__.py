@@ -46,6 +46,7 @@ HARNESSES = {
         ("--data-sets", "1000000", "--pdus", "1000000"),
     ),
     "fulldisk": Harness("fulldisk", (), (), ()),
+    "hosts": Harness("hosts", (), (), ("--rounds", "20")),
     "day": Harness("day", (), ("--reports", "200"), ("--reports", "10000")),
 }
 
