@@ -1,4 +1,4 @@
-"""What is brought in from an archive's history."""
+"""What is brought in from an archive's history; and who can work on this schema."""
 
 from __future__ import annotations
 
@@ -33,19 +33,24 @@ SELECT backfill_id, study_instance_uid, n_instances, state, reason, attempts,
 FROM backfill_studies
 """
 
+COMPATIBLE_FROM = revision
+V1_SCHEMA = f"CREATE VIEW v1_schema AS SELECT '{COMPATIBLE_FROM}' AS compatible_from"
+
 _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
-    """Add the tables and views of backfills."""
+    """Add the tables and views of backfills, and the mark of compatible programs."""
     _backfills()
     _backfill_studies()
     op.execute(V1_BACKFILLS)
     op.execute(V1_BACKFILL_STUDIES)
+    op.execute(V1_SCHEMA)
 
 
 def downgrade() -> None:
     """Forget them; what they have brought in stays."""
+    op.execute("DROP VIEW v1_schema")
     op.execute("DROP VIEW v1_backfill_studies")
     op.execute("DROP VIEW v1_backfills")
     op.drop_table("backfill_studies")
