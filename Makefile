@@ -4,11 +4,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PEERS := orthanc dcmtk dicom3tools pixelmed-apps postgresql strace faketime chromium
+PEERS := orthanc dcmtk dicom3tools pixelmed-apps postgresql strace faketime chromium \
+  systemd prometheus lnav
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 
-.PHONY: help install demo test check bench faults docs peers lock sbom vulnerabilities clean
+WHEELHOUSE ?= wheelhouse
+
+.PHONY: help install demo test check bench faults docs peers lock sbom vulnerabilities \
+  wheelhouse clean
 
 help:
 	@echo "make demo   install and run the whole chain on this machine"
@@ -19,6 +23,7 @@ help:
 	@echo "make docs   print the documents that are made from tables"
 	@echo "make lock   resolve requirements*.txt anew"
 	@echo "make sbom   write sbom.json, the parts of the program (CycloneDX)"
+	@echo "make wheelhouse  every wheel of the lock and our own, for a machine without network"
 	@echo "make vulnerabilities   ask whether one of them has a known vulnerability"
 
 install: $(VENV)/.installed
@@ -65,10 +70,12 @@ peers:
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.architecture.print_states > docs/states.md
+	$(BIN)/dicomnode conformance --update docs/conformance.md
 
 lock:
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml requirements.in --universal \
+	$(BIN)/uv pip compile pyproject.toml requirements.in \
+	  --extra postgres --extra s3 --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --quiet -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml requirements.in --extra dev --universal \
@@ -81,5 +88,15 @@ sbom: $(VENV)/.installed-dev
 vulnerabilities: $(VENV)/.installed-dev
 	$(BIN)/python deploy/vulnerabilities.py
 
+# Wheels for this machine's system, processor and Python; another one needs its own. Our
+# own wheel is built with the tools of the wheelhouse, so nothing outside the lock is used.
+wheelhouse: $(VENV)/bin/python
+	rm -rf $(WHEELHOUSE) && mkdir -p $(WHEELHOUSE)
+	$(PIP) download --quiet --progress-bar off --no-deps --only-binary :all: \
+	  --require-hashes -r requirements.txt -d $(WHEELHOUSE)
+	$(PIP) wheel --quiet --no-deps --no-index --find-links $(WHEELHOUSE) \
+	  -w $(WHEELHOUSE) .
+	$(BIN)/python deploy/wheelhouse.py $(WHEELHOUSE)
+
 clean:
-	rm -rf $(VENV) demo-output dist build
+	rm -rf $(VENV) $(WHEELHOUSE) demo-output acceptance-output dist build

@@ -10,6 +10,7 @@
      |    +-- NotAccepted             the association is refused
      |    +-- StoreFull               no room on the disk (0xA700)
      |    +-- Unreadable              study or series cannot be told (0xC000)
+     +-- StoreUnreachable             the object store does not answer; an OSError too
      +-- WorklistError
      |    +-- LostLease               another worker owns the job now
      |    +-- UnknownStudy            no such study, revision or job
@@ -19,6 +20,7 @@
      |    +-- UnsupportedPixels       the pixel data cannot be decoded
      |    +-- PredictionFailed        the network gave no usable numbers
      |         +-- DeviceLost         what it ran on has failed
+     +-- AlertError                   an alert could not be sent
      +-- ResultError                  a result object could not be built
      +-- DeliveryError
           +-- Refused                 the destination answered with a failure status
@@ -86,6 +88,15 @@ class Unreadable(ReceiveError):
     retryable: ClassVar[bool] = False
 
 
+class StoreUnreachable(DicomNodeError, OSError):
+    """The object store does not answer or refuses; what it keeps is not lost.
+
+    An OSError too: whoever reads a file knows that reading may fail.
+    """
+
+    retryable: ClassVar[bool] = True
+
+
 class WorklistError(DicomNodeError):
     """The worklist database refused or failed an operation.
 
@@ -127,6 +138,12 @@ class PredictionFailed(PipelineError):
 
 class DeviceLost(PredictionFailed):
     """The GPU or its driver failed: this process cannot use it again."""
+
+
+class AlertError(DicomNodeError):
+    """An alert could not be sent by one of its channels; it is tried again."""
+
+    retryable: ClassVar[bool] = True
 
 
 class ResultError(DicomNodeError):

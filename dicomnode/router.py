@@ -24,7 +24,8 @@ _log = structlog.get_logger(__name__)
 OWN_RESULTS = "only our own results came back; nothing to analyse (loop guard)"
 NO_RULE = (
     "no pipeline matches this study; if it should be analysed, add or widen a "
-    "[[pipeline]] match in the configuration, restart, and `dicomnode retry` the study"
+    "[[pipeline]] match in the configuration, `dicomnode reload`, and "
+    "`dicomnode retry` the study"
 )
 
 JOBS_PER_PASS = 256

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -51,6 +52,35 @@ class TlsFiles:
     def _named(self) -> tuple[Path, ...]:
         every = (self.certificate, self.private_key, self.authorities)
         return tuple(one for one in every if one)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsPeer:
+    """How to encrypt, and the name that the peer's certificate must hold."""
+
+    files: TlsFiles
+    server_name: str
+
+
+_REMEDIES = {
+    "expired": "renew its certificate, and check the clocks",
+    "match": "set {table}.tls_server_name to the name in its certificate",
+    "not valid for": "set {table}.tls_server_name to the name in its certificate",
+    "issuer": "name the authority that signed its certificate in {table}.tls_ca",
+    "self-signed": "name the authority of its certificate in {table}.tls_ca",
+    "wrong_version": "it does not speak TLS on this port; correct {table}.port",
+}
+"""A word of OpenSSL about a failed handshake -> remedy."""
+
+
+def handshake_failed(failure: str, table: str) -> str:
+    """``ClientContext.failure`` in words with the remedy, in a table of config.toml."""
+    words = failure.lower()
+    remedy = next(
+        (text for word, text in _REMEDIES.items() if word in words),
+        "check that it takes TLS 1.2 or 1.3 on this port, and read its log",
+    )
+    return f"TLS handshake failed ({failure}); {remedy.format(table=table)}"
 
 
 def server_context(
@@ -177,6 +207,18 @@ def _of_validity(files: TlsFiles, now: datetime) -> Iterator[tuple[str, str]]:
                 since = f"{one.not_valid_before_utc:%Y-%m-%d %H:%M}Z"
                 message = f"{path}: the certificate is valid from {since} on; wait, or"
                 yield field, f"{message} set this machine's clock"
+
+
+def ends(files: TlsFiles) -> Iterator[tuple[str, Path, datetime]]:
+    """Until when the certificates are valid: field of TlsFiles, file, aware UTC.
+
+    Files that cannot be read are left out; ``faults`` tells of them.
+    """
+    named = {"certificate": files.certificate, "authorities": files.authorities}
+    for field, path in named.items():
+        with suppress(ConfigError):
+            for one in _certificates(path) if path else ():
+                yield field, path or Path(), one.not_valid_after_utc
 
 
 def _certificates(path: Path) -> list[x509.Certificate]:

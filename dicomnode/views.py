@@ -10,14 +10,41 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
+from dicomnode.domain.delivery import DeliveryState
 from dicomnode.domain.job import JobState
 from dicomnode.domain.study import StudyState
 from dicomnode.errors import WorklistError
 
 Record = dict[str, Any]
 """One row of a view: column name -> value."""
+
+# By the indexes of the private tables: the views would be read row by row. Nearly every
+# revision is its study's current one, so the few older ones are taken off. CROSS JOIN
+# tells SQLite to begin with the studies.
+_COUNTS: dict[str, tuple[type[StrEnum], str]] = {
+    "study": (
+        StudyState,
+        """
+        SELECT state, CAST(sum(n) AS bigint) AS n FROM (
+          SELECT state, count(*) AS n FROM revisions GROUP BY state
+          UNION ALL
+          SELECT older.state, -count(*) FROM studies CROSS JOIN revisions AS older
+          WHERE studies.revision > 1
+            AND older.study_instance_uid = studies.study_instance_uid
+            AND older.revision < studies.revision
+          GROUP BY older.state
+        ) AS counted GROUP BY state
+        """,
+    ),
+    "job": (JobState, "SELECT state, count(*) AS n FROM jobs GROUP BY state"),
+    "delivery": (
+        DeliveryState,
+        "SELECT state, count(*) AS n FROM deliveries GROUP BY state",
+    ),
+}
 
 
 class Views(ABC):
@@ -36,15 +63,19 @@ class Views(ABC):
         return lambda: None
 
     @abstractmethod
+    def _run(self, query: str, values: Mapping[str, object]) -> list[Record]:
+        """The rows of ``query``, whose parameters are named ``:like_this``."""
+
     def counts(self) -> dict[str, dict[str, int]]:
         """How many are in each state: ``{"study": {"RECEIVING": 0, ...}, ...}``.
 
         Keys are study (current revisions), job and delivery; every state is there.
         """
-
-    @abstractmethod
-    def _run(self, query: str, values: Mapping[str, object]) -> list[Record]:
-        """The rows of ``query``, whose parameters are named ``:like_this``."""
+        counts = {}
+        for name, (states, query) in _COUNTS.items():
+            found = {row["state"]: row["n"] for row in self._run(query, {})}
+            counts[name] = {one.value: found.get(one.value, 0) for one in states}
+        return counts
 
     def worklist(
         self,
@@ -74,6 +105,11 @@ class Views(ABC):
         """The row of ``v1_worklist`` for one job; empty if there is none."""
         return self._select("v1_worklist", {"job_id = :job": job_id}, "job_id")
 
+    def study(self, study_instance_uid: str) -> list[Record]:
+        """The rows of ``v1_worklist`` of one study, the newest revision first."""
+        conditions = {"study_instance_uid = :study": study_instance_uid}
+        return self._select("v1_worklist", conditions, "revision DESC, pipeline")
+
     def events(self, after_seq: int = 0, limit: int = 1000) -> list[Record]:
         """``v1_events`` after ``after_seq``, in order."""
         return self._select("v1_events", {"seq > :seq": after_seq}, "seq", limit)
@@ -94,6 +130,10 @@ class Views(ABC):
         order = "job_id, destination, sop_instance_uid"
         conditions = {"job_id = :job": job_id, "state = :state": state}
         return self._select("v1_deliveries", conditions, order)
+
+    def absences(self) -> list[Record]:
+        """``v1_absences``, the longest first: destinations that cannot be reached."""
+        return self._select("v1_absences", {}, "began_at, destination")
 
     def workers(self) -> list[Record]:
         """``v1_workers``, the last heard of first."""
@@ -128,6 +168,51 @@ class Views(ABC):
             {"since": utc_text(since)},
         )
 
+    def volumes(self, since: datetime) -> list[Record]:
+        """Each study received since then: its sender, and how many instances it has."""
+        return self._run(
+            "SELECT study_instance_uid, calling_ae_title, "
+            "max(n_instances) AS n_instances FROM v1_worklist "
+            "WHERE received_at >= :since "
+            "GROUP BY study_instance_uid, calling_ae_title",
+            {"since": utc_text(since)},
+        )
+
+    def callers(self, since: datetime) -> list[Record]:
+        """How many associations of each AE title were accepted and refused since."""
+        return self._run(
+            "SELECT calling_ae_title, sum(accepted) AS n_accepted, "
+            "count(*) - sum(accepted) AS n_refused FROM v1_associations "
+            "WHERE at >= :since GROUP BY calling_ae_title ORDER BY calling_ae_title",
+            {"since": utc_text(since)},
+        )
+
+    def unsent(self) -> list[Record]:
+        """What each destination has not got, by state: how many, when it is tried.
+
+        ``waiting_since``: when the oldest of their jobs ended.
+        """
+        return self._run(
+            "SELECT d.destination, d.state, count(*) AS n_results, "
+            "max(d.attempts) AS attempts, min(d.next_attempt_at) AS next_attempt_at, "
+            "max(d.error) AS error, min(j.finished_at) AS waiting_since "
+            "FROM v1_deliveries d LEFT JOIN v1_worklist j ON j.job_id = d.job_id "
+            "WHERE d.state IN ('PENDING', 'FAILED', 'REJECTED') "
+            "GROUP BY d.destination, d.state ORDER BY d.destination, d.state",
+            {},
+        )
+
+    def node_events(self, kind: str, limit: int = 1) -> list[Record]:
+        """``v1_events`` of one kind that are of no study, the newest first."""
+        # Few rows have no study, and an index finds them.
+        conditions = {"kind = :kind": kind}
+        of_node = "study_instance_uid IS NULL"
+        return self._select("v1_events", conditions, "seq DESC", limit, of_node)
+
+    def mark(self) -> object | None:
+        """Another one as soon as anything has changed; None where nobody can tell."""
+        return None
+
     def pauses(self) -> list[Record]:
         """``v1_pauses``, the oldest first: what an admin has stopped."""
         return self._select("v1_pauses", {}, "paused_at")
@@ -158,10 +243,12 @@ class Views(ABC):
         conditions: Mapping[str, object],
         order: str,
         limit: int | None = None,
+        fixed: str = "",
     ) -> list[Record]:
-        """Rows of ``view`` for which every condition with a value holds."""
+        """Rows of ``view`` for which every condition with a value holds, and fixed."""
         asked = {term: value for term, value in conditions.items() if value is not None}
-        where = f" WHERE {' AND '.join(asked)}" if asked else ""
+        terms = [*([fixed] if fixed else ()), *asked]
+        where = f" WHERE {' AND '.join(terms)}" if terms else ""
         most = "" if limit is None else " LIMIT :limit"
         # Every part is a literal of this file; values are bound.
         query = f"SELECT * FROM {view}{where} ORDER BY {order}{most}"  # noqa: S608

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.object_server import ObjectServer
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -43,6 +45,13 @@ def require_command() -> Callable[[str], str]:
         return str(path)
 
     return require
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[ObjectServer]:
+    """A server of the S3 protocol on the loopback, with its credentials in use."""
+    with ObjectServer.running() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -186,16 +186,24 @@ def instances_accessed(
 
 
 def study_deleted(
-    by: tuple[Participant, ...], study: AuditedStudy, at: datetime, reason: str
+    by: tuple[Participant, ...],
+    study: AuditedStudy,
+    at: datetime,
+    reason: str,
+    error: str = "",
 ) -> AuditMessage:
-    """A.5.3.8: the files of a study are gone, by retention or by a person."""
+    """A.5.3.8: the files of a study are gone, by retention or by a person.
+
+    ``error``: why they are not, or not all of them; then it is not said to be erased.
+    """
     return AuditMessage(
         event=codes.STUDY_DELETED,
         action="D",
         at=at,
-        description=reason,
+        outcome=Outcome.SERIOUS_FAILURE if error else Outcome.SUCCESS,
+        description=f"{reason}: {error}" if error else reason,
         participants=by,
-        objects=study.objects(_ERASED),
+        objects=study.objects() if error else study.objects(_ERASED),
     )
 
 

@@ -9,20 +9,25 @@ from typing import Annotated
 import typer
 
 from dicomnode.cli import (
+    accepting,
     accounts,
     acting,
+    alert,
     backfill,
+    conformance,
     database,
     desk,
     doctor,
     models,
     reading,
     reconcile,
+    reloading,
     roles,
     setup,
     status,
     stopping,
     support,
+    top,
 )
 from dicomnode.cli.command import ConfigFile, Settings, given_by
 
@@ -72,13 +77,18 @@ roles.add_to(app)
 setup.add_to(app)
 database.add_to(app)
 status.add_to(app)
+top.add_to(app)
 doctor.add_to(app)
 support.add_to(app)
 reading.add_to(app)
 desk.add_to(app)
 stopping.add_to(app)
+reloading.add_to(app)
 reconcile.add_to(app)
 acting.add_to(app)
 backfill.add_to(app)
 models.add_to(app)
+conformance.add_to(app)
+accepting.add_to(app)
 accounts.add_to(app)
+alert.add_to(app)

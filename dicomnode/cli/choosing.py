@@ -10,9 +10,10 @@ import os
 import pwd
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +21,10 @@ from dicomnode.cli import printing
 from dicomnode.cli.command import ExitCode, exit_code_of
 from dicomnode.errors import WorklistError
 from dicomnode.views import Views
+
+if TYPE_CHECKING:
+    from dicomnode.config import Config
+    from dicomnode.worklist import Worklist
 
 Jobs = Annotated[
     list[str] | None,
@@ -109,6 +114,14 @@ def _one(one: str, act: Callable[[str], str], *, as_json: bool) -> ExitCode:
     else:
         printing.line(f"{one} {answer}")
     return exit_code_of(error) if error else ExitCode.OK
+
+
+def opened_desk(config: Config) -> AbstractContextManager[Worklist]:
+    """The worklist, to change it; raises WorklistError."""
+    # SQLAlchemy only where it is needed.
+    from dicomnode.processes import wiring  # noqa: PLC0415
+
+    return wiring.opened_worklist(config, checked=False)
 
 
 def is_study(target: str) -> bool:

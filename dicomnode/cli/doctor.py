@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dicomnode.cli import callups, checkups, modelling, printing
+from dicomnode.cli import callups, checkups, modelling, printing, storage
 from dicomnode.cli.checkups import Look, State
 from dicomnode.cli.command import AsJson, ExitCode, Given, command
 
@@ -26,6 +26,7 @@ _HERE: tuple[Callable[[Config], Iterator[Look]], ...] = (
     checkups.ports,
 )
 _THERE: tuple[Callable[[Config], Iterator[Look]], ...] = (
+    storage.object_store,
     callups.peers,
     callups.destinations,
     callups.collector,
@@ -45,7 +46,7 @@ def doctor(given: Given, offline: Offline = False, as_json: AsJson = False) -> E
     """Look at everything the node needs and say the remedy for what is wrong; 3 then.
 
     Database and lock, SQLite, disk, clock, certificates, ports, codecs, torch and GPU,
-    bundles, and by C-ECHO the destinations.
+    bundles, the object store, and by C-ECHO the destinations.
     """
     states = set()
     for look in looks(given.load(), offline=offline):

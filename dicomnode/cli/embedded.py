@@ -1,8 +1,7 @@
 """The v1 views of the embedded database, by the standard library.
 
 `status` and `tail` are typed often and must answer at once; SQLAlchemy alone takes
-longer to import than all they do. The views are the public interface of the worklist
-(docs/worklist-sql.md), so this reads what any program may read. A test holds it against
+longer to import than all they do. A test holds it against
 ``dicomnode.worklist.Views``, which serves PostgreSQL.
 """
 
@@ -14,23 +13,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from dicomnode.domain.delivery import DeliveryState
-from dicomnode.domain.job import JobState
-from dicomnode.domain.study import StudyState
 from dicomnode.errors import WorklistError
 from dicomnode.views import Record, Views
 
 _LOCK_SECONDS = 10.0
-_COUNTS = {
-    # SQLite gives the bare column of the row that has the maximum.
-    "study": "SELECT study_state AS state, count(*) AS n FROM "
-    "(SELECT study_state, max(revision) FROM v1_worklist GROUP BY study_instance_uid) "
-    "GROUP BY study_state",
-    "job": "SELECT job_state AS state, count(*) AS n FROM v1_worklist "
-    "WHERE job_id IS NOT NULL GROUP BY job_state",
-    "delivery": "SELECT state, count(*) AS n FROM v1_deliveries GROUP BY state",
-}
-_STATES = {"study": StudyState, "job": JobState, "delivery": DeliveryState}
 
 
 class EmbeddedViews(Views):
@@ -51,13 +37,12 @@ class EmbeddedViews(Views):
         """Close the connection."""
         self._connection.close()
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """How many of study, job and delivery are in each state."""
-        counts = {}
-        for name, query in _COUNTS.items():
-            found = {row["state"]: row["n"] for row in self._run(query, {})}
-            counts[name] = {one.value: found.get(one.value, 0) for one in _STATES[name]}
-        return counts
+    def mark(self) -> object:
+        """Another one as soon as another connection has committed.
+
+        A question that reads no page of the database but its header.
+        """
+        return self._run("PRAGMA data_version", {})[0]["data_version"]
 
     def _run(self, query: str, values: Mapping[str, object]) -> list[Record]:
         with _translated():

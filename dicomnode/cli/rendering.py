@@ -50,7 +50,7 @@ def _job_of(rows: Sequence[Record]) -> str:
 def _results(config: Config, job_id: str) -> list[Dataset]:
     from pydicom import dcmread
 
-    from dicomnode.processes import wiring
+    from dicomnode.processes import storing
     from dicomnode.worklist import open_worklist
 
     with open_worklist(config.worklist_url) as worklist:
@@ -58,7 +58,7 @@ def _results(config: Config, job_id: str) -> list[Dataset]:
     if not any(one.kind.startswith("sr") for one in kept):
         message = f"job {job_id} has no report; see `dicomnode show {job_id}` for why"
         raise UnknownStudy(message)
-    store = wiring.open_results_store(config)
+    store = storing.open_results_store(config)
     read: list[Dataset] = []
     for one in kept:
         try:

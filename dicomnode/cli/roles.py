@@ -5,10 +5,14 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import typer
 
 from dicomnode.cli.command import ExitCode, Given, command
+
+if TYPE_CHECKING:
+    from dicomnode.config import Config
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,21 +29,17 @@ def run(given: Given) -> ExitCode:
     """Run every role, supervised, until SIGTERM or Ctrl-C."""
     from dicomnode.processes import run as role
 
-    # The roles read the configuration themselves; they inherit what --set gave.
-    os.environ.update(given.environment())
-    return ExitCode(role.main(given.load()))
+    return ExitCode(role.main(_loaded(given)))
 
 
 def receive(given: Given) -> ExitCode:
     """Receive studies by C-STORE, keep them and record them."""
     from dicomnode.processes import sharing
 
-    config = given.load()
+    config = _loaded(given)
     if sharing.leads(config):
-        # The receivers read the configuration themselves, as the roles of `run` do.
         from dicomnode.processes import receivers
 
-        os.environ.update(given.environment())
         return ExitCode(receivers.main(config))
     from dicomnode.processes import receive as role
 
@@ -50,25 +50,32 @@ def work(given: Given) -> ExitCode:
     """Analyse the jobs of the worklist with the bundles of the pipelines."""
     from dicomnode.processes import work as role
 
-    return ExitCode(role.main(given.load()))
+    return ExitCode(role.main(_loaded(given)))
 
 
 def keep(given: Given) -> ExitCode:
     """Complete and route studies, give back lost jobs, apply the retention."""
     from dicomnode.processes import keep as role
 
-    return ExitCode(role.main(given.load()))
+    return ExitCode(role.main(_loaded(given)))
 
 
 def deliver(given: Given) -> ExitCode:
     """Send results to their destinations."""
     from dicomnode.processes import deliver as role
 
-    return ExitCode(role.main(given.load()))
+    return ExitCode(role.main(_loaded(given)))
 
 
 def web(given: Given) -> ExitCode:
     """Serve the pages, the API and the metrics."""
     from dicomnode.processes import web as role
 
-    return ExitCode(role.main(given.load()))
+    return ExitCode(role.main(_loaded(given)))
+
+
+def _loaded(given: Given) -> Config:
+    # Processes that it starts read the configuration themselves, and a reload does so
+    # again: what --set gave must hold there too.
+    os.environ.update(given.environment())
+    return given.load()

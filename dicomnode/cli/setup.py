@@ -7,13 +7,16 @@ from __future__ import annotations
 import os
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dicomnode.cli import printing
 from dicomnode.cli.command import AsJson, Given, command
 from dicomnode.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dicomnode.config import Config
 
 Force = Annotated[
     bool, typer.Option("--force", help="Overwrite a configuration that is there.")
@@ -75,11 +78,8 @@ def make_folder(folder: Path) -> None:
         raise ConfigError(message) from error
 
 
-def config_check(given: Given) -> None:
-    """Read the configuration; tell every mistake, or `ok` and the file.
-
-    The certificates it names are opened too.
-    """
+def check(given: Given) -> Config:
+    """The configuration, its certificates opened; raises ConfigError."""
     from datetime import UTC, datetime
 
     from dicomnode.processes.certificates import problems
@@ -88,6 +88,15 @@ def config_check(given: Given) -> None:
     found = list(problems(config, datetime.now(UTC)))
     if found:
         raise ConfigError("\n".join(found))
+    return config
+
+
+def config_check(given: Given) -> None:
+    """Read the configuration; tell every mistake, or `ok` and the file.
+
+    The certificates it names are opened too.
+    """
+    config = check(given)
     typer.echo(f"ok: {config.file or 'defaults, there is no configuration file'}")
 
 

@@ -64,10 +64,13 @@ def _record(snapshot: Snapshot, found: list[Problem]) -> dict[str, Any]:
         "late_deliveries": list(snapshot.late),
         "refused_associations": list(snapshot.refused),
         "drift_alarms": list(snapshot.drift),
+        "absences": list(snapshot.absences),
         "stranded_deliveries": snapshot.stranded,
         "pauses": list(snapshot.pauses),
         "reconciled": snapshot.reconciled,
         "disk": asdict(snapshot.disk) if snapshot.disk else None,
+        "quarantine": asdict(snapshot.quarantine),
+        "spool_files": snapshot.spool.n_files if snapshot.spool else None,
         "notice": RESEARCH_USE,
     }
 
@@ -95,6 +98,9 @@ def _print(snapshot: Snapshot, found: list[Problem]) -> None:
     _print_workers(snapshot)
     _print_drift(snapshot)
     _print_disk(snapshot.disk)
+    if snapshot.quarantine.n_files:
+        typer.echo(f"{'set aside':<10} {snapshot.quarantine}")
+    _print_spool(snapshot)
     _print_pauses(snapshot)
     _print_reconciled(snapshot)
     for row in snapshot.refused:
@@ -146,6 +152,12 @@ def _print_disk(disk: Disk | None) -> None:
         size = f"{disk.total_bytes / _GIGABYTE:.0f} GB"
         limit = f"studies are refused from {disk.limit_percent:g} %"
         typer.echo(f"{'disk':<10} {disk.used_percent:.0f} % of {size} used, {limit}")
+
+
+def _print_spool(snapshot: Snapshot) -> None:
+    if snapshot.spool is not None:
+        n_files = snapshot.spool.n_files
+        typer.echo(f"{'spool':<10} {n_files} file(s) wait for the object store")
 
 
 def _print_pauses(snapshot: Snapshot) -> None:

@@ -3,6 +3,7 @@
 ``load`` reads it, ``config.toml`` explains it.
 """
 
+from dicomnode.config.encrypting import Called
 from dicomnode.config.loading import example_text, load, origin
 from dicomnode.config.models import (
     Config,
@@ -13,17 +14,19 @@ from dicomnode.config.models import (
     Node,
     Pipeline,
     Retention,
-    Store,
     Study,
     Telemetry,
 )
 from dicomnode.config.receiving import Peer, Receiver, Tls
 from dicomnode.config.serving import Account, Web
 from dicomnode.config.shown import Shown, shown
+from dicomnode.config.storing import Store
+from dicomnode.config.taking import Taken, take
 from dicomnode.config.working import Worker
 
 __all__ = [
     "Account",
+    "Called",
     "Config",
     "Database",
     "Delivery",
@@ -37,6 +40,7 @@ __all__ = [
     "Shown",
     "Store",
     "Study",
+    "Taken",
     "Telemetry",
     "Tls",
     "Web",
@@ -45,4 +49,5 @@ __all__ = [
     "load",
     "origin",
     "shown",
+    "take",
 ]

@@ -13,11 +13,14 @@ from pydantic import (
     model_validator,
 )
 
+from dicomnode.config.alerting import Alert
 from dicomnode.config.audit import Audit
 from dicomnode.config.backfilling import Backfill
+from dicomnode.config.encrypting import Called
 from dicomnode.config.receiving import Peer, Receiver
 from dicomnode.config.section import Section
 from dicomnode.config.serving import Account, Web
+from dicomnode.config.storing import Store
 from dicomnode.config.values import (
     AETitle,
     AnyCondition,
@@ -27,14 +30,11 @@ from dicomnode.config.values import (
     Name,
     OptionalCount,
     OptionalFile,
-    OptionalHost,
     OptionalName,
     OptionalSeconds,
-    Percent,
     Presences,
     RemotePort,
     Seconds,
-    StoreUrl,
     TimeOfDay,
     database_url,
 )
@@ -57,13 +57,6 @@ class Database(Section):
     """``[database]``: the worklist; empty means SQLite in ``node.data_dir``."""
 
     url: Annotated[SecretStr, AfterValidator(_checked)] = SecretStr("")
-
-
-class Store(Section):
-    """``[store]``: the instances; empty means ``node.data_dir``/instances."""
-
-    url: StoreUrl = ""
-    watermark_percent: Percent = 90
 
 
 class Study(Section):
@@ -135,7 +128,7 @@ class Results(Section):
     code_scheme: Literal["bundle", "radlex", "umls", "private"] = "bundle"
 
 
-class Destination(Section):
+class Destination(Called):
     """``[[destination]]``: a C-STORE SCP that gets results.
 
     ``timeout_seconds`` None: the one of ``[delivery]``.
@@ -151,32 +144,6 @@ class Destination(Section):
     storage_commitment: Literal["auto", "required", "off"] = "auto"
     commitment_timeout_seconds: Seconds = 600
     timeout_seconds: OptionalSeconds = None
-    tls: bool = False
-    tls_ca: OptionalFile = None
-    tls_certificate: OptionalFile = None
-    tls_private_key: OptionalFile = None
-    tls_server_name: OptionalHost = ""
-
-    @model_validator(mode="after")
-    def _shows_a_whole_identity(self) -> Destination:
-        if bool(self.tls_certificate) != bool(self.tls_private_key):
-            message = (
-                "has one of tls_certificate and tls_private_key; name both PEM files, "
-                "or neither"
-            )
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _encrypts_when_told_how(self) -> Destination:
-        files = (self.tls_ca, self.tls_certificate, self.tls_server_name)
-        if any(files) and not self.tls:
-            message = (
-                "names what TLS needs and does not use TLS, so results would go in "
-                "the clear; set tls = true, or remove the other tls_ keys"
-            )
-            raise ValueError(message)
-        return self
 
 
 class Delivery(Section):
@@ -197,9 +164,10 @@ class Keep(Section):
 
 
 class Retention(Section):
-    """``[retention]``: how long delivered studies keep their files."""
+    """``[retention]``: how long files stay, of delivered studies and refused ones."""
 
     keep_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 7
+    quarantine_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30
 
 
 class Telemetry(Section):
@@ -231,6 +199,7 @@ class Config(Section):
     account: tuple[Account, ...] = ()
     telemetry: Telemetry = Telemetry()
     audit: Audit = Audit()
+    alert: Alert = Alert()
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
     _file: Path | None = PrivateAttr(default=None)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from dicomnode.config.encrypting import Called
 from dicomnode.config.section import Section
 from dicomnode.config.values import (
     AETitle,
@@ -15,6 +16,7 @@ from dicomnode.config.values import (
     PeerHost,
     Port,
     Seconds,
+    WorkingHours,
 )
 
 
@@ -75,10 +77,11 @@ class Receiver(Section):
     tls: Tls = Tls()
 
 
-class Peer(Section):
+class Peer(Called):
     """``[[peer]]``: who may talk to us, and from which addresses.
 
-    ``port`` 0: it takes no associations from us.
+    ``port`` 0: it takes no associations from us. ``tls``: those that it takes.
+    ``silent_after_minutes`` 0: it may be silent as long as it likes.
     """
 
     ae_title: AETitle
@@ -88,3 +91,15 @@ class Peer(Section):
         tuple[Literal["store", "echo", "commitment"], ...], Field(min_length=1)
     ] = ("store", "echo", "commitment")
     max_associations: Annotated[int, Field(ge=0)] = 0
+    silent_after_minutes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    silent_hours: WorkingHours = ""
+
+    @model_validator(mode="after")
+    def _is_called_when_told_how(self) -> Peer:
+        if self.tls and not self.port:
+            message = (
+                "has tls = true and port = 0, so it is never called; name the port "
+                "where it takes answers to storage commitment, or remove tls"
+            )
+            raise ValueError(message)
+        return self

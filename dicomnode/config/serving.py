@@ -9,9 +9,11 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from dicomnode.config.section import Section
 from dicomnode.config.values import (
     HASHED,
+    Count,
     Host,
     Name,
     Port,
+    Seconds,
     is_loopback,
 )
 
@@ -41,6 +43,20 @@ class Web(Section):
     secret: SecretStr = SecretStr("")
     session_hours: Annotated[float, Field(gt=0, le=168)] = 8
     https: bool = False
+    metrics: Literal["loopback", "account", "anyone"] = "loopback"
+    max_streams: Count = 100
+    max_connections: Count = 500
+    timeout_seconds: Seconds = 30
+
+    @model_validator(mode="after")
+    def _leaves_room_for_pages(self) -> Web:
+        if self.max_streams >= self.max_connections:
+            message = (
+                "would let live pages take every connection; set max_streams below "
+                f"max_connections ({self.max_connections})"
+            )
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _closed_to_strangers(self) -> Web:

@@ -14,6 +14,8 @@ from dicomnode.config.loading import origin
 from dicomnode.config.models import Config
 
 _PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*(?=@)|(?<=password=)[^&]*")
+# The path of a webhook may be its token.
+_WEB = ("http", "https")
 # The suffixes of the numbers that may be absent, which TOML has no word for.
 _ZERO_IF_ABSENT = ("_seconds", "_series", "_instances")
 
@@ -72,7 +74,10 @@ def _nearest(key: str, origins: Mapping[str, str]) -> str:
 
 
 def _hidden(secret: str) -> str:
-    """Of a URL all but its password; of any other secret only whether there is one."""
+    """Of a URL what is no secret; of any other secret only whether there is one."""
+    scheme, found, rest = secret.partition("://")
+    if found and scheme in _WEB:
+        return f"{scheme}://{rest.partition('/')[0]}/***"
     return masked(secret) if "://" in secret else "***" * bool(secret)
 
 

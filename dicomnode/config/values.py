@@ -20,6 +20,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from dicomnode.domain import silence
 from dicomnode.domain.instance import ROUTING_KEYWORDS
 
 _AE_TITLE_LENGTH = 16
@@ -120,11 +121,21 @@ def store_url(text: str, info: ValidationInfo) -> str:
     if "@" in parts.netloc:
         message = (
             "must not hold credentials; give them as AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY in the environment"
+            "AWS_SECRET_ACCESS_KEY in the environment, or in a credential file"
         )
         raise ValueError(message)
-    if parts.scheme not in {"s3", "file"} or not (parts.netloc or parts.path):
+    if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
         raise ValueError("is no store we know; write a folder or s3://bucket/prefix")
+    return text.rstrip("/")
+
+
+def server_url(text: str) -> str:
+    """Empty, or the address of an object store without credentials."""
+    parts = urlsplit(text)
+    if text and (parts.scheme not in {"https", "http"} or not parts.hostname):
+        raise ValueError("is no server; write https://host:port")
+    if "@" in parts.netloc:
+        raise ValueError("must not hold credentials; leave out what is before the @")
     return text
 
 
@@ -206,6 +217,12 @@ def time_of_day(text: str) -> str:
     return text
 
 
+def working_hours(text: str) -> str:
+    """Empty, or such as mon-fri 07:00-19:00."""
+    silence.parsed(text)
+    return text
+
+
 def _absolute(path: Path, info: ValidationInfo) -> Path:
     folder = (info.context or {}).get("folder") or Path.cwd()
     return Path(folder) / path.expanduser()
@@ -249,6 +266,7 @@ Keyword = Annotated[str, AfterValidator(keyword)]
 AnyCondition = Annotated[object, PlainValidator(condition)]
 Device = Annotated[str, AfterValidator(device)]
 StoreUrl = Annotated[str, AfterValidator(store_url)]
+WorkingHours = Annotated[str, AfterValidator(working_hours)]
 TimeOfDay = Annotated[str, AfterValidator(time_of_day)]
 Presences = Annotated[
     tuple[Literal["PRESENT", "ABSENT", "UNDETERMINED"], ...],

@@ -17,7 +17,7 @@ from pynetdicom.presentation import PresentationContext
 
 from dicomnode.delivery.held import reactor_held, wake_the_waiting
 from dicomnode.errors import ConfigError, NothingAccepted, Unreachable
-from dicomnode.tls import ClientContext, TlsFiles, client_context
+from dicomnode.tls import ClientContext, TlsPeer, client_context, handshake_failed
 from dicomnode.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _REJECTIONS = {
@@ -28,25 +28,6 @@ _REJECTIONS = {
     (3, 2): "its limit of associations is reached; raise it there, we try again",
 }
 """(source, diagnostic) of an A-ASSOCIATE-RJ (PS3.8 Table 9-21) -> words and remedy."""
-
-
-_TLS_REMEDIES = {
-    "expired": "renew its certificate, and check the clocks",
-    "match": "set destination.tls_server_name to the name in its certificate",
-    "not valid for": "set destination.tls_server_name to the name in its certificate",
-    "issuer": "name the authority that signed its certificate in destination.tls_ca",
-    "self-signed": "name the authority of its certificate in destination.tls_ca",
-    "wrong_version": "it does not speak TLS on this port; correct destination.port",
-}
-"""A word of OpenSSL about a failed handshake -> remedy."""
-
-
-@dataclass(frozen=True, slots=True)
-class TlsPeer:
-    """How to encrypt, and the name that the peer's certificate must hold."""
-
-    files: TlsFiles
-    server_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +81,11 @@ def associated(
                 if tls and tls.failure
                 else _why_not(peer, association)
             )
-        with reactor_held(association):
+        with reactor_held(association) as served:
             try:
                 yield association
             finally:
+                served.close()
                 _end(association)
 
 
@@ -132,12 +114,7 @@ def _tls(peer: Peer) -> ClientContext | None:
 
 
 def _no_tls(peer: Peer, failure: str) -> Unreachable:
-    words = failure.lower()
-    remedy = next(
-        (text for word, text in _TLS_REMEDIES.items() if word in words),
-        "check that it takes TLS 1.2 or 1.3 on this port, and read its log",
-    )
-    return Unreachable(f"{peer}: TLS handshake failed ({failure}); {remedy}")
+    return Unreachable(f"{peer}: {handshake_failed(failure, 'destination')}")
 
 
 def _why_not(peer: Peer, association: Association) -> Unreachable:

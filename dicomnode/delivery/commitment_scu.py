@@ -49,6 +49,11 @@ Note = Callable[[CommitmentAnswer], bool]
 """Takes an answer; False when it knows no such transaction."""
 
 
+def proposed() -> list[PresentationContext]:
+    """The contexts of an association that asks and looks."""
+    return [build_context(PUSH_MODEL), build_context(_FIND)]
+
+
 class CommitmentScu:
     """Asks one destination whether it keeps what it was sent."""
 
@@ -62,7 +67,6 @@ class CommitmentScu:
     @contextmanager
     def opened(self) -> Iterator[Dialogue]:
         """An association to ask on. Raises Unreachable, NothingAccepted."""
-        contexts = [build_context(PUSH_MODEL), build_context(_FIND)]
         answered = threading.Event()
 
         def on_sent(event: Event) -> None:
@@ -74,7 +78,7 @@ class CommitmentScu:
             (evt.EVT_N_EVENT_REPORT, self._on_report),
             (evt.EVT_DIMSE_SENT, on_sent),
         ]
-        with associated(self.peer, contexts, handlers) as association:
+        with associated(self.peer, proposed(), handlers) as association:
             yield Dialogue(
                 association, answered, self._linger_seconds, self.peer.timeout_seconds
             )

@@ -20,7 +20,7 @@ from dicomnode.delivery import statuses
 from dicomnode.domain.commitment import Asked, Check, CommitmentRequest, Unconfirmed
 from dicomnode.domain.retry import next_attempt_at
 from dicomnode.errors import NothingAccepted, Unreachable
-from dicomnode.ports import Clock, Commitments
+from dicomnode.ports import Absences, Clock, Commitments
 
 _log = structlog.get_logger(__name__)
 
@@ -85,13 +85,12 @@ class ConfirmPolicy:
     """``required``: nothing less than a promise will do; all times in seconds.
 
     ``timeout_seconds``: for an answer to come; ``retry_seconds``: before each further
-    attempt; ``again_seconds``: before a destination that is down is tried again.
+    attempt, and before a destination that is down is tried again.
     """
 
     retry_seconds: Sequence[float]
     required: bool = False
     timeout_seconds: float = 600.0
-    again_seconds: float = 60.0
     lease_seconds: float = 300.0
     batch: int = 32
 
@@ -103,12 +102,14 @@ class Confirmer:
         self,
         destination: str,
         commitments: Commitments,
+        absences: Absences,
         scu: Confirmations,
         clock: Clock,
         policy: ConfirmPolicy,
     ) -> None:
         self.destination = destination
         self._commitments = commitments
+        self._absences = absences
         self._scu = scu
         self._clock = clock
         self._policy = policy
@@ -135,14 +136,16 @@ class Confirmer:
         """Whether the destination was there."""
         try:
             with self._talk() as talk:
+                self._absences.present(self.destination, self._clock.now())
                 for one in due:
                     if one.check is not Check.ASK:
                         self._look(talk, one)
                 self._ask(talk, [one for one in due if one.check is Check.ASK])
         except Unreachable as error:
             # A destination that is down says nothing about what it keeps.
-            at = self._clock.now() + timedelta(seconds=self._policy.again_seconds)
-            self._commitments.put_off(due, str(error), at)
+            delays, now = self._policy.retry_seconds, self._clock.now()
+            self._absences.absent(self.destination, str(error), delays, now)
+            self._commitments.put_back(due)
             return False
         return True
 

@@ -94,14 +94,34 @@ class Courier:
         try:
             answers = self._sender.send([file for _, file in ready])
         except DeliveryError as error:
-            for delivery, _ in ready:
-                self._wait(delivery, str(error))
+            # Nothing has been said about any result: none of them has had a try.
+            self._absent(str(error), [delivery for delivery, _ in ready])
             return
+        self._tell_presence(answers)
+        untried: list[Delivery] = []
         for (delivery, file), answer in zip(ready, answers, strict=True):
-            if answer.status != NOT_SUPPORTED or not self._fell_back(
+            if not answer.tried:
+                untried.append(delivery)
+            elif answer.status != NOT_SUPPORTED or not self._fell_back(
                 delivery, file, answer.error
             ):
                 self._note(delivery, answer)
+        self._outbox.put_back(untried)
+
+    def _tell_presence(self, answers: Sequence[Sent]) -> None:
+        now = self._clock.now()
+        if any(answer.status is not None for answer in answers):
+            self._outbox.present(self.destination, now)
+        else:
+            # It takes associations and answers nothing.
+            self._absent(answers[0].error, [])
+
+    def _absent(self, error: str, untried: Sequence[Delivery]) -> None:
+        delays = self._policy.retry_seconds
+        # First: what is put back must not be claimed before the destination is held.
+        self._outbox.absent(self.destination, error, delays, self._clock.now())
+        self._outbox.put_back(untried)
+        _log.info("delivery.absent", destination=self.destination, reason=error)
 
     def _fell_back(self, delivery: Delivery, file: Outgoing, error: str) -> bool:
         """Whether the report goes out another way than by this refused SOP class."""
@@ -132,15 +152,6 @@ class Courier:
         retry_at = next_attempt_at(delivery.attempts + 1, delays, now)
         self._outbox.postpone(delivery, status, error, retry_at, now)
         self._say(delivery, "failed" if retry_at is None else "postponed", status)
-
-    def _wait(self, delivery: Delivery, error: str) -> None:
-        # A PACS that is down says nothing about the result: wait as long as it takes.
-        now = self._clock.now()
-        delays = self._policy.retry_seconds
-        attempts = min(delivery.attempts + 1, len(delays))
-        retry_at = next_attempt_at(attempts, delays, now)
-        self._outbox.postpone(delivery, None, error, retry_at, now)
-        self._say(delivery, "waiting", None)
 
     def _say(self, delivery: Delivery, event: str, status: int | None) -> None:
         _log.info(

@@ -25,6 +25,18 @@ _TEMPORARY = {
     0x0213: "resource limitation",
 }
 
+KNOWN = (
+    SUCCESS,
+    *WARNINGS[:3],
+    WARNINGS[3],
+    *_PERMANENT,
+    *_TEMPORARY,
+    OUT_OF_RESOURCES.start,
+    DOES_NOT_MATCH.start,
+    CANNOT_UNDERSTAND.start,
+)
+"""One status of each kind that we tell apart."""
+
 _REASONS = {
     FailureReason.PROCESSING_FAILURE: "it failed to process the request",
     FailureReason.NO_SUCH_INSTANCE: "it does not have the result",

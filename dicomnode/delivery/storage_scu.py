@@ -9,6 +9,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pynetdicom import _config, build_context
 from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from dicomnode.delivery import contexts, statuses
@@ -22,6 +23,11 @@ __all__ = ["Peer", "StorageScu"]
 # pynetdicom's documented switch: send a file's data set byte for byte, in chunks,
 # instead of decoding and encoding it again.
 _config.STORE_SEND_CHUNKED_DATASET = True
+
+
+def verification() -> list[PresentationContext]:
+    """The context of an association that only asks for C-ECHO."""
+    return [build_context(Verification)]
 
 
 class StorageScu:
@@ -47,14 +53,14 @@ class StorageScu:
                 if number == 0:
                     raise
                 # The answers given so far stand; the others are tried again.
-                yield from (self._answer(one, None, str(error)) for one in group)
+                yield from (self._untried(one, str(error)) for one in group)
 
     def echo(self) -> float:
         """C-ECHO (PS3.4 A.4): round-trip in seconds.
 
         Raises Unreachable, or Refused for a status other than Success.
         """
-        with associated(self.peer, [build_context(Verification)]) as association:
+        with associated(self.peer, verification()) as association:
             start = perf_counter()
             status = _status_of(association.send_c_echo())
             elapsed = perf_counter() - start
@@ -77,7 +83,7 @@ class StorageScu:
 
     def _send_one(self, association: Association, instance: Outgoing) -> Sent:
         if not is_alive(association):
-            return self._answer(instance, None, _NO_ANSWER)
+            return self._untried(instance, _NO_ANSWER)
         try:
             status = _status_of(_store(association, instance))
         except ValueError:
@@ -95,6 +101,10 @@ class StorageScu:
 
     def _answer(self, instance: Outgoing, status: int | None, error: str) -> Sent:
         return Sent(instance.sop_instance_uid, status, error, self._clock.now())
+
+    def _untried(self, instance: Outgoing, error: str) -> Sent:
+        now = self._clock.now()
+        return Sent(instance.sop_instance_uid, None, error, now, tried=False)
 
 
 _UNREADABLE = "the data set lacks its SOP UIDs; correct the file at its source"

@@ -36,13 +36,17 @@ _LOOPBACK = "127.0.0.1"
 
 
 class MiniPacs:
-    """A PACS in ``folder``; a context manager that listens on a free port."""
+    """A PACS in ``folder``; a context manager that listens on ``port``, 0: a free one.
 
-    def __init__(self, folder: Path, ae_title: str = "MINIPACS") -> None:
+    It accepts every storage SOP Class but those of ``refused``.
+    """
+
+    def __init__(self, folder: Path, ae_title: str = "MINIPACS", port: int = 0) -> None:
         self.folder = folder
         self.ae_title = ae_title
         self.host = _LOOPBACK
-        self.port = 0
+        self.port = port
+        self.refused: frozenset[str] = frozenset()
         self._headers: dict[str, Dataset] = {}
         self._lock = Lock()
         self._server: ThreadedAssociationServer | None = None
@@ -53,8 +57,8 @@ class MiniPacs:
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_C_FIND, self._find),
         ]
-        server = _application_entity(self.ae_title).start_server(
-            (_LOOPBACK, 0), block=False, evt_handlers=handlers
+        server = _application_entity(self.ae_title, self.refused).start_server(
+            (self.host, self.port), block=False, evt_handlers=handlers
         )
         if server is not None:  # only a blocking call gives none
             self._server, self.port = server, int(server.server_address[1])
@@ -111,11 +115,13 @@ class MiniPacs:
             yield _PENDING, answer
 
 
-def _application_entity(ae_title: str) -> AE:
+def _application_entity(ae_title: str, refused: frozenset[str]) -> AE:
     ae = AE(ae_title=ae_title)
     ae.require_called_aet = True
     for context in AllStoragePresentationContexts:
-        ae.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
+        if context.abstract_syntax not in refused:
+            uid = str(context.abstract_syntax)
+            ae.add_supported_context(uid, ALL_TRANSFER_SYNTAXES)
     for sop_class in (
         Verification,
         PatientRootQueryRetrieveInformationModelFind,

@@ -44,7 +44,7 @@ def open_node(place: Place, pacs: Pacs) -> Program:
     config = settings.save(place, pacs)
     command = [sys.executable, "-m", "dicomnode", "run", "--config", str(config)]
     log = place.folder / "node.log"
-    return Program("the node", command, log, _environment())
+    return Program("the node", command, log, environment())
 
 
 def invitation(place: Place, pacs: Pacs) -> str:
@@ -64,7 +64,7 @@ modality's AE title and address; `dicomnode init` writes a configuration to star
 """
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours, without settings of another node, and able to import this checkout."""
     ours = {
         name: value

@@ -128,13 +128,15 @@ class Sent:
     """The answer to one C-STORE.
 
     ``status`` is the DIMSE status, or None when the association ended before an
-    answer; ``error`` is empty on success and on a warning status.
+    answer; ``error`` is empty on success and on a warning status. Not ``tried``: it
+    ended before this one's turn.
     """
 
     sop_instance_uid: str
     status: int | None
     error: str = ""
     sent_at: datetime | None = None
+    tried: bool = True
 
     @property
     def accepted(self) -> bool:

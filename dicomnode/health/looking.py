@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,14 +15,21 @@ from typing import TYPE_CHECKING
 
 from dicomnode.health.drift import drift_alarms
 from dicomnode.health.moments import moment
-from dicomnode.health.problems import LATELY_MINUTES, Disk, Row, Snapshot
+from dicomnode.health.problems import LATELY_MINUTES, Aside, Disk, Row, Snapshot
+from dicomnode.health.spool import spool
 from dicomnode.views import Views
 
 if TYPE_CHECKING:
     from dicomnode.config import Config
 
 EXAMPLES = 5
+RELOAD_FILE = "reload.json"
+"""In the data folder: what the supervisor did when it was asked to reload."""
 _EVENTS = 500
+_CHANNELS = 20
+UNTOLD_HOURS = 2
+"""A channel that goes on failing says so every hour."""
+
 _WAITING = ("RECEIVING", "COMPLETE", "SCHEDULED", "IN_PROGRESS")
 
 
@@ -27,8 +37,9 @@ _WAITING = ("RECEIVING", "COMPLETE", "SCHEDULED", "IN_PROGRESS")
 class Surroundings:
     """What the configuration says that a look needs.
 
-    ``store`` is a folder or a URL, empty for ``data_dir``; ``destinations`` the names
-    of those that are configured; ``lease_seconds`` how long a worker may be silent.
+    ``store`` is a folder, empty for ``data_dir``; ``destinations`` the names
+    of those that are configured; ``lease_seconds`` how long a worker may be silent;
+    ``spools``: instances wait in ``data_dir`` to be handed over to the object store.
     """
 
     data_dir: Path
@@ -36,16 +47,19 @@ class Surroundings:
     watermark_percent: float
     destinations: Collection[str]
     lease_seconds: float
+    spools: bool = False
 
 
 def surroundings(config: Config) -> Surroundings:
     """What ``config`` says of them."""
     return Surroundings(
         data_dir=config.node.data_dir,
-        store=config.store.url,
+        # What comes in for an object store lies in the data folder first.
+        store="" if config.store.is_remote else config.store.url,
         watermark_percent=config.store.watermark_percent,
         destinations={one.name for one in config.destination},
         lease_seconds=config.worker.lease_seconds,
+        spools=config.store.spool,
     )
 
 
@@ -61,13 +75,20 @@ def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
         workers=views.workers(),
         refused=views.associations(limit=EXAMPLES, refused_only=True),
         late=[row for row in pending if row["attempts"]],
+        absences=[
+            row for row in views.absences() if row["destination"] in around.destinations
+        ],
         stranded=_stranded(pending, around.destinations),
         pauses=views.pauses(),
         reconciled=next(iter(views.reconciliations()), None),
         ended=_ended(views, now),
+        untold=_untold(views, now),
         drift=drift_alarms(around.data_dir),
+        quarantine=set_aside(around),
+        refused_config=_refused_config(around.data_dir),
         disk=_disk(around.store or str(around.data_dir), around.watermark_percent),
         lease_seconds=around.lease_seconds,
+        spool=spool(around.data_dir) if around.spools else None,
     )
 
 
@@ -87,8 +108,46 @@ def _ended(views: Views, now: datetime) -> Counter[str]:
     )
 
 
+def set_aside(around: Surroundings) -> Aside:
+    """What lies in the quarantine of the store."""
+    is_folder = around.store and "://" not in around.store
+    root = Path(around.store) if is_folder else around.data_dir / "instances"
+    n_files = n_bytes = 0
+    with suppress(OSError), os.scandir(root / "quarantine") as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                n_bytes += entry.stat().st_size
+                n_files += 1
+    return Aside(n_files, n_bytes)
+
+
+def _refused_config(data_dir: Path) -> str:
+    try:
+        told = json.loads((data_dir / RELOAD_FILE).read_text("utf-8"))
+        return str(told["refused"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _untold(views: Views, now: datetime) -> dict[str, str]:
+    """Why a channel of alerts failed, unless it has worked since or it is long ago."""
+    told = _by_channel(views.node_events("alert send", _CHANNELS))
+    failed = _by_channel(views.node_events("alert fail", _CHANNELS))
+    return {
+        channel: str(row["detail"]).partition(" ")[2]
+        for channel, row in failed.items()
+        if row["seq"] > (told[channel]["seq"] if channel in told else 0)
+        and now - moment(row["at"]) <= timedelta(hours=UNTOLD_HOURS)
+    }
+
+
+def _by_channel(newest_first: Sequence[Row]) -> dict[str, Row]:
+    rows = {str(row["detail"]).partition(" ")[0]: row for row in reversed(newest_first)}
+    return dict(sorted(rows.items()))
+
+
 def _disk(folder: str, watermark_percent: float) -> Disk | None:
-    if "://" in folder or not Path(folder).is_dir():
+    if not Path(folder).is_dir():
         return None
     usage = shutil.disk_usage(folder)
     # As `df` counts, and the store: what root keeps back is nobody's room.

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dicomnode.health.moments import age, moment
+from dicomnode.health.spool import LATE_SECONDS, Spool
 
 UNTOUCHED_SECONDS = 60.0
 """A complete study waits for the router no longer than this while the keeper runs."""
@@ -31,16 +32,35 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """Data sets that were refused and kept for a look at them."""
+
+    n_files: int = 0
+    n_bytes: int = 0
+
+    def __str__(self) -> str:
+        """In words, with what to do about it."""
+        size = f"{self.n_bytes / 1e6:.1f} MB"
+        return (
+            f"{self.n_files} refused data set(s), {size}, in the folder quarantine of "
+            "the store; look why, then `dicomnode purge --quarantine`"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What `status` shows: counts by state, waiting rows, workers, refusals, disk.
 
     ``waiting`` are rows of v1_worklist that are not done, the oldest first; ``failed``
     the newest failed ones; ``late`` deliveries that were tried and wait; ``drift``
     alarms of the pipelines' drift monitors; ``stranded`` waiting deliveries by a
-    destination that is not configured; ``pauses`` what an admin has stopped;
+    destination that is not configured; ``absences`` the configured destinations that
+    cannot be reached; ``pauses`` what an admin has stopped;
     ``reconciled`` the outcome of the latest reconcile; ``ended`` how often each role
-    has ended unasked lately;
-    ``lease_seconds`` is how long a silent worker is believed.
+    has ended unasked lately; ``refused_config`` what was wrong with a configuration
+    that the running node has not taken; ``quarantine`` what was set aside; ``untold``
+    why a channel of alerts has failed lately; ``spool`` what waits for the object
+    store; ``lease_seconds`` is how long a silent worker is believed.
     """
 
     now: datetime
@@ -53,10 +73,15 @@ class Snapshot:
     drift: Sequence[Row] = ()
     disk: Disk | None = None
     stranded: Mapping[str, int] = field(default_factory=dict)
+    absences: Sequence[Row] = ()
     pauses: Sequence[Row] = ()
     reconciled: Row | None = None
     ended: Mapping[str, int] = field(default_factory=dict)
+    refused_config: str = ""
+    quarantine: Aside = Aside()
+    untold: Mapping[str, str] = field(default_factory=dict)
     lease_seconds: float = 0.0
+    spool: Spool | None = None
 
     def live(self, worker: Row) -> bool:
         """Whether a worker has been heard of within its lease."""
@@ -66,11 +91,17 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong, and what to do about it."""
+    """What is wrong, and what to do about it.
+
+    ``key`` stays the same while it lasts, whatever the words say; ``number`` is how
+    many are concerned, which may grow.
+    """
 
     what: str
     remedy: str
     examples: Sequence[str] = field(default=())
+    key: str = ""
+    number: int = 1
 
 
 def problems(snapshot: Snapshot) -> list[Problem]:
@@ -81,9 +112,13 @@ def problems(snapshot: Snapshot) -> list[Problem]:
         *_nobody_works(snapshot),
         *_nobody_keeps(snapshot),
         *_full(snapshot.disk),
+        *_spooled(snapshot.spool, snapshot.now),
         *_stranded(snapshot.stranded),
+        *_away(snapshot),
         *_unbalanced(snapshot.reconciled),
         *_dying(snapshot.ended),
+        *_not_taken(snapshot.refused_config),
+        *_mute(snapshot.untold),
     ]
 
 
@@ -92,14 +127,16 @@ def _failed_jobs(snapshot: Snapshot) -> Iterator[Problem]:
     if number:
         reasons = [f"{row['job_id']}: {row['error']}" for row in snapshot.failed]
         remedy = "see `dicomnode show JOB`, then `dicomnode retry JOB` or --all-failed"
-        yield Problem(f"{number} failed job(s)", remedy, reasons)
+        what = f"{number} failed job(s)"
+        yield Problem(what, remedy, reasons, "jobs-failed", number)
 
 
 def _failed_deliveries(counts: Mapping[str, int]) -> Iterator[Problem]:
     number = counts.get("FAILED", 0) + counts.get("REJECTED", 0)
     if number:
         remedy = "see `dicomnode echo DEST`, then `dicomnode retry --all-failed`"
-        yield Problem(f"{number} result(s) not delivered", remedy)
+        what = f"{number} result(s) not delivered"
+        yield Problem(what, remedy, key="deliveries-failed", number=number)
 
 
 def _nobody_works(snapshot: Snapshot) -> Iterator[Problem]:
@@ -108,7 +145,8 @@ def _nobody_works(snapshot: Snapshot) -> Iterator[Problem]:
     paused = any(row["service"] == "work" for row in snapshot.pauses)
     if waiting and not paused and not any(map(snapshot.live, snapshot.workers)):
         remedy = "start one with `dicomnode run` or `dicomnode work`, and read its log"
-        yield Problem(f"{waiting} job(s) wait and no worker is alive", remedy)
+        what = f"{waiting} job(s) wait and no worker is alive"
+        yield Problem(what, remedy, key="no-worker")
 
 
 def _nobody_keeps(snapshot: Snapshot) -> Iterator[Problem]:
@@ -123,7 +161,8 @@ def _nobody_keeps(snapshot: Snapshot) -> Iterator[Problem]:
     if late:
         remedy = "start the keeper with `dicomnode run` or `dicomnode keep`"
         since = age(late[0]["completed_at"], snapshot.now)
-        yield Problem(f"{len(late)} complete studies not routed for {since}", remedy)
+        what = f"{len(late)} complete studies not routed for {since}"
+        yield Problem(what, remedy, key="no-keeper")
 
 
 def _full(disk: Disk | None) -> Iterator[Problem]:
@@ -132,13 +171,38 @@ def _full(disk: Disk | None) -> Iterator[Problem]:
             f"the disk of {disk.path} is {disk.used_percent:.0f} % full and studies "
             "are refused (0xA700)",
             "free space there, or lower retention.keep_days",
+            key="disk-full",
         )
+
+
+def _spooled(spool: Spool | None, now: datetime) -> Iterator[Problem]:
+    if spool is None or spool.oldest_at is None:
+        return
+    if (now - spool.oldest_at).total_seconds() >= LATE_SECONDS:
+        since = age(spool.oldest_at, now)
+        what = f"{spool.n_files} instance(s) not handed over to the object store"
+        remedy = "see `dicomnode doctor`, and the log of `dicomnode receive`"
+        yield Problem(f"{what}, the oldest for {since}", remedy)
 
 
 def _stranded(stranded: Mapping[str, int]) -> Iterator[Problem]:
     for destination, number in stranded.items():
         what = f"{number} result(s) wait for {destination}, which is not configured"
-        yield Problem(what, "`dicomnode retry --to DEST` sends them to another one")
+        remedy = "`dicomnode retry --to DEST` sends them to another one"
+        yield Problem(what, remedy, key=f"stranded:{destination}", number=number)
+
+
+def _away(snapshot: Snapshot) -> Iterator[Problem]:
+    for row in snapshot.absences:
+        name, since = row["destination"], age(row["began_at"], snapshot.now)
+        what = (
+            f"{name} cannot be reached for {since}, {row['n_waiting']} result(s) wait"
+        )
+        remedy = (
+            f"it is tried again at {row['next_attempt_at']}; when the cause is gone "
+            f"`dicomnode retry --to {name}` tries it at once"
+        )
+        yield Problem(what, remedy, [str(row["error"])])
 
 
 def _unbalanced(outcome: Row | None) -> Iterator[Problem]:
@@ -147,14 +211,30 @@ def _unbalanced(outcome: Row | None) -> Iterator[Problem]:
         what = (
             f"the reconcile of {outcome['finished_at']} left {left} not accounted for"
         )
-        yield Problem(what, "see `dicomnode reconcile`, then `reconcile --repair`")
+        remedy = "see `dicomnode reconcile`, then `reconcile --repair`"
+        yield Problem(what, remedy, key="unbalanced")
 
 
 def _dying(ended: Mapping[str, int]) -> Iterator[Problem]:
     for role, number in ended.items():
         if number >= AGAIN_AND_AGAIN:
             what = f"the role {role} has ended {number} times in {LATELY_MINUTES} min"
-            yield Problem(what, f"read its log, then try `dicomnode {role}` alone")
+            remedy = f"read its log, then try `dicomnode {role}` alone"
+            yield Problem(what, remedy, key=f"role-ends:{role}")
+
+
+def _mute(untold: Mapping[str, str]) -> Iterator[Problem]:
+    for channel, error in untold.items():
+        what, _, remedy = error.rpartition("; ")
+        what = f"alerts by {channel} cannot be sent: {what}"
+        yield Problem(what, remedy, key=f"alert-channel:{channel}")
+
+
+def _not_taken(refused: str) -> Iterator[Problem]:
+    if refused:
+        what = "the changed configuration is wrong; the node goes on with the old one"
+        remedy = "correct it, `dicomnode config check`, then `dicomnode reload`"
+        yield Problem(what, remedy, refused.splitlines())
 
 
 def remedy_of(row: Row) -> str:

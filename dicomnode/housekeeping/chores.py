@@ -54,7 +54,7 @@ class Chores:
 
     def tidy_database(self) -> int:
         """Let the database fold its log back."""
-        self._upkeep.checkpoint()
+        self._upkeep.fold_log()
         return 0
 
     def _remove(self, study: ExpiredStudy) -> None:

@@ -25,7 +25,7 @@ from dicomnode.domain.reconciliation import (
     in_file,
     in_study,
 )
-from dicomnode.errors import ReceiveError, WorklistError
+from dicomnode.errors import ReceiveError, StoreUnreachable, WorklistError
 from dicomnode.ports import Clock, Ledger, Mender, ReadHeader, Stock
 
 _PAGE = 500
@@ -64,7 +64,7 @@ class Reconciler:
     def run(self, policy: ReconcilePolicy, tell: Tell) -> Sums:
         """Look at everything, repair if asked to, keep and return the sums.
 
-        Raises WorklistError.
+        Raises WorklistError, StoreUnreachable.
         """
         started = self.clock.now()
         one = _Run(self, policy, tell, before_grace(started, policy.grace_seconds))
@@ -160,6 +160,9 @@ class _Run:
         if found is not None and (self.policy.verify or row.marked):
             try:
                 digest = stock.digest(row.location)
+            except StoreUnreachable:
+                # What an outage hides is not missing.
+                raise
             except OSError:
                 found = None
         return in_file(row, found, digest, result=is_result)

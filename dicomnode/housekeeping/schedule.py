@@ -21,18 +21,30 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 _log = structlog.get_logger(__name__)
 
+DEFAULT = "default"
+"""The lane whose chores come every second."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chore:
     """Something to do every ``every_seconds``; returns how many things it did.
 
-    ``daily_at``: once a day at this time of day (UTC) instead.
+    ``daily_at``: once a day at this time of day (UTC) instead. ``waits``: on others, as
+    a mail server, so that it has a thread of its own.
     """
 
     name: str
     every_seconds: float
     run: Callable[[], int]
     daily_at: time | None = None
+    waits: bool = False
+
+    @property
+    def lane(self) -> str:
+        """The thread that runs it."""
+        if self.daily_at is not None:
+            return "daily"
+        return "waiting" if self.waits else DEFAULT
 
     def trigger(self) -> BaseTrigger:
         """When it is due."""
@@ -43,17 +55,27 @@ class Chore:
 
 
 class Schedule:
-    """Runs chores while this process leads; others stand by."""
+    """Runs chores while this process leads; others stand by.
 
-    def __init__(self, chores: Iterable[Chore], leads: Callable[[], bool]) -> None:
+    ``turned`` is given the lane of each chore when it begins and when it has ended.
+    """
+
+    def __init__(
+        self,
+        chores: Iterable[Chore],
+        leads: Callable[[], bool],
+        turned: Callable[[str], None] = lambda _lane: None,
+    ) -> None:
         self._leads = leads
+        self._turned = turned
         # One thread: chores of one scheduler never run beside each other. A daily one
         # takes its time, and studies must be routed meanwhile.
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={
-                "default": ThreadPoolExecutor(1),
+                DEFAULT: ThreadPoolExecutor(1),
                 "daily": ThreadPoolExecutor(1),
+                "waiting": ThreadPoolExecutor(1),
             },
             job_defaults={
                 "coalesce": True,
@@ -67,7 +89,7 @@ class Schedule:
                 chore.trigger(),
                 args=(chore,),
                 id=chore.name,
-                executor="default" if chore.daily_at is None else "daily",
+                executor=chore.lane,
             )
 
     def start(self) -> None:
@@ -85,10 +107,13 @@ class Schedule:
 
     def perform(self, chore: Chore) -> None:
         """Run one chore if this process leads; a failing chore is tried again."""
+        self._turned(chore.lane)
         try:
             done = chore.run() if self._leads() else 0
         except Exception:  # noqa: BLE001  # the boundary of a chore: the next tick comes
             _log.exception("chore.failed", chore=chore.name)
             return
+        finally:
+            self._turned(chore.lane)
         if done:
             _log.info("chore.done", chore=chore.name, n_done=done)

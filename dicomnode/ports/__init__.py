@@ -7,22 +7,30 @@ behind it. All instants are aware UTC.
 from __future__ import annotations
 
 from dicomnode.ports.backfilling import Archive, Backfills
-from dicomnode.ports.delivering import CommitmentAnswers, Commitments, Outbox, Sender
+from dicomnode.ports.delivering import (
+    Absences,
+    CommitmentAnswers,
+    Commitments,
+    Outbox,
+    Sender,
+)
 from dicomnode.ports.desk import Desk, Holds, Pauses, Purge, Redirects
 from dicomnode.ports.files import (
     Buffer,
     Incoming,
     InstanceStore,
+    Quarantine,
     Staging,
     Usage,
 )
-from dicomnode.ports.keeping import Clock, ExpiredStudy, Upkeep
+from dicomnode.ports.keeping import Clock, ExpiredStudy, NodeEvent, Upkeep
 from dicomnode.ports.receiving import Intake, Kept, KeptInstance, Studies
 from dicomnode.ports.reconciling import Ledger, Mender, ReadHeader, Stock
 from dicomnode.ports.waking import WakeUps
 from dicomnode.ports.working import DriftMonitor, Jobs, Predictor
 
 __all__ = [
+    "Absences",
     "Archive",
     "Backfills",
     "Buffer",
@@ -41,10 +49,12 @@ __all__ = [
     "KeptInstance",
     "Ledger",
     "Mender",
+    "NodeEvent",
     "Outbox",
     "Pauses",
     "Predictor",
     "Purge",
+    "Quarantine",
     "ReadHeader",
     "Redirects",
     "Sender",

@@ -10,7 +10,25 @@ from dicomnode.domain.commitment import Asked, Check, CommitmentAnswer, Unconfir
 from dicomnode.domain.delivery import Delivery, NewResult, Outgoing, Sent
 
 
-class Outbox(Protocol):
+class Absences(Protocol):
+    """Destinations that cannot be reached; everything for one waits together."""
+
+    def absent(
+        self, destination: str, error: str, delays: Sequence[float], now: datetime
+    ) -> None:
+        """Note an attempt in vain: nothing for it is due before the next one."""
+        ...
+
+    def present(self, destination: str, now: datetime) -> None:
+        """It has answered: what waits for it is due as if it had never been away."""
+        ...
+
+    def try_now(self, destination: str, now: datetime, by: str = "") -> bool:
+        """Try it at once, with the delays from their beginning; False: not away."""
+        ...
+
+
+class Outbox(Absences, Protocol):
     """The view of delivery."""
 
     def due(
@@ -18,8 +36,14 @@ class Outbox(Protocol):
     ) -> Sequence[Delivery]:
         """Claim PENDING deliveries whose time has come, the oldest first.
 
-        A claimed delivery is not given out again before its lease ends.
+        A claimed delivery is not given out again before its lease ends. Of a
+        destination that is absent nothing is due before its next attempt, and then
+        one delivery.
         """
+        ...
+
+    def put_back(self, untried: Sequence[Delivery]) -> None:
+        """End the claim of deliveries that were not tried."""
         ...
 
     def sent(
@@ -76,7 +100,14 @@ class Commitments(CommitmentAnswers, Protocol):
     def unconfirmed(
         self, destination: str, now: datetime, lease_seconds: float, limit: int
     ) -> Sequence[Unconfirmed]:
-        """Claim SENT deliveries whose check is due, the longest waiting first."""
+        """Claim SENT deliveries whose check is due, the longest waiting first.
+
+        Of a destination that is absent as few as ``Outbox.due`` gives.
+        """
+        ...
+
+    def put_back(self, unasked: Sequence[Unconfirmed]) -> None:
+        """End the claim of deliveries about which nothing could be found out."""
         ...
 
     def asked(self, asked: Asked, about: Sequence[Unconfirmed]) -> None:
@@ -93,10 +124,6 @@ class Commitments(CommitmentAnswers, Protocol):
         self, one: Unconfirmed, then: Check | None, error: str, at: datetime
     ) -> None:
         """Nothing was found out, and that is no failure: ``then`` at ``at``."""
-        ...
-
-    def put_off(self, about: Sequence[Unconfirmed], error: str, at: datetime) -> None:
-        """The destination cannot be reached: the same checks at ``at``."""
         ...
 
     def unanswered(

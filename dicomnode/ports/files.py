@@ -60,12 +60,25 @@ class InstanceStore(Protocol):
         ...
 
 
+class Quarantine(Protocol):
+    """Where refused data sets are kept for a look at them."""
+
+    def empty(self, older_than: datetime) -> int:
+        """Remove those that came before ``older_than`` for good; how many."""
+        ...
+
+
 class Incoming(Protocol):
     """A data set that arrives in pieces; used by one thread."""
 
     @property
     def n_bytes(self) -> int:
         """So far."""
+        ...
+
+    @property
+    def head(self) -> memoryview:
+        """The first bytes of the data set so far, which are in memory anyway."""
         ...
 
     def write(self, fragments: Sequence[Buffer]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 class Clock(Protocol):
@@ -23,6 +23,20 @@ class ExpiredStudy:
     study_instance_uid: str
     instance_locations: tuple[str, ...]
     result_locations: tuple[str, ...]
+
+
+NodeEvent = Literal[
+    "node role end",
+    "node config take",
+    "node config refuse",
+    "alert send",
+    "alert fail",
+    "node quarantine empty",
+]
+"""A process ended unasked; a changed configuration is in force, or was not taken; a
+channel of alerts has told something (its name comes first in the detail), or could not;
+refused data sets were removed.
+"""
 
 
 class Upkeep(Protocol):
@@ -47,10 +61,14 @@ class Upkeep(Protocol):
         """Take or renew the one leader row of the schedulers; False: another leads."""
         ...
 
-    def note_role_end(self, role: str, about: str, now: datetime) -> None:
-        """Leave the event "node role end": a process of the node ended unasked."""
+    def note(self, kind: NodeEvent, detail: str, now: datetime) -> None:
+        """Leave an event about the node itself; ``detail`` holds nothing of a study."""
         ...
 
     def checkpoint(self) -> None:
-        """Let the database tidy its log (SQLite: WAL checkpoint)."""
+        """Leave nothing in the log of the database (SQLite: WAL checkpoint)."""
+        ...
+
+    def fold_log(self) -> None:
+        """The same as far as nobody has to wait for it; the log keeps its size."""
         ...

@@ -13,6 +13,7 @@ from typing import cast
 from urllib.parse import quote
 
 from dicomnode.audit import (
+    AuditedStudy,
     AuditMessage,
     Emitter,
     Forwarder,
@@ -83,11 +84,14 @@ class Auditor:
         now = self.clock.now()
         self.emitter.emit(events.network_entry(self.node, now, attached=attached))
 
-    def study_deleted(self, views: Views, study_instance_uid: str, reason: str) -> None:
-        """A person has purged a study; call it before its rows are gone."""
-        study = study_of(views, study_instance_uid)
+    def study_of(self, views: Views, study_instance_uid: str) -> AuditedStudy:
+        """A study as it is named here; ask before its rows are gone."""
+        return study_of(views, study_instance_uid)
+
+    def study_deleted(self, study: AuditedStudy, reason: str, error: str = "") -> None:
+        """A person has purged a study; ``error``: has tried to, in vain."""
         now = self.clock.now()
-        self.emitter.emit(events.study_deleted(self.by, study, now, reason))
+        self.emitter.emit(events.study_deleted(self.by, study, now, reason, error))
 
     def study_shown(self, views: Views, study_instance_uid: str) -> None:
         """A person has read the report of a study, or its images."""
@@ -138,7 +142,7 @@ def audited_role(role: str, config: Config) -> Iterator[Auditor]:
     """
     with _auditor(role, config, forward=True) as auditor:
         _note_activity(auditor, started=True)
-        _note_changes(auditor, config)
+        note_changes(auditor, config)
         try:
             yield auditor
         finally:
@@ -245,7 +249,8 @@ def _note_open(auditor: Auditor) -> None:
             auditor.emitter.emit(message)
 
 
-def _note_changes(auditor: Auditor, config: Config) -> None:
+def note_changes(auditor: Auditor, config: Config) -> None:
+    """Audit which keys are new in ``config``; another process may have done so."""
     for message in _changed(auditor, config):
         auditor.emitter.emit(message)
 

@@ -15,7 +15,7 @@ from dicomnode.delivery.query_scu import QueryScu, checked
 from dicomnode.domain.backfill import Backfill, FoundStudy, NewBackfill, RunState
 from dicomnode.errors import ConfigError
 from dicomnode.ports import InstanceStore
-from dicomnode.processes import wiring
+from dicomnode.processes import storing, wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import role
 from dicomnode.processes.senders import peer_of
@@ -60,7 +60,7 @@ def main(config: Config, wish: Wish) -> RunState:
             clock=SystemClock(),
             holder=f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}",
         )
-        store = wiring.open_store(config)
+        store = storing.open_store(config)
         backfill = _begun(worklist, wish, around)
         archive = _archive(config, wish.archive)
         return Backfiller(

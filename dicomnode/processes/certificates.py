@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from dicomnode.config import Config, Destination, Tls, origin
-from dicomnode.tls import TlsFiles, faults
+from dicomnode.config import Called, Config, Tls, origin
+from dicomnode.health.alarms import Certificate
+from dicomnode.tls import TlsFiles, TlsPeer, ends, faults
 
 _RECEIVER_KEYS = {
     "certificate": "certificate",
     "private_key": "private_key",
     "authorities": "client_ca",
 }
-_DESTINATION_KEYS = {
+_CALLED_KEYS = {
     "certificate": "tls_certificate",
     "private_key": "tls_private_key",
     "authorities": "tls_ca",
@@ -25,9 +26,15 @@ def of_receiver(tls: Tls) -> TlsFiles:
     return TlsFiles(tls.certificate, tls.private_key, tls.client_ca)
 
 
-def of_destination(one: Destination) -> TlsFiles:
-    """What a ``[[destination]]`` names."""
-    return TlsFiles(one.tls_certificate, one.tls_private_key, one.tls_ca)
+def of_called(one: Called, host: str) -> TlsPeer | None:
+    """How to call a ``[[destination]]`` or ``[[peer]]``; None: without TLS.
+
+    Its certificate must name ``host`` unless it is told which name.
+    """
+    if not one.tls:
+        return None
+    files = TlsFiles(one.tls_certificate, one.tls_private_key, one.tls_ca)
+    return TlsPeer(files, one.tls_server_name or host)
 
 
 def problems(config: Config, now: datetime) -> Iterator[str]:
@@ -40,9 +47,18 @@ def problems(config: Config, now: datetime) -> Iterator[str]:
             yield f"{place}: {key} {words}" if place else f"{key} {words}"
 
 
+def certificates(config: Config) -> Iterator[Certificate]:
+    """Each certificate that is named, and until when it is valid."""
+    for table, keys, files in _tables(config):
+        for field, path, until in ends(files):
+            yield Certificate(f"{table}.{keys[field]}", path, until)
+
+
 def _tables(config: Config) -> Iterator[tuple[str, dict[str, str], TlsFiles]]:
     if config.receiver.tls.enabled:
         yield "receiver.tls", _RECEIVER_KEYS, of_receiver(config.receiver.tls)
-    for number, one in enumerate(config.destination, start=1):
-        if one.tls:
-            yield f"destination[{number}]", _DESTINATION_KEYS, of_destination(one)
+    called = (("peer", config.peer), ("destination", config.destination))
+    for name, tables in called:
+        for number, one in enumerate(tables, start=1):
+            if tls := of_called(one, ""):
+                yield f"{name}[{number}]", _CALLED_KEYS, tls.files

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Event, Thread
 from typing import Protocol
 
@@ -16,14 +17,24 @@ from dicomnode.domain.commitment import CommitmentAnswer
 from dicomnode.errors import WorklistError
 from dicomnode.ports import WakeUps
 from dicomnode.ports.waking import DELIVERY_KINDS
-from dicomnode.processes import auditing, wiring
+from dicomnode.processes import auditing, service, storing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
-from dicomnode.processes.role import asked_to_stop, role, waking
+from dicomnode.processes.renewal import renewed
+from dicomnode.processes.role import asked_to_stop, waking
 from dicomnode.processes.senders import open_sender, peer_of, timeout_seconds
+from dicomnode.processes.service import Pulse
 from dicomnode.worklist import Worklist
 
 _log = structlog.get_logger(__name__)
+
+HANGS_SECONDS = 900.0
+"""At least; a batch of results is many messages, each with its own time limit."""
+_TIMEOUTS = 20
+
+
+_TABLES = ("destination", "delivery")
+"""A change of these begins the work of this role anew."""
 
 
 def main(config: Config) -> int:
@@ -31,20 +42,30 @@ def main(config: Config) -> int:
 
     1 when a destination's thread has died, or the disk under the worklist has failed.
     """
+    return renewed("deliver", config, _TABLES, _deliver)
+
+
+def _deliver(config: Config, stop: Event) -> int:
     with (
-        role("deliver", config) as stop,
         auditing.audited_role("deliver", config) as audit,
         wiring.opened_worklist(config) as worklist,
     ):
         poll_seconds = config.delivery.poll_seconds
+        pulse = Pulse(_hangs_seconds(config))
         threads = [
-            _start(rounds, poll_seconds, _Bell(stop, worklist.wakeups))
-            for rounds in (
-                _rounds(config, one, worklist, audit) for one in config.destination
+            _start(
+                _rounds(config, one, worklist, audit),
+                poll_seconds,
+                _Bell(stop, worklist.wakeups),
+                partial(pulse.beat, one.name),
             )
+            for one in config.destination
         ]
+        service.ready()
         well = asked_to_stop(
-            stop, lambda: worklist.is_sound and all(one.is_alive() for one in threads)
+            stop,
+            lambda: worklist.is_sound and all(one.is_alive() for one in threads),
+            pulse,
         )
         stop.set()
         for thread in threads:
@@ -65,6 +86,13 @@ class _Bell:
         """Until it rings, at most so long."""
         self._rung.wait(seconds)
         self._rung.clear()
+
+
+def _hangs_seconds(config: Config) -> float:
+    longest = max(
+        (timeout_seconds(one, config) for one in config.destination), default=0.0
+    )
+    return max(HANGS_SECONDS, _TIMEOUTS * longest)
 
 
 class _Round(Protocol):
@@ -92,7 +120,7 @@ def _courier(
     return Courier(
         destination.name,
         worklist.outbox,
-        wiring.open_results_store(config),
+        storing.open_results_store(config),
         audit.sender(open_sender(destination, config), destination),
         SystemClock(),
         RetryPolicy(
@@ -114,6 +142,7 @@ def _confirmer(
     return Confirmer(
         destination.name,
         worklist.commitments,
+        worklist.absences,
         CommitmentScu(peer_of(destination, config), note),
         clock,
         ConfirmPolicy(
@@ -131,14 +160,25 @@ def _lease_seconds(config: Config, destination: Destination) -> float:
     return 2 * timeout_seconds(destination, config)
 
 
-def _start(rounds: Sequence[_Round], poll_seconds: float, bell: _Bell) -> Thread:
-    thread = Thread(target=_run, args=(rounds, poll_seconds, bell))
+def _start(
+    rounds: Sequence[_Round],
+    poll_seconds: float,
+    bell: _Bell,
+    turned: Callable[[], None],
+) -> Thread:
+    thread = Thread(target=_run, args=(rounds, poll_seconds, bell, turned))
     thread.start()
     return thread
 
 
-def _run(rounds: Sequence[_Round], poll_seconds: float, bell: _Bell) -> None:
+def _run(
+    rounds: Sequence[_Round],
+    poll_seconds: float,
+    bell: _Bell,
+    turned: Callable[[], None],
+) -> None:
     while not bell.stop.is_set():
+        turned()
         if not sum(_tried(one) for one in rounds):
             bell.wait(poll_seconds)
 

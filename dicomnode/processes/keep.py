@@ -6,43 +6,68 @@ import os
 import socket
 from collections.abc import Iterator
 from datetime import time
+from threading import Event
 
 from dicomnode.assembler import Assembler
 from dicomnode.config import Config
 from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.clock_watch import ClockWatch
-from dicomnode.housekeeping.schedule import Chore, Schedule
+from dicomnode.housekeeping.quarantine import QuarantineKeeper
+from dicomnode.housekeeping.schedule import DEFAULT, Chore, Schedule
 from dicomnode.ports.waking import STUDY_KINDS
-from dicomnode.processes import auditing, reconcile, wiring
+from dicomnode.processes import alerts, auditing, reconcile, service, storing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
-from dicomnode.processes.role import asked_to_stop, role
+from dicomnode.processes.renewal import renewed
+from dicomnode.processes.role import asked_to_stop
+from dicomnode.processes.service import Pulse
 from dicomnode.router import Router
 from dicomnode.worklist import Worklist
 
 LEADER_LEASE_SECONDS = 10
 REAP_SECONDS = 5
 _ROUTING = "assemble and route"
+HANGS_SECONDS = 900.0
+"""To remove the files of a hundred large studies takes its time."""
 MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+_TABLES = (
+    "alert",
+    "destination",
+    "keep",
+    "peer",
+    "pipeline",
+    "retention",
+    "study",
+    "worker",
+)
+"""A change of these begins the work of this role anew."""
 
 
 def main(config: Config) -> int:
     """Keep until asked to stop; 1 when the disk has failed under the worklist."""
+    return renewed("keep", config, _TABLES, _keep)
+
+
+def _keep(config: Config, stop: Event) -> int:
     with (
-        role("keep", config) as stop,
         auditing.audited_role("keep", config) as audit,
         wiring.opened_worklist(config) as worklist,
     ):
         holder = f"{socket.gethostname()}-{os.getpid()}"
         clock = SystemClock()
+        pulse = Pulse(HANGS_SECONDS + config.keep.interval_seconds)
         schedule = Schedule(
             _chores(config, worklist, audit),
             lambda: worklist.upkeep.lead(holder, clock.now(), LEADER_LEASE_SECONDS),
+            lambda lane: pulse.beat(lane) if lane == DEFAULT else None,
         )
         schedule.start()
         worklist.wakeups.subscribe(STUDY_KINDS, lambda: schedule.hurry(_ROUTING))
-        well = asked_to_stop(stop, lambda: worklist.is_sound)
+        service.ready()
+        well = asked_to_stop(stop, lambda: worklist.is_sound, pulse)
         schedule.stop()
     return 0 if well else 1
 
@@ -53,8 +78,8 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
     router = Router(worklist.studies, wiring.rules(config), clock)
     chores = Chores(
         audit.upkeep(worklist.upkeep, worklist.views),
-        wiring.open_store(config),
-        wiring.open_results_store(config),
+        storing.open_store(config),
+        storing.open_results_store(config),
         clock,
         keep_days=config.retention.keep_days,
         max_attempts=config.worker.max_attempts,
@@ -75,8 +100,13 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
     yield Chore(_ROUTING, config.keep.interval_seconds, assemble_and_route)
     yield Chore("reap leases", REAP_SECONDS, reap_leases)
     yield Chore("retain", HOUR, chores.retain)
+    yield Chore("empty quarantine", HOUR, _quarantine(config, worklist, audit).run_once)
     yield Chore("sweep", HOUR, chores.sweep)
     yield Chore("tidy database", 5 * MINUTE, chores.tidy_database)
+    if alerts.channels(config):
+        telling = alerts.alerts(config, worklist)
+        interval = config.alert.interval_seconds
+        yield Chore("alert", interval, telling.run_once, waits=True)
     if config.keep.reconcile_at:
         at = time.fromisoformat(config.keep.reconcile_at)
 
@@ -84,6 +114,16 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
             return reconcile.nightly(config, worklist)
 
         yield Chore("reconcile", DAY, reconciled, at)
+
+
+def _quarantine(config: Config, worklist: Worklist, audit: Auditor) -> QuarantineKeeper:
+    return QuarantineKeeper(
+        storing.open_quarantine(config),
+        worklist.upkeep,
+        SystemClock(),
+        config.retention.quarantine_days,
+        lambda what: audit.restricted("empty quarantine", what),
+    )
 
 
 def _policy(config: Config) -> CompletionPolicy:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from math import ceil
 from typing import cast
 
 import structlog
 
 from dicomnode.config import Config, Tls
 from dicomnode.ports import InstanceStore
-from dicomnode.processes import auditing, wiring
-from dicomnode.processes.certificates import of_receiver
+from dicomnode.processes import auditing, service, storing, wiring
+from dicomnode.processes.certificates import of_called, of_receiver
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.memory import return_large_buffers
+from dicomnode.processes.renewal import Renewal
 from dicomnode.processes.role import asked_to_stop, role
+from dicomnode.processes.service import Pulse
 from dicomnode.processes.sharing import Share, share_of
 from dicomnode.receiver.acceptance import Policy
-from dicomnode.receiver.backlog import BacklogLimit, StagingStore
+from dicomnode.receiver.backlog import BacklogLimit
 from dicomnode.receiver.draining import DrainingStore
+from dicomnode.receiver.gated import StagingStore
 from dicomnode.receiver.inside import Board, Inside, SharedInside
 from dicomnode.receiver.lobby import LobbyLimits
 from dicomnode.receiver.peers import Peer
@@ -29,6 +33,9 @@ from dicomnode.worklist import Worklist
 
 _log = structlog.get_logger(__name__)
 
+HANGS_SECONDS = 60.0
+"""The loop that accepts connections turns several times a second."""
+
 GRACE_SECONDS = 30.0
 """What a C-STORE that has begun may take to end after SIGTERM."""
 
@@ -38,13 +45,16 @@ def main(config: Config) -> int:
 
     1 when the listener has died, or the disk has failed under the worklist.
     """
-    share = share_of()
+    share, renewal = share_of(), Renewal(config)
     return_large_buffers()
     with (
-        role("receive", config) as stop,
+        role("receive", config, renewal.ask) as stop,
         auditing.audited_role("receive", config) as audit,
         wiring.opened_worklist(config) as worklist,
+        storing.handing_over(config),
     ):
+        pulse = Pulse(HANGS_SECONDS)
+        worklist.reserve_log()
         scp = StorageSCP(
             settings(config, share),
             _store(config, worklist),
@@ -53,7 +63,7 @@ def main(config: Config) -> int:
             wiring.extra_keywords(config),
             Commitment(worklist.intake, worklist.commitments),
         )
-        scp.start()
+        scp.start(partial(pulse.beat, "receiver"))
         audit.network(attached=True)
         _log.info(
             "receiver.ready",
@@ -61,7 +71,15 @@ def main(config: Config) -> int:
             port=scp.port,
             tls_port=scp.tls_port if config.receiver.tls.enabled else None,
         )
-        well = asked_to_stop(stop, lambda: scp.is_listening and worklist.is_sound)
+        service.ready()
+
+        def is_well() -> bool:
+            if taken := renewal.taken():
+                now = taken.config
+                scp.admit(settings(now, share), wiring.extra_keywords(now))
+            return scp.is_listening and worklist.is_sound
+
+        well = asked_to_stop(stop, is_well, pulse)
         scp.stop(GRACE_SECONDS)
         audit.network(attached=False)
     return 0 if well else 1
@@ -69,7 +87,7 @@ def main(config: Config) -> int:
 
 def _store(config: Config, worklist: Worklist) -> InstanceStore:
     # Every store of ours takes data sets in pieces too.
-    kept = cast("StagingStore", wiring.open_store(config))
+    kept = cast("StagingStore", storing.open_store(config))
     store = DrainingStore(kept, worklist.pauses)
     limit = config.receiver.max_waiting_jobs
     if not limit:
@@ -98,21 +116,33 @@ def settings(config: Config, share: Share | None = None) -> ScpSettings:
         max_pdu_bytes=receiver.max_pdu_bytes,
         network_timeout_seconds=receiver.network_timeout_seconds,
         max_association_seconds=receiver.max_association_seconds,
-        lobby=LobbyLimits(
-            receiver.request_timeout_seconds,
-            receiver.max_connections,
-            receiver.max_connections_per_address,
-        ),
-        tls=_tls(receiver.tls),
+        lobby=_lobby(config, share),
+        tls=_tls(receiver.tls, share),
         limits=Limits(receiver.max_instance_bytes, receiver.max_association_bytes),
         quarantine=receiver.quarantine,
     )
 
 
-def _tls(tls: Tls) -> TlsSettings | None:
+def _lobby(config: Config, share: Share | None) -> LobbyLimits:
+    """Of this process: the kernel deals connections out evenly, so each has its part.
+
+    A limit that holds for all exactly would be a lock at each connection, of which a
+    flood has thousands.
+    """
+    receiver = config.receiver
+    parts = receiver.processes if share else 1
+    return LobbyLimits(
+        receiver.request_timeout_seconds,
+        ceil(receiver.max_connections / parts),
+        ceil(receiver.max_connections_per_address / parts),
+    )
+
+
+def _tls(tls: Tls, share: Share | None) -> TlsSettings | None:
     if not tls.enabled:
         return None
-    return TlsSettings(of_receiver(tls), tls.port, tls.required)
+    port = share.tls_port if share else tls.port
+    return TlsSettings(of_receiver(tls), port, tls.required)
 
 
 def _inside(config: Config, share: Share | None) -> Inside:
@@ -131,6 +161,7 @@ def _peers(config: Config) -> Iterator[Peer]:
             one.port,
             services=frozenset(one.services),
             max_associations=one.max_associations,
+            tls=of_called(one, ""),
         )
 
 

@@ -10,16 +10,19 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from threading import Event
 from time import monotonic
 
 import structlog
 
 from dicomnode.config import Config
 from dicomnode.errors import ConfigError
-from dicomnode.processes.role import SUPERVISOR_PID, role
+from dicomnode.processes import service
+from dicomnode.processes.role import role
+from dicomnode.processes.service import SUPERVISOR_PID
 from dicomnode.processes.sharing import Share
 from dicomnode.processes.supervision import Child, Command, stop_all, watch
 from dicomnode.receiver.inside import Board, new_board
@@ -33,21 +36,30 @@ STOP_SECONDS = 45.0
 def main(config: Config) -> int:
     """Keep ``receiver.processes`` receivers running until asked to stop."""
     receiver = config.receiver
+    asked = Event()
     with (
-        role("receive", config) as stop,
-        reserved(receiver.host, receiver.port) as port,
+        role("receive", config, asked.set) as stop,
+        _reserved_ports(config) as (port, tls_port),
     ):
         board = new_board(receiver.processes, receiver.max_associations)
         children = [
-            _child(config, board, Share(process, board.descriptor, port))
+            _child(config, board, Share(process, board.descriptor, port, tls_port))
             for process in range(receiver.processes)
         ]
         _log.info("receivers.starting", n_processes=receiver.processes, port=port)
         try:
-            watch(children, stop)
+            watch(children, stop, lambda: _pass_on(asked, children))
         finally:
             stop_all(children, STOP_SECONDS)
     return 0
+
+
+def _pass_on(asked: Event, children: Sequence[Child]) -> None:
+    """Let each receiver read the configuration again, if somebody asked for that."""
+    if asked.is_set():
+        asked.clear()
+        for child in children:
+            child.ask_to_reload()
 
 
 def _child(config: Config, board: Board, share: Share) -> Child:
@@ -55,13 +67,30 @@ def _child(config: Config, board: Board, share: Share) -> Child:
     if config.file is not None:
         argv += ["--config", str(config.file)]
     own = {SUPERVISOR_PID: str(os.getpid()), **share.environ()}
-    command = Command("receive", argv, {**os.environ, **own}, (board.descriptor,))
+    environ = {**service.child_environ("receive"), **own}
+    command = Command("receive", argv, environ, (board.descriptor,))
     return Child(command, monotonic, partial(board.wipe, share.process))
 
 
 @contextmanager
-def reserved(host: str, port: int) -> Iterator[int]:
+def _reserved_ports(config: Config) -> Iterator[tuple[int, int]]:
+    """The port in the clear and the one with TLS; 0 for one that is not opened."""
+    receiver, tls = config.receiver, config.receiver.tls
+    with ExitStack() as held:
+        port = tls_port = 0
+        if not (tls.enabled and tls.required):
+            port = held.enter_context(reserved(receiver.host, receiver.port))
+        if tls.enabled:
+            where = receiver.host, tls.port, "receiver.tls"
+            tls_port = held.enter_context(reserved(*where))
+        yield port, tls_port
+
+
+@contextmanager
+def reserved(host: str, port: int, key: str = "receiver") -> Iterator[int]:
     """Hold a port that nobody else has for receivers that share it; its number.
+
+    ``key``: the table of the configuration that names it.
 
     Raises ConfigError: with SO_REUSEPORT alone, two nodes could share a port unawares.
     """
@@ -78,7 +107,7 @@ def reserved(host: str, port: int) -> Iterator[int]:
     except OSError as error:
         raise ConfigError(
             f"cannot listen on {host}:{port} ({error.strerror}); stop the program that "
-            "uses the port, or set receiver.host or receiver.port"
+            f"uses the port, or set receiver.host or {key}.port"
         ) from error
     with holder:
         yield port

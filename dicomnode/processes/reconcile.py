@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import time
 from datetime import datetime
-from pathlib import Path
 from typing import BinaryIO
 
 import structlog
@@ -18,10 +17,9 @@ from dicomnode.domain.instance import InstanceKey, ReceivedInstance, StoredInsta
 from dicomnode.domain.reconciliation import Discrepancy, Sums
 from dicomnode.errors import Unreadable
 from dicomnode.housekeeping.reconciling import ReconcilePolicy, Reconciler, Tell
-from dicomnode.processes import wiring
+from dicomnode.processes import storing, wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.receiver.header import scan
-from dicomnode.store import Inspection
 from dicomnode.worklist import Worklist
 
 SETTLE_SECONDS = 2.0
@@ -42,12 +40,11 @@ def run(
     verify: bool = False,
 ) -> Sums:
     """Reconcile once; raises WorklistError."""
-    store = config.store.url or str(config.node.data_dir / "instances")
     reconciler = Reconciler(
         worklist.ledger,
         worklist.mender,
-        Inspection(Path(store)),
-        Inspection(config.node.data_dir / "results"),
+        storing.open_stock(config),
+        storing.open_results_stock(config),
         Header(wiring.extra_keywords(config)),
         SystemClock(),
     )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dicomnode.config import Config, Destination
-from dicomnode.delivery.associating import TlsPeer
 from dicomnode.delivery.storage_scu import Peer, StorageScu
-from dicomnode.processes.certificates import of_destination
+from dicomnode.processes.certificates import of_called
 from dicomnode.processes.clock import SystemClock
 
 
@@ -22,15 +21,7 @@ def peer_of(destination: Destination, config: Config) -> Peer:
         port=destination.port,
         calling_ae_title=config.node.ae_title,
         timeout_seconds=timeout_seconds(destination, config),
-        tls=_tls_of(destination),
-    )
-
-
-def _tls_of(destination: Destination) -> TlsPeer | None:
-    if not destination.tls:
-        return None
-    return TlsPeer(
-        of_destination(destination), destination.tls_server_name or destination.host
+        tls=of_called(destination, destination.host),
     )
 
 

@@ -15,16 +15,18 @@ VARIABLE = "DICOMNODE_RECEIVER_SHARE"
 class Share:
     """``process``: our number among them, from 0. ``board``: a file descriptor.
 
-    ``port`` is the one in use where the configuration lets the system choose.
+    ``port`` and ``tls_port`` are those in use where the configuration lets the system
+    choose; 0: there is none.
     """
 
     process: int
     board: int
     port: int
+    tls_port: int = 0
 
     def environ(self) -> dict[str, str]:
         """The environment variable that tells a process so."""
-        return {VARIABLE: f"{self.process},{self.board},{self.port}"}
+        return {VARIABLE: f"{self.process},{self.board},{self.port},{self.tls_port}"}
 
 
 def share_of(environ: Mapping[str, str] = os.environ) -> Share | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from threading import Event
 from time import monotonic as now
 
 import structlog
+
+from dicomnode.processes import service
 
 _log = structlog.get_logger(__name__)
 
@@ -90,6 +93,11 @@ class Child:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
 
+    def ask_to_reload(self) -> None:
+        """SIGHUP; one that is not running reads the configuration when it starts."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGHUP)
+
     def wait(self, seconds: float) -> None:
         """Wait for the end, SIGKILL after ``seconds``."""
         if self._process is None:
@@ -104,11 +112,16 @@ class Child:
 
     def _start(self) -> None:
         self._started_at = self._monotonic()
-        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and role
-            self.command.argv,
-            env=self.command.environ,
-            pass_fds=self.command.descriptors,
-        )
+        # It would be ended by a SIGHUP before it has a handler; so it gets that later.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  # our own interpreter, role
+                self.command.argv,
+                env=self.command.environ,
+                pass_fds=self.command.descriptors,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         _log.info(
             "supervisor.started", role=self.command.role, child_pid=self._process.pid
         )
@@ -130,9 +143,13 @@ class Child:
         self._tell(Ended(self.command.role, returncode, self._failures, delay))
 
 
-def watch(children: Sequence[Child], stop: Event) -> None:
+def watch(
+    children: Sequence[Child], stop: Event, each_turn: Callable[[], None] = lambda: None
+) -> None:
     """Keep every child running until ``stop`` is set."""
     while not stop.is_set():
+        service.alive()
+        each_turn()
         for child in children:
             child.watch()
         stop.wait(WATCH_SECONDS)

@@ -6,24 +6,28 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Thread
 from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from dicomnode import web
 from dicomnode.audit import codes
 from dicomnode.config import Config, Pipeline
 from dicomnode.errors import ConfigError, DicomNodeError, UnknownStudy
 from dicomnode.health.looking import look, surroundings
-from dicomnode.housekeeping.purging import Purger
-from dicomnode.processes import auditing, wiring
+from dicomnode.processes import auditing, service, storing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
+from dicomnode.processes.purging import Wish, purge
+from dicomnode.processes.renewal import Renewal
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.senders import open_sender
+from dicomnode.processes.service import Pulse
+from dicomnode.web.connection import patient_for
 from dicomnode.worklist import Views, Worklist, open_views
 
 if TYPE_CHECKING:
@@ -33,23 +37,37 @@ _log = structlog.get_logger(__name__)
 
 _HOUR_SECONDS = 3600
 _BACKLOG = 128
+HANGS_SECONDS = 60.0
+"""The event loop turns many times a second; requests run in threads beside it."""
 
 
 def main(config: Config) -> int:
     """Serve until asked to stop."""
+    renewal = Renewal(config)
     with (
-        role("web", config) as stop,
+        role("web", config, renewal.ask) as stop,
         auditing.audited_role("web", config) as audit,
         wiring.opened_worklist(config) as worklist,
         listening(config.web.host, config.web.port) as listener,
     ):
         views = open_views(config.worklist_url)
         room = _room(config, worklist, views, audit)
-        server = uvicorn.Server(_settings(config, room, stop.is_set))
+        app = _app(config, room, stop.is_set)
+        pulse = Pulse(HANGS_SECONDS)
+        server = uvicorn.Server(_settings(config, app, pulse))
         thread = Thread(target=lambda: server.run([listener]), name="web", daemon=True)
         thread.start()
         _log.info("web.ready", port=listener.getsockname()[1])
-        well = asked_to_stop(stop, thread.is_alive)
+
+        def is_well() -> bool:
+            if taken := renewal.taken():
+                new = _room(taken.config, worklist, views, audit)
+                # What guessers have tried stays counted.
+                app.state.room = replace(new, attempts=room.attempts)
+            return thread.is_alive()
+
+        service.ready()
+        well = asked_to_stop(stop, is_well, pulse)
         server.should_exit = True
         thread.join()
         views.close()
@@ -71,23 +89,33 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         yield made
 
 
-def _settings(
-    config: Config, room: web.Room, stopping: Callable[[], bool]
-) -> uvicorn.Config:
-    app = web.create(
+def _app(config: Config, room: web.Room, stopping: Callable[[], bool]) -> FastAPI:
+    return web.create(
         room,
         config.web.secret.get_secret_value() or secrets.token_urlsafe(),
         session_seconds=round(config.web.session_hours * _HOUR_SECONDS),
         https=config.web.https,
         stopping=stopping,
     )
+
+
+def _settings(config: Config, app: FastAPI, pulse: Pulse) -> uvicorn.Config:
+    async def turned() -> None:
+        pulse.beat("web")
+
     return uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         server_header=False,
+        # The room reads X-Forwarded-For itself, and only from web.proxy_hosts.
+        proxy_headers=False,
+        http=patient_for(config.web.timeout_seconds),
+        ws="none",
         timeout_graceful_shutdown=3,
-        limit_concurrency=500,
+        limit_concurrency=config.web.max_connections,
+        callback_notify=turned,
+        timeout_notify=1,
     )
 
 
@@ -104,12 +132,15 @@ def _room(config: Config, worklist: Worklist, views: Views, audit: Auditor) -> w
         clock=clock,
         look=lambda: look(views, clock.now(), around),
         results=lambda job_id: _results(config, worklist, job_id),
+        instances=worklist.studies.instances,
         cards=lambda: [_card(config, one) for one in config.pipeline],
         audit=lambda who, limit: _trail(config, audit, who, limit),
         purge=lambda who, study, reason: _purge(
             config, worklist, audit, who, study, reason
         ),
         echo=lambda name: _echo(config, name),
+        metrics=config.web.metrics,
+        most_streams=config.web.max_streams,
     )
 
 
@@ -148,13 +179,8 @@ def _purge(
     study: str,
     reason: str,
 ) -> int:
-    # The patient it was of is known only before; a purge that fails is noted too.
-    audit.on_behalf(who.name, who.address).study_deleted(worklist.views, study, reason)
-    stores = wiring.open_store(config), wiring.open_results_store(config)
-    purger = Purger(worklist.purge, *stores)
-    n_files = purger.run(study, SystemClock().now(), who.name, reason)
-    worklist.upkeep.checkpoint()
-    return n_files
+    by = audit.on_behalf(who.name, who.address)
+    return purge(config, worklist, by, Wish(study, who.name, reason))
 
 
 def _accounts(config: Config) -> web.Accounts:
@@ -214,7 +240,7 @@ def _echo(config: Config, name: str) -> float:
 def _results(config: Config, worklist: Worklist, job_id: str) -> Sequence[Dataset]:
     from pydicom import dcmread  # noqa: PLC0415 - the pages mostly need none
 
-    store = wiring.open_results_store(config)
+    store = storing.open_results_store(config)
     read: list[Dataset] = []
     for one in worklist.jobs.results(job_id):
         try:

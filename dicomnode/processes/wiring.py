@@ -13,18 +13,12 @@ from dicomnode.config import Config, Pipeline
 from dicomnode.domain.findings import Presence
 from dicomnode.domain.instance import ROUTING_KEYWORDS
 from dicomnode.domain.rules import Condition, Rule
-from dicomnode.errors import ConfigError
-from dicomnode.ports import InstanceStore
-from dicomnode.processes.role import SUPERVISOR_PID
-from dicomnode.store import LocalStore
+from dicomnode.processes.service import SUPERVISOR_PID
 from dicomnode.worklist import Worklist, check_pages, open_worklist, upgrade
 
 SHIPPED_BUNDLES = Path(__file__).resolve().parents[2] / "model" / "bundles"
 START_CHECK_SECONDS = 1.0
 """A start must not take longer with every study; reconcile has time for all of it."""
-
-RESULTS_WATERMARK_PERCENT = 99.0
-"""Results are small and of patients already analysed: they may use the last room."""
 
 
 def worklist_url(config: Config) -> str:
@@ -57,21 +51,6 @@ def opened_worklist(config: Config, *, checked: bool = True) -> Iterator[Worklis
         yield worklist
     finally:
         worklist.close()
-
-
-def open_store(config: Config) -> InstanceStore:
-    """The store of received instances."""
-    url = config.store.url
-    if "://" in url:
-        message = f"store.url {url}: this version keeps instances on a local path only"
-        raise ConfigError(f"{message}; give a path, or leave it empty")
-    root = Path(url) if url else config.node.data_dir / "instances"
-    return LocalStore(root, config.store.watermark_percent)
-
-
-def open_results_store(config: Config) -> InstanceStore:
-    """The store of built results: the exact bytes are kept and re-sent."""
-    return LocalStore(config.node.data_dir / "results", RESULTS_WATERMARK_PERCENT)
 
 
 def rules(config: Config) -> list[Rule]:

@@ -27,9 +27,10 @@ from dicomnode.monitoring import FileMonitor
 from dicomnode.ports import Predictor
 from dicomnode.ports.waking import JOB_KINDS
 from dicomnode.predictor import BundlePredictor, choose_device, limit_threads
-from dicomnode.processes import auditing, wiring
+from dicomnode.processes import auditing, service, storing, wiring
 from dicomnode.processes.clock import SystemClock
-from dicomnode.processes.role import role, waking
+from dicomnode.processes.renewal import renewed
+from dicomnode.processes.role import waking
 from dicomnode.results import NodeFacts
 from dicomnode.version import MODEL_NAME, VERSION
 from dicomnode.worker.loop import LoopPolicy, WorkerFacts, WorkerLoop
@@ -46,10 +47,13 @@ DEVICE_SECONDS = 30.0
 """How long a worker without its device says so before a new one looks again."""
 
 
+_TABLES = ("pipeline", "destination", "results", "bundles", "worker")
+"""A change of these lets the jobs at hand end, and loads the bundles anew."""
+
+
 def main(config: Config) -> int:
     """Work until asked to stop; 1 when not one pipeline can be served."""
-    with role("work", config) as stop:
-        return _serve(config, stop)
+    return renewed("work", config, _TABLES, _serve)
 
 
 def _serve(config: Config, stop: Event) -> int:
@@ -93,7 +97,11 @@ def _work(
         worklist.wakeups.subscribe(JOB_KINDS, loop.wake)
         waking(stop, loop.wake)
         _log.info("worker.ready", device=device, pipelines=sorted(pipelines))
-        return loop.run(stop)
+        service.ready()
+        try:
+            return loop.run(stop)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def watchdog(lease_seconds: float) -> Callable[[], None]:
@@ -104,7 +112,13 @@ def watchdog(lease_seconds: float) -> Callable[[], None]:
     then.
     """
     seconds = max(WATCHDOG_SECONDS, 2 * lease_seconds)
-    return partial(faulthandler.dump_traceback_later, seconds, exit=True)
+    hangs = partial(faulthandler.dump_traceback_later, seconds, exit=True)
+
+    def alive() -> None:
+        hangs()
+        service.alive()
+
+    return alive
 
 
 def _end_at_once() -> NoReturn:
@@ -199,8 +213,8 @@ def _pipeline(config: Config, one: PipelineConfig, predictor: Predictor) -> Pipe
     return Pipeline(
         _spec(config, one),
         predictor,
-        wiring.open_store(config),
-        wiring.open_results_store(config),
+        storing.open_store(config),
+        storing.open_results_store(config),
         node_facts(config),
     )
 

@@ -21,8 +21,10 @@ class Settlement(Protocol):
         """Do a part of a C-STORE; if that fails the answer to it, never an error."""
         ...
 
-    def finish(self, request: StoreRequest, incoming: Incoming) -> Answer:
-        """Keep what has arrived, record, answer; never raises."""
+    def finish(
+        self, request: StoreRequest, incoming: Incoming
+    ) -> tuple[Answer, Callable[[], None]]:
+        """Keep what has arrived, record, answer; then the log line. Never raises."""
         ...
 
     def refuse(self, request: StoreRequest, answer: Answer, n_bytes: int) -> Answer:
@@ -50,6 +52,7 @@ class Arrival:
         self._n_bytes_before = n_bytes_before
         self._incoming: Incoming | None = None
         self._refusal: Answer | None = None
+        self._log: Callable[[], None] | None = None
         self.n_bytes = 0
         self._do(self._begin)
 
@@ -67,7 +70,13 @@ class Arrival:
         """The data set is complete: keep, record, answer."""
         if self._refusal is not None:
             return self._handler.refuse(self._request, self._refusal, self.n_bytes)
-        return self._handler.finish(self._request, self._taken)
+        answer, self._log = self._handler.finish(self._request, self._taken)
+        return answer
+
+    def log(self) -> None:
+        """The answer is on its way: write the line that nobody should wait for."""
+        if self._log is not None:
+            self._log()
 
     def so_far(self) -> bytes:
         """What has come of a data set that is not refused."""

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
-from datetime import datetime
-from typing import BinaryIO, Protocol
+from collections.abc import Callable
 
 import structlog
 
-from dicomnode.domain.instance import InstanceKey, StoredInstance
 from dicomnode.errors import StoreFull, WorklistError
-from dicomnode.ports import Buffer, Incoming, InstanceStore, Staging, Usage
+from dicomnode.receiver.gated import GatedStore, StagingStore
 
 _LOG = structlog.get_logger(__name__)
 _LOOK_SECONDS = 1.0
 
 
-class StagingStore(InstanceStore, Staging, Protocol):
-    """Both ports: whole data sets, and data sets in pieces."""
-
-
-class BacklogLimit:
+class BacklogLimit(GatedStore):
     """Refuses with 0xA700 while ``n_waiting`` is ``limit`` or more.
 
     ``n_waiting`` is asked once a second at most; safe for many threads.
@@ -35,7 +28,7 @@ class BacklogLimit:
         limit: int,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self._n_waiting = n_waiting
         self._limit = limit
         self._monotonic = monotonic
@@ -43,37 +36,8 @@ class BacklogLimit:
         self._look_at = monotonic()
         self._seen = 0
 
-    def stage(self, key: InstanceKey) -> Incoming:
-        """See ``ports.Staging``."""
-        self._check()
-        return self._store.stage(key)
-
-    def put(self, key: InstanceKey, chunks: Iterable[Buffer]) -> StoredInstance:
-        """See ``ports.InstanceStore``, as all below."""
-        self._check()
-        return self._store.put(key, chunks)
-
-    def open(self, location: str) -> BinaryIO:
-        """The complete file."""
-        return self._store.open(location)
-
-    def delete(self, location: str) -> None:
-        """Remove a file for good."""
-        self._store.delete(location)
-
-    def usage(self) -> Usage:
-        """Room left."""
-        return self._store.usage()
-
-    def locations(self) -> Iterable[str]:
-        """Every location in the store."""
-        return self._store.locations()
-
-    def sweep(self, older_than: datetime) -> int:
-        """Remove unfinished files."""
-        return self._store.sweep(older_than)
-
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise StoreFull when too many wait."""
         n_waiting = self._latest()
         if n_waiting >= self._limit:
             message = (

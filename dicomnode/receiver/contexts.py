@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
+from pydicom._uid_dict import UID_dictionary
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at import
@@ -37,6 +38,28 @@ def is_storage(abstract_syntax: str) -> bool:
         and "StorageCommitment" not in uid.keyword
         and uid.keyword not in _NOT_STORED
     )
+
+
+def storage_classes() -> tuple[UID, ...]:
+    """Every SOP Class of PS3.6 that is kept, by name; unknown ones are kept too."""
+    found = (uid for uid in _registered() if is_storage(uid))
+    return tuple(sorted(found, key=lambda uid: uid.name))
+
+
+def _registered() -> Iterator[UID]:
+    return map(UID, UID_dictionary)
+
+
+def transfer_syntaxes(abstract_syntax: str) -> tuple[UID, ...]:
+    """The transfer syntaxes of PS3.6 that are accepted for ``abstract_syntax``.
+
+    In the order in which we choose when a peer offers all of them in one context.
+    Others, newer or private ones, are accepted for storage too.
+    """
+    every: list[str | UID] = [uid for uid in _registered() if uid.is_transfer_syntax]
+    offer = [build_context(abstract_syntax, every)]
+    accepted = supported(offer, commitment=abstract_syntax == PUSH_MODEL)
+    return tuple(UID(one) for context in accepted for one in context.transfer_syntax)
 
 
 def supported(

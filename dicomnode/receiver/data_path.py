@@ -112,6 +112,7 @@ class DataPath:
             response(command, start.context_id, answer.status, answer.short_comment)
         )
         self._around.answered(answer, arrival.n_bytes)
+        arrival.log()
 
     def _hand_over(
         self, start: CommandPdu, fragments: Fragments, arrival: Arrival

@@ -36,6 +36,10 @@ EXPLICIT, IMPLICIT = Syntax(implicit_vr=False), Syntax(implicit_vr=True)
 BIG_ENDIAN = Syntax(implicit_vr=False, little_endian=False)
 
 
+class TruncatedError(Exception):
+    """What is known to be the beginning of a data set ends before the last element."""
+
+
 class Element(NamedTuple):
     """An element of defined length; ``vr`` is empty where it is implicit."""
 
@@ -49,9 +53,16 @@ _Head = tuple[int, int, bytes, int, int]
 
 
 def elements(
-    data: memoryview, syntax: Syntax, wanted: Container[int], last_tag: int
+    data: memoryview,
+    syntax: Syntax,
+    wanted: Container[int],
+    last_tag: int,
+    whole: bool = True,
 ) -> Iterator[Element]:
-    """The ``wanted`` elements up to ``last_tag``, or up to where ``data`` is broken."""
+    """The ``wanted`` elements up to ``last_tag``, or up to where ``data`` is broken.
+
+    Not ``whole``: raises TruncatedError instead of coming to the end of ``data``.
+    """
     position, left = 0, _MAX_ELEMENTS
     try:
         while left:
@@ -64,11 +75,13 @@ def elements(
             if length == _UNDEFINED:
                 position, left = _skip(data, begins, _inside(vr, syntax), left)
             elif position > len(data):
-                return
+                break
             elif tag in wanted:
                 yield Element(tag, vr.decode(), data[begins:position])
     except struct.error:
-        return
+        pass
+    if not whole:
+        raise TruncatedError
 
 
 def _head(data: memoryview, position: int, syntax: Syntax) -> _Head:

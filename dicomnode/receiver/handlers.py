@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NoReturn
 
 import structlog
@@ -19,7 +20,7 @@ from dicomnode.domain.instance import (
 from dicomnode.errors import ReceiveError, Unreadable, WorklistError
 from dicomnode.ports import Clock, Incoming, InstanceStore, Intake, Staging
 from dicomnode.receiver.arrival import Arrival
-from dicomnode.receiver.header import Header, scan
+from dicomnode.receiver.header import Header, scan, scan_start
 from dicomnode.receiver.requests import Answer, Limits, StoreRequest
 from dicomnode.receiver.statuses import Status
 
@@ -59,7 +60,7 @@ class StoreHandler:
         self._staging = store if isinstance(store, Staging) else None
         self._intake = intake
         self._clock = clock
-        self._extra_keywords = tuple(extra_keywords)
+        self.extra_keywords = tuple(extra_keywords)
         self._limits = limits or Limits()
         self._quarantine = quarantine
 
@@ -77,9 +78,16 @@ class StoreHandler:
 
         def keep() -> _Kept:
             self._limits.check(n_bytes, n_bytes_before + n_bytes)
-            return self._keep(request, self._put(request))
+            header = scan(
+                request.data_set, request.transfer_syntax_uid, self.extra_keywords
+            )
+            return self._keep(request, header, self._put(request))
 
-        return self._settled(request, n_bytes, keep, lambda: self._copied(request))
+        answer, log = self._settled(
+            request, n_bytes, keep, lambda: self._copied(request)
+        )
+        log()
+        return answer
 
     def begin(self, request: StoreRequest, n_bytes_before: int = 0) -> Arrival | None:
         """A C-STORE whose data set is to come; None if the store takes only wholes."""
@@ -87,12 +95,16 @@ class StoreHandler:
             return None
         return Arrival(self, self._staging, request, n_bytes_before)
 
-    def finish(self, request: StoreRequest, incoming: Incoming) -> Answer:
-        """Keep what has arrived, record, answer; never raises."""
+    def finish(
+        self, request: StoreRequest, incoming: Incoming
+    ) -> tuple[Answer, Callable[[], None]]:
+        """Keep what has arrived, record, answer; never raises.
+
+        And the log line, to be written when the answer is on its way.
+        """
 
         def keep() -> _Kept:
-            with incoming.content() as data_set:
-                return self._keep(replace(request, data_set=data_set), incoming.keep)
+            return self._keep(request, self._scanned(request, incoming), incoming.keep)
 
         return self._settled(request, incoming.n_bytes, keep, lambda: incoming)
 
@@ -133,20 +145,24 @@ class StoreHandler:
         n_bytes: int,
         keep: Callable[[], _Kept],
         incoming: Callable[[], Incoming],
-    ) -> Answer:
+    ) -> tuple[Answer, Callable[[], None]]:
         began = time.perf_counter()
         kept: list[_Kept] = []
         if failed := self.guarded(lambda: kept.append(keep())):
-            return self.refuse(request, self._set_aside(failed, incoming), n_bytes)
-        _log_kept(request, kept[0], time.perf_counter() - began)
-        return Answer(Status.SUCCESS)
+            refused = self._set_aside(failed, incoming)
+            return self.refuse(request, refused, n_bytes), _nothing_more
+        seconds = time.perf_counter() - began
+        return Answer(Status.SUCCESS), partial(_log_kept, request, kept[0], seconds)
 
-    def _keep(self, request: StoreRequest, put: _Put) -> _Kept:
-        header = scan(
-            memoryview(request.data_set),
-            request.transfer_syntax_uid,
-            self._extra_keywords,
-        )
+    def _scanned(self, request: StoreRequest, incoming: Incoming) -> Header:
+        how = request.transfer_syntax_uid, self.extra_keywords
+        header = scan_start(incoming.head, *how)
+        if header is not None:
+            return header
+        with incoming.content() as data_set:
+            return scan(data_set, *how)
+
+    def _keep(self, request: StoreRequest, header: Header, put: _Put) -> _Kept:
         key = _key(request, header)
         # This order is the promise of 0x0000: on disk, synced, recorded, answered.
         stored = put(key)
@@ -230,6 +246,10 @@ def _failure(error: Exception) -> Answer:
     where = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "?"
     comment = f"{type(error).__name__} in {where}; please report it with the log"
     return Answer(Status.PROCESSING_FAILURE, comment)
+
+
+def _nothing_more() -> None:
+    """A refusal is in the log before it is told."""
 
 
 def _log_kept(request: StoreRequest, kept: _Kept, seconds: float) -> None:

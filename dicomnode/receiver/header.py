@@ -22,6 +22,7 @@ from dicomnode.receiver.elements import (
     IMPLICIT,
     Element,
     Syntax,
+    TruncatedError,
     elements,
 )
 
@@ -51,6 +52,18 @@ class Header:
     identity: Identity
 
 
+def scan_start(
+    start: memoryview, transfer_syntax_uid: str, extra_keywords: Sequence[str]
+) -> Header | None:
+    """What ``scan`` finds in the whole, from its first bytes; None: they do not do."""
+    if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        return None
+    try:
+        return _scan(start, transfer_syntax_uid, extra_keywords, whole=False)
+    except TruncatedError:
+        return None
+
+
 def scan(
     data: bytes | memoryview, transfer_syntax_uid: str, extra_keywords: Sequence[str]
 ) -> Header:
@@ -60,10 +73,20 @@ def scan(
     read is absent. In a private or unknown transfer syntax Explicit VR Little Endian
     is tried, then Implicit.
     """
+    return _scan(data, transfer_syntax_uid, extra_keywords, whole=True)
+
+
+def _scan(
+    data: bytes | memoryview,
+    transfer_syntax_uid: str,
+    extra_keywords: Sequence[str],
+    *,
+    whole: bool,
+) -> Header:
     wanted = _wanted(tuple(extra_keywords))
     found: dict[str, str | tuple[str, ...]] = {}
     for view, syntax in _readings(memoryview(data).cast("B"), transfer_syntax_uid):
-        found = max(found, _read(view, syntax, wanted), key=len)
+        found = max(found, _read(view, syntax, wanted, whole=whole), key=len)
         if "StudyInstanceUID" in found and "SeriesInstanceUID" in found:
             break
     return _header(found, (*ROUTING_KEYWORDS, *extra_keywords))
@@ -103,11 +126,11 @@ def _inflated(data: memoryview) -> memoryview:
 
 
 def _read(
-    data: memoryview, syntax: Syntax, wanted: Mapping[int, str]
+    data: memoryview, syntax: Syntax, wanted: Mapping[int, str], *, whole: bool
 ) -> dict[str, str | tuple[str, ...]]:
     found: dict[str, str | tuple[str, ...]] = {}
     encodings = values.encodings("")
-    for element in elements(data, syntax, wanted, max(wanted)):
+    for element in elements(data, syntax, wanted, max(wanted), whole):
         if len(element.value) > _MAX_VALUE_BYTES:
             continue
         if element.tag == _SPECIFIC_CHARACTER_SET:

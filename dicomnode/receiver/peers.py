@@ -11,6 +11,7 @@ from ipaddress import ip_address, ip_network
 import structlog
 
 from dicomnode.receiver.acceptance import ALL_SERVICES, KnownPeer, Network
+from dicomnode.tls import TlsPeer
 
 _LOG = structlog.get_logger(__name__)
 _KEEP_SECONDS = 60.0
@@ -22,7 +23,8 @@ Lookup = Callable[[str], Iterable[str]]
 class Peer:
     """Who may talk to us; ``hosts`` are addresses, CIDR networks and host names.
 
-    ``port``: where it takes answers to storage commitment, 0 for nowhere.
+    ``port``: where it takes answers to storage commitment, 0 for nowhere; ``tls``: how
+    to encrypt them, a server name of "" is the address that it asked from.
     ``reports_only``: a destination that is no peer; it may only answer us.
     ``services``: what it may ask for. ``max_associations``: at one time, 0 for as many
     as there are for all.
@@ -34,6 +36,7 @@ class Peer:
     reports_only: bool = False
     services: frozenset[str] = ALL_SERVICES
     max_associations: int = 0
+    tls: TlsPeer | None = None
 
 
 def addresses(host: str) -> tuple[str, ...]:

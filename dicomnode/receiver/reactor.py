@@ -154,17 +154,23 @@ class Reactor(DULServiceProvider):
         # PS3.8 9.2.2: A-ASSOCIATE-RQ PDU received.
         return request, "Evt6"
 
-    def wait(self) -> None:
-        """Until the peer or another thread has something, or a timer expires."""
+    def wait(self) -> bool:
+        """Until the peer or another thread has something, or a timer expires.
+
+        True: the peer has, or has closed the connection.
+        """
+        if self.connection.has_pending:
+            return True
         # In Sta13 the library reads on, or closes as soon as nothing more comes.
-        if self.connection.has_pending or self.state_machine.current_state == "Sta13":
-            return
+        if self.state_machine.current_state == "Sta13":
+            return False
         seconds = _left_seconds(self.artim_timer)
         if self.assoc.is_established:
             # Whoever has established it looks after what happens then.
             seconds = min(seconds, _left_seconds(self._idle_timer))
-        self._waiting.poll(max(0.0, seconds) * 1000 + 1)
+        found = self._waiting.poll(max(0.0, seconds) * 1000 + 1)
         self._bell.silence()
+        return any(fd != self._bell.fd for fd, _ in found)
 
 
 def _left_seconds(timer: Timer) -> float:

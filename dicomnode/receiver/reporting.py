@@ -15,7 +15,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.dsutils import encode
 from pynetdicom.events import Event
-from pynetdicom.presentation import PresentationContextTuple
+from pynetdicom.presentation import PresentationContext, PresentationContextTuple
 
 from dicomnode import storage_commitment
 from dicomnode.domain.commitment import (
@@ -23,6 +23,8 @@ from dicomnode.domain.commitment import (
     PUSH_MODEL_INSTANCE,
     CommitmentAnswer,
 )
+from dicomnode.errors import ConfigError
+from dicomnode.tls import ClientContext, TlsPeer, client_context, handshake_failed
 
 _LOG = structlog.get_logger(__name__)
 _THREADS = 4
@@ -35,22 +37,35 @@ _NO_ANSWER = "it does not take the answer; check its address and peer.port"
 
 
 @dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a peer takes answers; ``tls``: how to encrypt them."""
+
+    port: int
+    tls: TlsPeer | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReporterSettings:
-    """Who we are, where peers listen (AE title -> port), and when to try again."""
+    """Who we are, where peers listen (by AE title), and when to try again."""
 
     ae_title: str
     implementation_class_uid: str
     implementation_version_name: str
-    ports: Mapping[str, int]
+    listening: Mapping[str, Listening]
     delays_seconds: Sequence[float] = _DELAYS_SECONDS
     timeout_seconds: float = 30.0
+
+
+def proposed() -> list[PresentationContext]:
+    """The contexts of an association on which we report, as SCP."""
+    return [build_context(PUSH_MODEL)]
 
 
 class Reporter:
     """Calls peers back, in threads of its own; safe for many threads."""
 
     def __init__(self, settings: ReporterSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._stopped = threading.Event()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="report")
 
@@ -59,65 +74,93 @@ class Reporter:
 
         A peer that cannot be told asks again, so nothing is kept beyond the delays.
         """
-        port = self._settings.ports.get(ae_title)
-        if port is None:
+        listening = self.settings.listening.get(ae_title)
+        if listening is None:
             _log_failed(answer, ae_title, address, _NO_PORT)
         elif not self._stopped.is_set():
-            self._threads.submit(self._tell, answer, ae_title, address, port)
+            call = _Call(ae_title, address, listening)
+            self._threads.submit(self._tell, answer, call)
 
     def stop(self) -> None:
         """End what waits; what is being told is finished."""
         self._stopped.set()
         self._threads.shutdown(cancel_futures=True)
 
-    def _tell(
-        self, answer: CommitmentAnswer, ae_title: str, address: str, port: int
-    ) -> None:
-        for delay in self._settings.delays_seconds:
+    def _tell(self, answer: CommitmentAnswer, call: _Call) -> None:
+        error = _NO_ANSWER
+        for delay in self.settings.delays_seconds:
             if self._stopped.wait(delay):
                 return
-            if self._told(answer, ae_title, address, port):
+            error = self._told(answer, call)
+            if not error:
                 _LOG.info(
                     "receiver.commitment_told",
                     transaction_uid=answer.transaction_uid,
-                    ae_title=ae_title,
-                    address=address,
+                    ae_title=call.ae_title,
+                    address=call.address,
                 )
                 return
-        _log_failed(answer, ae_title, address, _NO_ANSWER)
+        _log_failed(answer, call.ae_title, call.address, error)
 
-    def _told(
-        self, answer: CommitmentAnswer, ae_title: str, address: str, port: int
-    ) -> bool:
+    def _told(self, answer: CommitmentAnswer, call: _Call) -> str:
+        """Tell it once; why it has not been taken, with remedy, or nothing."""
         taken = _Taken()
+        try:
+            # Made anew each time, so that a renewed certificate is used at once.
+            tls = call.context()
+        except ConfigError as error:
+            return str(error)
         association = self._entity().associate(
-            address,
-            port,
-            ae_title=ae_title,
+            call.address,
+            call.listening.port,
+            ae_title=call.ae_title,
             # We call, and yet are the one who provides the service.
             ext_neg=[build_role(PUSH_MODEL, scp_role=True)],
             evt_handlers=[
                 (evt.EVT_DIMSE_RECV, taken.on_message),
                 (evt.EVT_CONN_CLOSE, taken.on_close),
             ],
+            tls_args=(tls, call.server_name) if tls else None,
         )
         if not association.is_established:
-            return False
+            failure = tls.failure if tls else ""
+            return handshake_failed(failure, "peer") if failure else _NO_ANSWER
         try:
             _send(association, answer)
-            return taken.wait(self._settings.timeout_seconds)
+            well = taken.wait(self.settings.timeout_seconds)
+            return "" if well else _NO_ANSWER
         finally:
             association.release()
 
     def _entity(self) -> AE:
-        settings = self._settings
+        settings = self.settings
         entity = AE(settings.ae_title)
         entity.implementation_class_uid = settings.implementation_class_uid
         entity.implementation_version_name = settings.implementation_version_name
         for attribute in ("connection", "acse", "dimse", "network"):
             setattr(entity, f"{attribute}_timeout", settings.timeout_seconds)
-        entity.requested_contexts = [build_context(PUSH_MODEL)]
+        entity.requested_contexts = proposed()
         return entity
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Whom to tell: it asked from ``address`` and takes answers where it listens."""
+
+    ae_title: str
+    address: str
+    listening: Listening
+
+    @property
+    def server_name(self) -> str:
+        """What its certificate must name."""
+        tls = self.listening.tls
+        return (tls.server_name if tls else "") or self.address
+
+    def context(self) -> ClientContext | None:
+        """To encrypt with; raises ConfigError."""
+        tls = self.listening.tls
+        return client_context(tls.files) if tls else None
 
 
 class _Taken:

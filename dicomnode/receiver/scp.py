@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ from dicomnode.receiver.inside import Inside
 from dicomnode.receiver.listening import listen
 from dicomnode.receiver.lobby import Door, LobbyLimits
 from dicomnode.receiver.peers import Peer, Peers
-from dicomnode.receiver.reporting import Reporter, ReporterSettings
+from dicomnode.receiver.reporting import Listening, Reporter, ReporterSettings
 from dicomnode.receiver.requests import Limits
 from dicomnode.receiver.server import ServerLimits, StorageServer
 from dicomnode.receiver.upper_layer import AcceptedAssociation, Services
@@ -104,7 +104,8 @@ class StorageSCP:
     ) -> None:
         peers = Peers(settings.peers)
         gate = Gate(settings.policy, peers, intake, clock, settings.inside)
-        handler = StoreHandler(
+        self._gate = gate
+        self._handler = handler = StoreHandler(
             store, intake, clock, extra_keywords, settings.limits, settings.quarantine
         )
         self._reporter = Reporter(_reporter_settings(settings))
@@ -124,11 +125,9 @@ class StorageSCP:
         self._server = StorageServer(
             _entity(settings), doors, services, _limits(settings)
         )
+        self._turned: Callable[[], None] = lambda: None
         self._thread = threading.Thread(
-            target=self._server.serve_forever,
-            args=(_ACCEPT_POLL_SECONDS,),
-            name="receiver",
-            daemon=True,
+            target=self._serve, name="receiver", daemon=True
         )
 
     @property
@@ -146,9 +145,23 @@ class StorageSCP:
         """Whether connections are accepted."""
         return self._thread.is_alive()
 
-    def start(self) -> None:
-        """Serve in threads of its own."""
+    def start(self, turned: Callable[[], None] = lambda: None) -> None:
+        """Serve in threads of its own; the one that accepts calls ``turned``."""
+        self._turned = turned
         self._thread.start()
+
+    def _serve(self) -> None:
+        self._server.serve_forever(_ACCEPT_POLL_SECONDS, self._turned)
+
+    def admit(self, settings: ScpSettings, extra_keywords: Sequence[str]) -> None:
+        """Who may associate from now on, and what is recorded of an instance more.
+
+        Associations under way go on as they were accepted. All else in ``settings``
+        must be what it was.
+        """
+        self._gate.policy, self._gate.peers = settings.policy, Peers(settings.peers)
+        self._handler.extra_keywords = tuple(extra_keywords)
+        self._reporter.settings = _reporter_settings(settings)
 
     def stop(self, grace_seconds: float) -> None:
         """Stop accepting, let messages under way finish, end all associations.
@@ -212,6 +225,10 @@ def _reporter_settings(settings: ScpSettings) -> ReporterSettings:
         ae_title=settings.policy.ae_title,
         implementation_class_uid=settings.implementation_class_uid,
         implementation_version_name=settings.implementation_version_name,
-        ports={one.ae_title: one.port for one in settings.peers if one.port},
+        listening={
+            one.ae_title: Listening(one.port, one.tls)
+            for one in settings.peers
+            if one.port
+        },
         timeout_seconds=settings.acse_timeout_seconds,
     )

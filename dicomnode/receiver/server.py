@@ -6,7 +6,7 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -68,10 +68,13 @@ class StorageServer:
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
         self._n_untold = 0
 
-    def serve_forever(self, poll_seconds: float) -> None:
-        """Accept connections until ``close``."""
+    def serve_forever(
+        self, poll_seconds: float, turned: Callable[[], None] = lambda: None
+    ) -> None:
+        """Accept connections until ``close``; ``turned`` is called at every turn."""
         try:
             while not self._stopped.is_set():
+                turned()
                 self._lobby.serve(poll_seconds)
                 self._end_the_longest()
         finally:

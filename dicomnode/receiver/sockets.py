@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 # An A-ASSOCIATE-RQ with 128 presentation contexts must fit, whatever P-DATA may.
 _MIN_LIMIT_BYTES = 256 * 1024
-_BUFFER_BYTES = 512 * 1024
+# A CT image of 512 x 512 x 16 bits with its header, and that is most of them.
+_BUFFER_BYTES = 576 * 1024
 # PS3.8 9.3.1: type, reserved, length. So much can always be put back.
 HEADER_BYTES: Final = 6
 # PS3.8 9.3.8: A-ABORT from the service provider, invalid PDU parameter value.

@@ -178,8 +178,7 @@ class AcceptedAssociation(Association):
         )
 
     def _stream(self) -> bool:
-        self._reactor.wait()
-        if not self._socket.ready:
+        if not self._reactor.wait():
             return False
         self._is_serving = True
         try:

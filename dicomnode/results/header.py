@@ -22,7 +22,7 @@ from dicomnode.results.references import reference_to, requests
 from dicomnode.results.times import Moment, source_offset
 from dicomnode.results.uids import series_instance_uid
 
-_TYPE_2 = (
+COPIED_ALWAYS = (
     "PatientName",
     "PatientID",
     "PatientBirthDate",
@@ -33,7 +33,8 @@ _TYPE_2 = (
     "ReferringPhysicianName",
     "StudyID",
 )
-_IF_PRESENT = (
+"""Attributes of Type 2 that a result has from its source, empty if it has none."""
+COPIED_IF_PRESENT = (
     "SpecificCharacterSet",
     "IssuerOfPatientID",
     "IssuerOfPatientIDQualifiersSequence",
@@ -59,6 +60,7 @@ _IF_PRESENT = (
     "PatientSize",
     "PatientWeight",
 )
+"""Attributes of Type 3 that a result has if its source has them, byte for byte."""
 RESEARCH_USE_ONLY = "Research use only"
 _NUMBERS = {"sr-text": 9800, "sr": 9801, "sc": 9802, "gsps": 9803}
 _MODALITIES = {"sc": "OT", "gsps": "PR"}
@@ -97,8 +99,10 @@ def identity(sources: Sequence[Dataset]) -> Dataset:
     """A new data set with patient and study of the sources."""
     source = sources[0]
     dataset = Dataset()
-    copy_elements(source, dataset, ("StudyInstanceUID", *_TYPE_2, *_IF_PRESENT))
-    for keyword in _TYPE_2:
+    copy_elements(
+        source, dataset, ("StudyInstanceUID", *COPIED_ALWAYS, *COPIED_IF_PRESENT)
+    )
+    for keyword in COPIED_ALWAYS:
         if keyword not in dataset:
             setattr(dataset, keyword, "")
     if source_offset(source):

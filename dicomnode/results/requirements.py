@@ -96,6 +96,38 @@ REQUIRED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Kind of result -> attributes of Type 1 (with a value) and of Type 2 (present)."""
 
+_BODY_PART = ("BodyPartExamined", "Laterality")
+_MAYBE = ("StationName", "TimezoneOffsetFromUTC", "CodingSchemeIdentificationSequence")
+_SR_MAYBE = (
+    *_MAYBE,
+    "CompletionFlagDescription",
+    "PredecessorDocumentsSequence",
+    "ReferencedRequestSequence",
+)
+OPTIONAL: dict[str, tuple[str, ...]] = {
+    "sr": _SR_MAYBE,
+    "sr-text": _SR_MAYBE,
+    "sc": (
+        *_MAYBE,
+        *_BODY_PART,
+        "DateOfSecondaryCapture",
+        "TimeOfSecondaryCapture",
+        "LossyImageCompression",
+        "LossyImageCompressionRatio",
+        "LossyImageCompressionMethod",
+    ),
+    "gsps": (
+        *_MAYBE,
+        *_BODY_PART,
+        "ModalityLUTSequence",
+        "RescaleIntercept",
+        "RescaleSlope",
+        "RescaleType",
+        "SoftcopyVOILUTSequence",
+    ),
+}
+"""Kind of result -> attributes of Type 3, 1C or 2C that it may have besides."""
+
 VALUES = {
     "CODE": "ConceptCodeSequence",
     "TEXT": "TextValue",

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+
+from dicomnode.store import layout
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _REMEMBERED = 4096
+
+
+class OpenFolder:
+    """A folder that stays open for as long as somebody has this object."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
 
 
 class Folders:
@@ -22,8 +36,26 @@ class Folders:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._incoming: OpenFolder | None = None
+        # No two processes give the same name, and O_EXCL would tell if they did.
+        self._prefix, self._numbers = secrets.token_hex(12), count()
         self._durable: set[tuple[str, int]] = set()
         self._syncs = SharedSyncs()
+
+    def staged(self, flags: int, mode: int) -> tuple[OpenFolder, str, int]:
+        """A new file in ``layout.INCOMING``: its folder, name, and descriptor."""
+        name = f"{self._prefix}{next(self._numbers):08x}{layout.PART}"
+        for folder in (self._incoming, None):
+            # Somebody may have removed the folder that we have open.
+            with suppress(*(() if folder is None else (FileNotFoundError,))):
+                into = folder or self._open_incoming()
+                return into, name, os.open(name, flags, mode, dir_fd=into.fd)
+        raise AssertionError
+
+    def _open_incoming(self) -> OpenFolder:
+        with self.opened(layout.INCOMING) as folder_fd:
+            self._incoming = OpenFolder(os.dup(folder_fd))
+            return self._incoming
 
     @contextmanager
     def opened(self, folder: str, new: bool = False) -> Iterator[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +20,8 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ATTEMPTS = 3
 _BLOCK_BYTES = 1 << 20
 _FLUSH_BYTES = 1 << 18
+# Enough for the header of nearly every image, which is read from here.
+_HEAD_BYTES = 1 << 16
 
 
 class IncomingFile:
@@ -43,26 +44,36 @@ class IncomingFile:
         self._digest = sha256()
         self._n_bytes = self._flushed = 0
         self._is_open = self._is_named = False
-        head = file_meta.encode(key)
-        self._begins = len(head)
+        # Written with the first bytes of the data set.
+        self._file_meta = file_meta.encode(key)
+        self._begins = len(self._file_meta)
+        self._head = bytearray()
         with self._refusing():
-            self._create()
-            self._write_all([memoryview(head)])
+            self._incoming, self._part, self._fd = folders.staged(_CREATE, 0o640)
+            self._is_open = True
 
     @property
     def n_bytes(self) -> int:
         """Of the data set, so far."""
         return self._n_bytes
 
+    @property
+    def head(self) -> memoryview:
+        """The first bytes of the data set."""
+        return memoryview(self._head)
+
     def write(self, fragments: Sequence[Buffer]) -> None:
         """Append fragments of the data set. Raises StoreFull, ReceiveError."""
         views = [memoryview(fragment).cast("B") for fragment in fragments]
         with self._refusing():
-            self._write_all(views)
-            for view in views:
-                self._digest.update(view)
-                self._n_bytes += len(view)
+            self._write_file_meta(views)
+            self._n_bytes += sum(map(len, views))
             self._start_writing_back()
+        # While the disk is at work already.
+        for view in views:
+            self._digest.update(view)
+            if (missing := _HEAD_BYTES - len(self._head)) > 0:
+                self._head += view[:missing]
 
     @contextmanager
     def content(self) -> Iterator[memoryview]:
@@ -88,8 +99,7 @@ class IncomingFile:
         layout.check(key)
         try:
             with self._refusing():
-                # Not tried again when it fails: the pages may be gone, yet look clean.
-                os.fsync(self._fd)
+                self._sync()
                 folder = layout.folder(key.study_instance_uid)
                 name = self._publish(folder, key.sop_instance_uid)
         finally:
@@ -100,7 +110,7 @@ class IncomingFile:
         """Move it, durably, to where nothing is ever analysed; its name there."""
         try:
             with self._refusing():
-                os.fsync(self._fd)
+                self._sync()
                 name = f"{self._content}.dcm"
                 with self._folders.opened(layout.QUARANTINE) as folder_fd:
                     self._rename(name, folder_fd)
@@ -116,20 +126,12 @@ class IncomingFile:
             if not self._is_named:
                 # What went wrong before is the error to report; the sweep comes later.
                 with suppress(OSError):
-                    os.unlink(self._part, dir_fd=self._incoming_fd)
+                    os.unlink(self._part, dir_fd=self._incoming.fd)
             os.close(self._fd)
-            os.close(self._incoming_fd)
 
     @property
     def _content(self) -> str:
         return self._digest.hexdigest()
-
-    def _create(self) -> None:
-        self._part = f"{secrets.token_hex(16)}{layout.PART}"
-        with self._folders.opened(layout.INCOMING) as folder_fd:
-            self._fd = os.open(self._part, _CREATE, 0o640, dir_fd=folder_fd)
-            self._incoming_fd = os.dup(folder_fd)
-            self._is_open = True
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
@@ -138,6 +140,18 @@ class IncomingFile:
         except OSError as error:
             self.discard()
             raise self._refusal(error) from error
+
+    def _sync(self) -> None:
+        """Not tried again when it fails: the pages may be gone, yet look clean."""
+        self._write_file_meta([])
+        os.fsync(self._fd)
+
+    def _write_file_meta(self, views: list[memoryview]) -> None:
+        """Write ``views``, and before the first of them what comes before them."""
+        if self._file_meta:
+            views = [memoryview(self._file_meta), *views]
+            self._file_meta = b""
+        self._write_all(views)
 
     def _write_all(self, views: list[memoryview]) -> None:
         left = sum(map(len, views))
@@ -187,7 +201,7 @@ class IncomingFile:
         return full
 
     def _rename(self, name: str, folder_fd: int) -> None:
-        os.rename(self._part, name, src_dir_fd=self._incoming_fd, dst_dir_fd=folder_fd)
+        os.rename(self._part, name, src_dir_fd=self._incoming.fd, dst_dir_fd=folder_fd)
         self._is_named = True
 
 

@@ -71,6 +71,20 @@ def names(sop_instance_uid: str, content: str) -> tuple[str, str]:
     )
 
 
+def full_location(key: InstanceKey, content: str) -> str:
+    """With all of the digest: what no other content can ever have.
+
+    So objects need no look whether the name is taken, which two hosts could not do.
+    """
+    _, name = names(key.sop_instance_uid, content)
+    return f"{folder(key.study_instance_uid)}/{name}"
+
+
+def has_content(location: str, content: str) -> bool:
+    """Whether a data set of this SHA-256 is the one that ``location`` names."""
+    return content.startswith(location.split(".")[-2])
+
+
 def is_location(location: str) -> bool:
     """Whether ``location`` is one that this layout makes; nothing else is opened."""
     return _IS_LOCATION.fullmatch(location) is not None

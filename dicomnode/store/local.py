@@ -25,6 +25,11 @@ _OUT_OF_RESOURCES = 0xA700
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _USAGE_SECONDS = 1.0
 
+OpenIncoming = Callable[
+    [Folders, threading.Lock, InstanceKey, Callable[[OSError], Exception]], IncomingFile
+]
+"""What makes a file for a data set that comes in."""
+
 
 class LocalStore:
     """An InstanceStore and Staging in the folder ``root``, made if it is missing.
@@ -33,6 +38,7 @@ class LocalStore:
     threads and for several processes on one folder. Durable order: stage (O_EXCL),
     write, fsync, rename, fsync the folder; before the rename the parents of a folder
     seen for the first time. Raises ConfigError when the folder cannot be used.
+    ``incoming`` may make files that are kept in another way.
     """
 
     def __init__(
@@ -40,8 +46,10 @@ class LocalStore:
         root: Path,
         watermark_percent: float,
         monotonic: Callable[[], float] = time.monotonic,
+        incoming: OpenIncoming = IncomingFile,
     ) -> None:
         self._root = root
+        self._open_incoming = incoming
         self._watermark_percent = watermark_percent
         self._monotonic = monotonic
         self._naming = threading.Lock()
@@ -76,7 +84,7 @@ class LocalStore:
         """An empty file for the data set that a command announces."""
         layout.check_command(key)
         self._refuse_above_watermark()
-        return IncomingFile(self._folders, self._naming, key, _refusal)
+        return self._open_incoming(self._folders, self._naming, key, _refusal)
 
     def open(self, location: str) -> BinaryIO:
         """The file, with preamble and file meta. Raises FileNotFoundError."""

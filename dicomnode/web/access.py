@@ -57,11 +57,6 @@ class Accounts:
         right = matches(password, account.secret if account else _NOBODY)
         return account if right else None
 
-    def by_token(self, token: str) -> Account | None:
-        """The account whose token this is: ``name:secret``."""
-        name, _, secret = token.partition(":")
-        return self.by_password(name, secret)
-
     def nobody(self) -> Account:
         """Who has not signed in."""
         return Account("", self.anonymous)

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from dicomnode.errors import DeliveryError
 from dicomnode.web.jobs import row_of
-from dicomnode.web.rendering import page
+from dicomnode.web.outgoing import destinations_page
 from dicomnode.web.room import InRoom, Room, Who
 from dicomnode.web.signing_in import Admin, InPerson, Meant, Operator, Viewer
 
@@ -62,26 +62,6 @@ def resend(room: InRoom, account: Operator, asks: InPerson, job_id: str) -> Resp
     return _done(room, asks, "resend", job_id)
 
 
-@acts.post("/studies/{study_instance_uid}/complete")
-def complete(
-    room: InRoom, account: Operator, asks: InPerson, study_instance_uid: str
-) -> Response:
-    """Wait no longer for instances of a study."""
-    room.desk.force_complete(study_instance_uid, room.clock.now(), asks.name)
-    room.witness.acted(asks, "complete", study_instance_uid)
-    return back_to("/")
-
-
-@acts.post("/studies/{study_instance_uid}/reroute")
-def reroute(
-    room: InRoom, account: Operator, asks: InPerson, study_instance_uid: str
-) -> Response:
-    """Let the router look again, with today's rules."""
-    room.desk.reroute(study_instance_uid, room.clock.now(), asks.name)
-    room.witness.acted(asks, "reroute", study_instance_uid)
-    return back_to("/")
-
-
 @acts.post("/studies/{study_instance_uid}/purge")
 def purge(
     room: InRoom,
@@ -112,14 +92,7 @@ def echo(request: Request, room: InRoom, account: Operator, name: str) -> HTMLRe
         well = True
     except DeliveryError as error:
         said, well = str(error), False
-    return page(
-        request,
-        room,
-        account,
-        "destinations.html",
-        waiting={},
-        echoed={name: (well, said)},
-    )
+    return destinations_page(request, room, account, {name: (well, said)})
 
 
 @acts.post("/language")

@@ -84,6 +84,12 @@ def events(
     return room.views.events(after, limit)
 
 
+@api.get("/absences")
+def absences(room: InRoom, account: Viewer) -> list[Record]:
+    """``v1_absences``: destinations that cannot be reached, the longest first."""
+    return room.views.absences()
+
+
 @api.get("/workers")
 def workers(room: InRoom, account: Viewer) -> list[Record]:
     """``v1_workers``."""

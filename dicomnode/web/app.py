@@ -23,15 +23,16 @@ from dicomnode.errors import (
 from dicomnode.version import VERSION
 from dicomnode.web.acts import acts
 from dicomnode.web.api import api
-from dicomnode.web.feed import feed
+from dicomnode.web.feed import Pulse, feed
 from dicomnode.web.jobs import jobs
 from dicomnode.web.pages import pages
 from dicomnode.web.protecting import Protecting
 from dicomnode.web.rendering import page
 from dicomnode.web.room import Room
 from dicomnode.web.session import session
-from dicomnode.web.signing_in import asking
+from dicomnode.web.signing_in import asked
 from dicomnode.web.stats import stats
+from dicomnode.web.studies import studies
 from dicomnode.web.watching import watching
 
 _log = structlog.get_logger(__name__)
@@ -61,8 +62,8 @@ def create(
         redoc_url=None,
     )
     app.state.room, app.state.readers = room, set()
-    app.state.stopping = stopping
-    for router in (pages, jobs, stats, acts, session, feed, watching, api):
+    app.state.stopping, app.state.pulse = stopping, Pulse()
+    for router in (pages, jobs, studies, stats, acts, session, feed, watching, api):
         app.include_router(router)
     static = Path(__file__).with_name("static")
     app.mount("/static", StaticFiles(directory=static), name="static")
@@ -89,7 +90,9 @@ def _answer_errors(app: FastAPI) -> None:
 def _refused(request: Request, error: Any) -> Response:
     if error.status_code == 401 and _is_page(request):  # noqa: PLR2004
         return RedirectResponse("/sign-in", 303)
-    return _said(request, error.status_code, str(error.detail))
+    answer = _said(request, error.status_code, str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 def _unreadable(request: Request, error: Any) -> Response:
@@ -109,12 +112,12 @@ def _broken(request: Request, error: Any) -> Response:
 
 
 def _is_page(request: Request) -> bool:
-    return not request.url.path.startswith(("/api/", "/events"))
+    return not request.url.path.startswith(("/api/", "/events", "/metrics"))
 
 
 def _said(request: Request, status: int, message: str) -> Response:
     if not _is_page(request):
         return JSONResponse({"error": message}, status)
     room: Room = request.app.state.room
-    account = asking(request, room)
+    account = asked(request, room)
     return page(request, room, account, "error.html", status, message=message)

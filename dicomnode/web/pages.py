@@ -11,6 +11,7 @@ from dicomnode.domain.job import JobState
 from dicomnode.domain.study import StudyState
 from dicomnode.health.problems import problems, remedy_of
 from dicomnode.views import Record
+from dicomnode.web.outgoing import destinations_page
 from dicomnode.web.rendering import page
 from dicomnode.web.room import InRoom
 from dicomnode.web.signing_in import Admin, InPerson, Viewer
@@ -76,13 +77,8 @@ def troubles(request: Request, room: InRoom, account: Viewer) -> HTMLResponse:
 
 @pages.get("/destinations")
 def destinations(request: Request, room: InRoom, account: Viewer) -> HTMLResponse:
-    """Where results go, and how many wait."""
-    waiting: dict[str, int] = {}
-    for state in ("PENDING", "FAILED", "REJECTED"):
-        for row in room.views.deliveries(state=state):
-            name = row["destination"]
-            waiting[name] = waiting.get(name, 0) + 1
-    return page(request, room, account, "destinations.html", waiting=waiting, echoed={})
+    """Where results go, how many wait, and which destination is not reached."""
+    return destinations_page(request, room, account, {})
 
 
 @pages.get("/associations")

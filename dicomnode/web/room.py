@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from fastapi import Depends, Request
 
+from dicomnode.domain.instance import Instance
 from dicomnode.health.problems import Snapshot
 from dicomnode.ports import Clock, Desk, Holds
 from dicomnode.views import Views
 from dicomnode.web.access import Accounts
+from dicomnode.web.attempts import Attempts
 from dicomnode.web.cards import Card
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+
+Metrics = Literal["loopback", "account", "anyone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +103,10 @@ class Room:
     patient identity, the newest first, and notes who has read them; ``purge`` removes
     a study for a reason and gives the number of its files, or raises UnknownStudy or
     IllegalTransition; ``results`` gives the objects of a job, or raises UnknownStudy;
+    ``instances`` gives those of a study whose files are here;
     ``echo`` asks a destination for Verification and gives the round trip in seconds,
-    or raises DeliveryError.
+    or raises DeliveryError; ``metrics`` is whom /metrics answers beside accounts;
+    ``most_streams`` how many readers may follow the feed at once.
     """
 
     site: Site
@@ -112,10 +118,14 @@ class Room:
     clock: Clock
     look: Callable[[], Snapshot]
     results: Callable[[str], Sequence[Dataset]]
+    instances: Callable[[str], Sequence[Instance]]
     cards: Callable[[], Sequence[Card]]
     audit: Callable[[Who, int], Sequence[str]]
     purge: Callable[[Who, str, str], int]
     echo: Callable[[str], float]
+    metrics: Metrics = "loopback"
+    most_streams: int = 100
+    attempts: Attempts = field(default_factory=Attempts)
 
 
 def room_of(request: Request) -> Room:

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 from dicomnode.web.acts import back_to
 from dicomnode.web.rendering import page
 from dicomnode.web.room import InRoom, Who
-from dicomnode.web.signing_in import Asking, InPerson, Meant
+from dicomnode.web.signing_in import MOST_NAME, Asking, InPerson, Meant, by_secret
 
 session = APIRouter(include_in_schema=False)
 
@@ -27,13 +27,12 @@ def sign_in(
     room: InRoom,
     account: Asking,
     asks: InPerson,
-    name: Annotated[str, Form(max_length=64)],
+    name: Annotated[str, Form(max_length=MOST_NAME)],
     password: Annotated[str, Form(max_length=256)],
 ) -> Response:
     """Begin a session, fresh, so that nobody can have planted it."""
-    found = room.accounts.by_password(name, password)
+    found = by_secret(request, room, name, password)
     if found is None:
-        room.witness.signed_in(Who(name, asks.address), "wrong name or password")
         return page(request, room, account, "sign_in.html", 401, failed=True)
     request.session.clear()
     request.session["account"] = found.name

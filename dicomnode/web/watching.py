@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from fastapi import APIRouter, Response
+import structlog
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
@@ -12,15 +13,21 @@ from dicomnode.errors import WorklistError
 from dicomnode.health.moments import moment
 from dicomnode.health.problems import Snapshot, problems
 from dicomnode.version import VERSION
+from dicomnode.web.access import Role
+from dicomnode.web.addresses import is_local
 from dicomnode.web.room import InRoom
+from dicomnode.web.signing_in import Asking
 
 watching = APIRouter(include_in_schema=False)
+
+
+_log = structlog.get_logger(__name__)
 
 
 @watching.get("/healthz")
 def healthz() -> dict[str, str]:
     """This process answers."""
-    return {"status": "ok", "version": VERSION}
+    return {"status": "ok"}
 
 
 @watching.get("/readyz")
@@ -29,12 +36,23 @@ def readyz(room: InRoom, response: Response) -> dict[str, str]:
     try:
         room.views.last_seq()
     except WorklistError as error:
+        # The words are for the log: anyone may ask, and they may name a host.
+        _log.warning("web.not_ready", error=str(error))
         response.status_code = 503
-        return {"status": "unavailable", "reason": str(error)}
+        return {"status": "unavailable"}
     return {"status": "ok"}
 
 
-@watching.get("/metrics")
+def may_watch(request: Request, room: InRoom, account: Asking) -> None:
+    """Refuse whom ``web.metrics`` does not name: counts are no public matter."""
+    free = room.metrics == "loopback" and is_local(request)
+    if room.metrics == "anyone" or free or (account.name and account.role > Role.NONE):
+        return
+    message = "send the token of an [[account]] as `Authorization: Bearer NAME:TOKEN`"
+    raise HTTPException(401, message, {"WWW-Authenticate": "Bearer"})
+
+
+@watching.get("/metrics", dependencies=[Depends(may_watch)])
 def metrics(room: InRoom) -> Response:
     """The state of the node in the text format of Prometheus."""
     registry = CollectorRegistry()
@@ -53,6 +71,7 @@ class _Node:
         yield _info()
         for what, counts in self._snapshot.counts.items():
             yield _states(what, counts)
+        yield _absences(self._snapshot)
         yield from self._single()
 
     def _single(self) -> Iterator[Metric]:
@@ -64,12 +83,17 @@ class _Node:
         drifts = len(snapshot.drift)
         yield _gauge("drift_alarms", "Alarms of the drift monitors.", drifts)
         yield _gauge("oldest_waiting_seconds", "Age of the oldest.", self._oldest())
+        aside = snapshot.quarantine.n_bytes
+        yield _gauge("quarantine_bytes", "Refused data sets that are kept.", aside)
         if snapshot.reconciled is not None:
             balanced = int(bool(snapshot.reconciled["balanced"]))
             yield _gauge("balanced", "1 if the latest reconcile was.", balanced)
         if snapshot.disk:
             used = snapshot.disk.used_percent
             yield _gauge("store_used_percent", "Of the store's file system.", used)
+        if snapshot.spool:
+            n_files = snapshot.spool.n_files
+            yield _gauge("spool_files", "Not handed over to the object store.", n_files)
 
     def _oldest(self) -> float:
         if not self._snapshot.waiting:
@@ -89,6 +113,18 @@ def _states(what: str, counts: Mapping[str, int]) -> Metric:
     )
     for state, number in counts.items():
         family.add_metric([state], number)
+    return family
+
+
+def _absences(snapshot: Snapshot) -> Metric:
+    family = GaugeMetricFamily(
+        "dicomnode_destination_unreachable_seconds",
+        "How long a destination for which results wait has not been reached.",
+        labels=["destination"],
+    )
+    for row in snapshot.absences:
+        seconds = (snapshot.now - moment(row["began_at"])).total_seconds()
+        family.add_metric([str(row["destination"])], max(0.0, seconds))
     return family
 
 

@@ -14,6 +14,8 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from dicomnode.errors import StoreUnreachable
+
 MOST_BYTES = 16 << 20
 """What the header of a deflated object may inflate to; its pixels come after."""
 
@@ -35,12 +37,17 @@ _UNREADABLE = (
 
 
 def read(open_file: Callable[[], BinaryIO], transfer_syntax_uid: str) -> Dataset | None:
-    """All before the pixels; None when it cannot be read."""
+    """All before the pixels; None when it cannot be read.
+
+    Raises StoreUnreachable: that says nothing of the instance.
+    """
     try:
         with open_file() as file:
             if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
                 return _deflated(file)
             return dcmread(file, stop_before_pixels=True, force=True)
+    except StoreUnreachable:
+        raise
     except _UNREADABLE:
         return None
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, Select, insert, select, tuple_, update
 
 from dicomnode.domain.commitment import (
     Asked,
@@ -17,6 +17,7 @@ from dicomnode.domain.commitment import (
     Unconfirmed,
 )
 from dicomnode.domain.delivery import DELIVERY_STATES, DeliveryState
+from dicomnode.worklist.claiming import Claim, claimed, is_free, put_back
 from dicomnode.worklist.engine import Database, Event, Transaction
 from dicomnode.worklist.moves import may
 from dicomnode.worklist.outbox import CHECKED, UNSENT, move_deliveries
@@ -33,21 +34,13 @@ class Commitments:
         self, destination: str, now: datetime, lease_seconds: float, limit: int
     ) -> Sequence[Unconfirmed]:
         """Claim SENT deliveries whose check is due, the longest waiting first."""
-        wanted = unconfirmed_now(destination, now, limit)
-        with self._database.read() as connection:
-            if connection.execute(wanted).first() is None:
-                return []
-        lease = now + timedelta(seconds=lease_seconds)
-        with self._database.write() as transaction:
-            found = transaction.rows(wanted.with_for_update(skip_locked=True))
-            ids = [row.delivery_id for row in found]
-            transaction.execute(
-                update(deliveries)
-                .where(deliveries.c.delivery_id.in_(ids))
-                .values(lease_expires_at=lease)
-            )
-            rows = transaction.rows(_whole(deliveries.c.delivery_id.in_(ids)))
-        return [_unconfirmed_of(row) for row in rows]
+        claim = Claim(destination, now, lease_seconds, limit)
+        wanted = unconfirmed_now(destination, now)
+        return claimed(self._database, claim, wanted, _load)
+
+    def put_back(self, unasked: Sequence[Unconfirmed]) -> None:
+        """End the claim of deliveries about which nothing could be found out."""
+        put_back(self._database, [one.delivery_id for one in unasked])
 
     def asked(self, asked: Asked, about: Sequence[Unconfirmed]) -> None:
         """Note a transaction before it is sent: its answer may overtake us."""
@@ -94,12 +87,6 @@ class Commitments:
         """Nothing was found out, and that is no failure: ``then`` at ``at``."""
         self._change(one, {**_next(then, at), "error": error})
 
-    def put_off(self, about: Sequence[Unconfirmed], error: str, at: datetime) -> None:
-        """The destination cannot be reached: the same checks at ``at``."""
-        values = {"check_at": at, "error": error, "lease_expires_at": None}
-        with self._database.write() as transaction:
-            transaction.execute(_sent_among(about).values(values))
-
     def unanswered(
         self, one: Unconfirmed, error: str, check_at: datetime, now: datetime
     ) -> None:
@@ -145,18 +132,14 @@ class Commitments:
                 transaction.note(event)
 
 
-def unconfirmed_now(destination: str, now: datetime, limit: int) -> Select[Any]:
-    """The deliveries to check next."""
-    free = or_(
-        deliveries.c.lease_expires_at.is_(None), deliveries.c.lease_expires_at <= now
-    )
+def unconfirmed_now(destination: str, now: datetime) -> Select[Any]:
+    """The deliveries to check next, the longest waiting first."""
     return (
         select(deliveries.c.delivery_id)
         .where(deliveries.c.destination == destination)
-        .where(deliveries.c.check_at <= now, free)
+        .where(deliveries.c.check_at <= now, is_free(now))
         .where(deliveries.c.state == DeliveryState.SENT.value)
         .order_by(deliveries.c.check_at, deliveries.c.delivery_id)
-        .limit(limit)
     )
 
 
@@ -181,6 +164,10 @@ def _whole(which: ColumnElement[bool]) -> Select[Any]:
         .where(which)
         .order_by(deliveries.c.delivery_id)
     )
+
+
+def _load(transaction: Transaction, which: ColumnElement[bool]) -> list[Unconfirmed]:
+    return [_unconfirmed_of(row) for row in transaction.rows(_whole(which))]
 
 
 def _unconfirmed_of(row: Row[Any]) -> Unconfirmed:

@@ -61,7 +61,8 @@ class GroupCommit(Generic[T, R]):
         if ticket.leads:
             self._commit_group([*self._taken(), ticket])
         if ticket.failure:
-            raise Unavailable(str(ticket.failure)) from ticket.failure
+            # One error cannot be raised in many threads: each gets its own of the kind.
+            raise type(ticket.failure)(str(ticket.failure)) from ticket.failure
         return ticket.answers[0] if ticket.answers else self._commit([item])[0]
 
     def _begins(self, ticket: _Ticket[T, R]) -> bool:

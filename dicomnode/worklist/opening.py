@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from types import TracebackType
 
+from dicomnode.worklist.absences import Absences
 from dicomnode.worklist.backfills import Backfills
 from dicomnode.worklist.commitments import Commitments
 from dicomnode.worklist.desk import Desk
@@ -37,6 +38,7 @@ class Worklist:
         self.studies = Studies(database)
         self.jobs = Jobs(database)
         self.outbox = Outbox(database)
+        self.absences = Absences(database)
         self.commitments = Commitments(database)
         self.upkeep = Upkeep(database)
         self.desk = Desk(database)
@@ -54,6 +56,10 @@ class Worklist:
     def is_sound(self) -> bool:
         """False once the disk has failed a commit: the process must end."""
         return self._database.is_sound
+
+    def reserve_log(self) -> None:
+        """Before many commits come: what makes each of them shorter (SQLite)."""
+        self._database.reserve_log()
 
     def close(self) -> None:
         """Close every connection."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Update, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, Update, select, update
 
 from dicomnode.domain.commitment import Check
 from dicomnode.domain.delivery import (
@@ -23,7 +23,9 @@ from dicomnode.domain.delivery import (
     profile_of,
 )
 from dicomnode.errors import IllegalTransition, UnknownStudy
-from dicomnode.worklist.engine import Database, Event, Transaction
+from dicomnode.worklist.absences import Absences
+from dicomnode.worklist.claiming import Claim, claimed, is_free, put_back
+from dicomnode.worklist.engine import Event, Transaction
 from dicomnode.worklist.moves import may, state_after
 from dicomnode.worklist.schema import deliveries, jobs, results
 
@@ -51,30 +53,19 @@ UNSENT: dict[str, object] = {
 """What is forgotten of a delivery that goes out again."""
 
 
-class Outbox:
+class Outbox(Absences):
     """Implements ``ports.Outbox``."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def due(
         self, destination: str, now: datetime, lease_seconds: float, limit: int
     ) -> Sequence[Delivery]:
         """Claim PENDING deliveries whose time has come, the oldest first."""
-        wanted = due_now(destination, now, limit)
-        with self._database.read() as connection:
-            if connection.execute(wanted).first() is None:
-                return []
-        lease = now + timedelta(seconds=lease_seconds)
-        with self._database.write() as transaction:
-            found = transaction.rows(wanted.with_for_update(skip_locked=True))
-            ids = [row.delivery_id for row in found]
-            transaction.execute(
-                update(deliveries)
-                .where(deliveries.c.delivery_id.in_(ids))
-                .values(lease_expires_at=lease)
-            )
-            return _load(transaction, deliveries.c.delivery_id.in_(ids))
+        claim = Claim(destination, now, lease_seconds, limit)
+        return claimed(self._database, claim, due_now(destination, now), _load)
+
+    def put_back(self, untried: Sequence[Delivery]) -> None:
+        """End the claim of deliveries that were not tried."""
+        put_back(self._database, [delivery.delivery_id for delivery in untried])
 
     def sent(
         self,
@@ -190,18 +181,14 @@ class Outbox:
             )
 
 
-def due_now(destination: str, now: datetime, limit: int) -> Select[Any]:
-    """The deliveries to send next."""
-    free = or_(
-        deliveries.c.lease_expires_at.is_(None), deliveries.c.lease_expires_at <= now
-    )
+def due_now(destination: str, now: datetime) -> Select[Any]:
+    """The deliveries to send next, the oldest first."""
     return (
         select(deliveries.c.delivery_id)
         .where(deliveries.c.destination == destination)
         .where(deliveries.c.state == DeliveryState.PENDING.value)
-        .where(deliveries.c.next_attempt_at <= now, free)
+        .where(deliveries.c.next_attempt_at <= now, is_free(now))
         .order_by(deliveries.c.delivery_id)
-        .limit(limit)
     )
 
 

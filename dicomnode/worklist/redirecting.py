@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, or_, select
+from sqlalchemy import ColumnElement, Row, func, select
 
 from dicomnode.domain.delivery import DELIVERY_STATES, DeliveryState
 from dicomnode.domain.desk import Redirect, said
+from dicomnode.worklist.claiming import is_free
 from dicomnode.worklist.engine import Database, Transaction
 from dicomnode.worklist.moves import may
 from dicomnode.worklist.outbox import UNSENT, move_deliveries
@@ -77,10 +78,7 @@ def _wanted(redirect: Redirect, now: datetime) -> ColumnElement[bool]:
     if redirect.job_ids:
         which &= deliveries.c.job_id.in_(redirect.job_ids)
     # What is being sent this moment ends first.
-    free = or_(
-        deliveries.c.lease_expires_at.is_(None), deliveries.c.lease_expires_at <= now
-    )
-    return which & may(DELIVERY_STATES, state, "redirect") & free
+    return which & may(DELIVERY_STATES, state, "redirect") & is_free(now)
 
 
 def _there(transaction: Transaction, row: Row[Any], destination: str) -> bool:

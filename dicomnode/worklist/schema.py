@@ -32,7 +32,7 @@ from dicomnode.views import utc_text
 HEAD = "0006"
 """The revision of the schema that this program reads and writes."""
 
-KNOWN = ("0001", "0002", "0003", "0004", HEAD)
+KNOWN = ("0001", "0002", "0003", "0004", "0005", HEAD)
 """Every revision this program can migrate from, the oldest first."""
 
 
@@ -280,6 +280,19 @@ deliveries = Table(
     Index("ix_deliveries_check", "destination", "check_at"),
 )
 """``check_at`` is set as long as a SENT delivery waits for a proof (domain.Check)."""
+
+absences = Table(
+    "absences",
+    metadata,
+    _key("destination"),
+    _at("began_at"),
+    _count("attempts"),
+    _at("next_attempt_at"),
+    _maybe_at("lease_expires_at"),
+    _text("error"),
+    PrimaryKeyConstraint("destination"),
+)
+"""Destinations that cannot be reached; ``lease_expires_at``: one process tries it."""
 
 commitments = Table(
     "commitments",

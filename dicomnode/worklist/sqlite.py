@@ -36,6 +36,9 @@ _FULL = 2
 # Pages of 4 KiB in the log before a commit moves them into the database: four times the
 # usual number, as each move syncs twice and many commits touch the same pages.
 _LOG_PAGES = 4000
+# Each page with its header, behind the header of the log (sqlite.org/fileformat.html).
+_LOG_BYTES = 32 + _LOG_PAGES * (24 + 4096)
+_ZEROS = bytes(1 << 20)
 _NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse.sshfs")
 
 
@@ -201,6 +204,8 @@ def _prepare_writer(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None
     _pragma(connection, "synchronous=FULL")
     _pragma(connection, "foreign_keys=ON")
     _pragma(connection, f"wal_autocheckpoint={_LOG_PAGES}")
+    # A log that a long reader has let grow is cut back when it begins anew.
+    _pragma(connection, f"journal_size_limit={_LOG_BYTES}")
     assert_durable(mode, _pragma(connection, "synchronous"))
 
 
@@ -229,6 +234,28 @@ def _pragma(connection: DBAPIConnection, pragma: str) -> Any:
     row = cursor.fetchone()
     cursor.close()
     return row[0] if row else None
+
+
+def checkpoint(connection: Connection, how: str) -> None:
+    """Move the log into the database, ``how`` as sqlite.org/pragma.html names it."""
+    driver: Any = connection.connection.driver_connection
+    driver.execute(f"PRAGMA wal_checkpoint({how})").close()
+
+
+def reserve_log(connection: Connection) -> None:
+    """Write zeros behind the log, durably; in a transaction that has written nothing.
+
+    A commit that makes a file longer waits for the file system's log as well, one
+    within it does not. SQLite takes for the end of its log what has no valid checksum.
+    """
+    path = Path(str(connection.engine.url.database))
+    log = os.open(path.with_name(f"{path.name}-wal"), os.O_WRONLY | os.O_APPEND)
+    try:
+        while (missing := _LOG_BYTES - os.fstat(log).st_size) > 0:
+            os.write(log, _ZEROS[:missing])
+        os.fsync(log)
+    finally:
+        os.close(log)
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from dicomnode.domain.delivery import DeliveryState
 from dicomnode.domain.job import JOB_STATES, JobState
 from dicomnode.domain.study import StudyState
-from dicomnode.ports import ExpiredStudy
+from dicomnode.ports import ExpiredStudy, NodeEvent
 from dicomnode.worklist.engine import Database, Event, Transaction
 from dicomnode.worklist.moves import job_event, state_after
 from dicomnode.worklist.schema import (
@@ -114,15 +114,18 @@ class Upkeep:
             )
             return taken.rowcount == 1
 
-    def note_role_end(self, role: str, about: str, now: datetime) -> None:
-        """Leave the event "node role end": a process of the node ended unasked."""
+    def note(self, kind: NodeEvent, detail: str, now: datetime) -> None:
+        """Leave an event about the node itself."""
         with self._database.write() as transaction:
-            detail = f"{role}: {about}"
-            transaction.note(Event(now, "node role end", None, detail=detail))
+            transaction.note(Event(now, kind, None, detail=detail))
 
     def checkpoint(self) -> None:
-        """Let the database tidy its log (SQLite: WAL checkpoint)."""
+        """Leave nothing in the log of the database (SQLite: WAL checkpoint)."""
         self._database.checkpoint()
+
+    def fold_log(self) -> None:
+        """The same as far as nobody has to wait for it; the log keeps its size."""
+        self._database.fold()
 
     def known_locations(self, locations: Collection[str]) -> frozenset[str]:
         """Those of ``locations`` that a row still names; the others are orphans."""

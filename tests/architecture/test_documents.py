@@ -57,3 +57,48 @@ def test_every_link_of_the_documents_leads_somewhere():
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text("utf-8")):
             if "://" not in target:
                 assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def groups() -> dict[str, set[str]]:
+    """Command with commands of its own -> their names."""
+    from typer.main import get_command
+
+    from dicomnode.cli.app import app
+
+    found = get_command(app).commands  # type: ignore[attr-defined]
+    return {
+        name: set(one.commands)
+        for name, one in found.items()
+        if getattr(one, "commands", None)
+    }
+
+
+def test_every_command_of_a_group_is_in_the_readme():
+    found = groups()
+    assert {"config", "db", "model"} <= set(found)
+    rows = [line for line in README.splitlines() if line.startswith("| `dicomnode")]
+    for name, commands_ in found.items():
+        text = "\n".join(row for row in rows if f"`dicomnode {name} " in row)
+        missing = [one for one in commands_ if not re.search(rf"\b{one}\b", text)]
+        assert missing == [], f"dicomnode {name}"
+
+
+def test_every_make_target_is_explained_by_make_help():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    phony = re.search(r"^\.PHONY: ((?:.*\\\n)*.*)$", makefile, re.MULTILINE)
+    assert phony
+    targets = set(phony[1].replace("\\\n", " ").split())
+    shown = set(re.findall(r'@echo "make ([a-z-]+) ', makefile))
+    inner = {"help", "install", "peers", "clean"}
+    assert targets - inner == shown
+
+
+def test_every_document_is_linked():
+    text = README + (ROOT / "docs" / "operations.md").read_text("utf-8")
+    pages = [path.name for path in (ROOT / "docs").glob("*.md")]
+    assert [name for name in pages if f"{name}" not in text] == []
+
+
+def test_pictures_of_the_documents_are_small():
+    for path in (ROOT / "docs" / "pictures").iterdir():
+        assert path.stat().st_size <= 300_000, path.name

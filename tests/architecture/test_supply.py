@@ -62,7 +62,8 @@ def test_a_line_without_hash_is_noticed(sbom) -> None:
 def test_everything_that_is_asked_for_is_locked(sbom) -> None:
     extras = PROJECT["optional-dependencies"]
     for lock, asked in (
-        ("requirements.txt", PROJECT["dependencies"]),
+        ("requirements.txt", [*PROJECT["dependencies"], *extras["postgres"]]),
+        ("requirements.txt", extras["s3"]),
         ("requirements-dev.txt", [*PROJECT["dependencies"], *extras["dev"]]),
     ):
         parts = sbom.locked((ROOT / lock).read_text("utf-8"))

@@ -1,9 +1,12 @@
-"""The contract of InstanceStore, on the in-memory fake and on the local disk."""
+"""The contract of InstanceStore: in memory, on the local disk, in a bucket, spooled.
+
+The bucket is on a real server of the S3 protocol, over HTTP.
+"""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +22,9 @@ from dicomnode.domain.instance import InstanceKey
 from dicomnode.errors import Unreadable
 from dicomnode.ports import InstanceStore
 from dicomnode.store import LocalStore
+from dicomnode.store.hand_over import HandOver
+from dicomnode.store.objects import ObjectStore
+from dicomnode.store.spool import SpoolStore
 from tests.contract.fakes import MemoryStore
 
 KEY = InstanceKey(
@@ -32,11 +38,30 @@ KEY = InstanceKey(
 DATA_SET = b"\x08\x00\x18\x00UI\x0c\x001.2.3.4.5.6\x00"
 
 
-@pytest.fixture(params=["memory", "local"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> InstanceStore:
+STORES = ["memory", "local", "object", "spool", "spool handed over"]
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InstanceStore]:
+    root = tmp_path / "instances"
     if request.param == "memory":
-        return MemoryStore()
-    return LocalStore(tmp_path / "instances", watermark_percent=100)
+        yield MemoryStore()
+    elif request.param == "local":
+        yield LocalStore(root, watermark_percent=100)
+    else:
+        bucket = request.getfixturevalue("s3_server").new_bucket()
+        objects = ObjectStore(bucket, tmp_path / "staging", 100, 1 << 20)
+        if request.param == "object":
+            yield objects
+            return
+        spool = SpoolStore(objects, root, watermark_percent=100)
+        hand_over = HandOver(root, bucket, look_seconds=0.01)
+        if request.param == "spool handed over":
+            hand_over.start()
+            yield spool
+            hand_over.stop()
+        else:
+            yield spool
 
 
 def content(store: InstanceStore, location: str) -> bytes:

@@ -45,6 +45,7 @@ HARNESSES = {
         ("--data-sets", "5000", "--pdus", "5000"),
         ("--data-sets", "1000000", "--pdus", "1000000"),
     ),
+    "attack": Harness("attack", (), (), ("--full",)),
     "fulldisk": Harness("fulldisk", (), (), ()),
     "hosts": Harness("hosts", (), (), ("--rounds", "20")),
     "day": Harness("day", (), ("--reports", "200"), ("--reports", "10000")),

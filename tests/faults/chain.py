@@ -128,11 +128,11 @@ class Chain:
         """Files (I2, I5) without a row, or unfinished, or in the temporary folder."""
         self._tidy()
         found = []
-        for store in (self.instances, self.results):
+        for name, store in (("instances", self.instances), ("results", self.results)):
             files = [path for path in store._files() if path.is_file()]
             locations = {path.relative_to(store._root).as_posix() for path in files}
             known = self.worklist.upkeep.known_locations(locations)
-            found += [f"left over: {location}" for location in locations - known]
+            found += [f"left over: {name}/{one}" for one in locations - known]
         temporary = {path.name for path in (self.folder / "tmp").iterdir()}
         # The empty cache of torch's compiler is not ours.
         ours = {one for one in temporary if not one.startswith("torchinductor")}

@@ -19,8 +19,9 @@ import random
 import sys
 import threading
 from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -52,28 +53,36 @@ class Modalities:
     def __init__(self, port: int, folder: Path, rng: random.Random) -> None:
         self._port, self._folder = port, folder
         self._seeds = [rng.randrange(1 << 30) for _ in range(SENDERS)]
-        self._stop = threading.Event()
+        self._stop, self._abandoned = threading.Event(), threading.Event()
         self._pool = ThreadPoolExecutor(SENDERS)
-        self._senders: list[Future[None]] = []
         self.acknowledged: list[Sample] = []
 
-    def start(self) -> None:
-        self._senders = [
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """They send for the body; each ends once its last instance is taken.
+
+        After an error they leave what nobody takes, or the harness would never end.
+        """
+        senders = [
             self._pool.submit(self._send, random.Random(seed)) for seed in self._seeds
         ]
-
-    def stop(self) -> None:
-        """Each ends once its last instance is taken."""
-        self._stop.set()
-        for sender in self._senders:
+        try:
+            yield
+        except BaseException:
+            self._abandoned.set()
+            raise
+        finally:
+            self._stop.set()
+            self._pool.shutdown()
+        for sender in senders:
             sender.result()
-        self._pool.shutdown()
 
     def _send(self, rng: random.Random) -> None:
         while not self._stop.is_set():
             sample = radiograph(self._folder, rng)
             while not send(self._port, [sample], "-to", "5", "-td", "5"):
-                sleep(0.05)
+                if self._abandoned.wait(0.05):
+                    return
             self.acknowledged.append(sample)
             sample.path.unlink()
             self._stop.wait(rng.uniform(0, 0.5))
@@ -101,11 +110,10 @@ class Crash:
         for name in self._chain.roles:
             self._chain.revive(name)
         modalities = Modalities(self._chain.port, folder, self._rng)
-        modalities.start()
-        for _ in range(cycles):
-            self._cycle()
-        self._stop_all()
-        modalities.stop()
+        with modalities.sending():
+            for _ in range(cycles):
+                self._cycle()
+            self._stop_all()
         self._balance(modalities.acknowledged)
 
     def _cycle(self) -> None:

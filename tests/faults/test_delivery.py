@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu_primitives import A_RELEASE
 
 from dicomnode.domain.commitment import CommitmentAnswer, FailureReason
 from tests.integration.delivering import (
@@ -65,7 +67,8 @@ def test_44_a_refused_association_is_tried_again_until_it_is_not(
         pacs.rejection = None
         assert courier.run_once() == 0
         desk.clock.move(DELAYS[0])
-        courier.run_once()
+        assert courier.run_once() == 1, "one result tries it for all"
+        assert courier.run_once() == 1, "then the others follow at once"
     assert set(desk.states().values()) == {"SENT"}
     assert len(pacs.stored) == 2
 
@@ -355,6 +358,31 @@ def test_49_an_answer_on_the_same_association_commits(desk: Desk) -> None:
     assert {one.sop_instance_uid for one in request.instances} == set(pacs.stored)
 
 
+def test_49_our_answer_to_a_report_goes_out_before_our_release(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.finished(["sr"], "basic-text")
+    pacs = FakePacs(answers=on_the_same_association)
+    released, queued = threading.Event(), DULServiceProvider.send_pdu
+
+    def slow(self: DULServiceProvider, primitive: object) -> None:
+        """Our answers dawdle: long enough for a release that does not wait."""
+        is_ours = self.assoc.is_requestor and self.assoc.ae.ae_title == "DICOMNODE"
+        if isinstance(primitive, A_RELEASE):
+            released.set()
+        elif is_ours and threading.current_thread() is not threading.main_thread():
+            released.wait(0.5)
+        queued(self, primitive)
+
+    with pacs.running():
+        desk.courier(pacs).run_once()
+        released.clear()
+        monkeypatch.setattr(DULServiceProvider, "send_pdu", slow)
+        desk.confirmer(pacs).run_once()
+    assert desk.row()["state"] == "COMMITTED"
+    assert pacs.taken == [0x0000]
+
+
 def test_49_an_answer_on_a_new_association_commits(desk: Desk, tmp_path: Path) -> None:
     desk.finished(["sr"])
     pacs = FakePacs()
@@ -492,6 +520,6 @@ def test_49_a_destination_that_is_down_is_asked_when_it_is_back(desk: Desk) -> N
     assert desk.row()["state"] == "SENT"
     assert confirmer.run_once() == 0
     with pacs.running():
-        desk.clock.move(60)
+        desk.clock.move(DELAYS[0])
         desk.confirmer(pacs).run_once()
     assert desk.row()["state"] == "COMMITTED"

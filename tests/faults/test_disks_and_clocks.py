@@ -18,7 +18,7 @@ from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.domain.job import Outcome
 from dicomnode.errors import ConfigError, LostLease, WorklistError
 from dicomnode.housekeeping.clock_watch import ClockWatch
-from dicomnode.processes.run import only_one
+from dicomnode.processes.lock import only_one
 from dicomnode.worklist import Worklist, open_worklist, upgrade
 from dicomnode.worklist import sqlite as embedded
 from tests.conftest import unavailable
@@ -200,12 +200,12 @@ def test_57_a_second_supervisor_on_one_folder_is_refused(tmp_path: Path) -> None
     config.write_text('[node]\ndata_dir = "var"\n')
     given = load(config)
     with (
-        only_one(given),
+        only_one(given.node.data_dir),
         pytest.raises(ConfigError, match=r"stop it first.*its own node\.data_dir"),
-        only_one(given),
+        only_one(given.node.data_dir),
     ):
         pass
-    with only_one(given):  # the lock went with its holder
+    with only_one(given.node.data_dir):  # the lock went with its holder
         pass
 
 

@@ -6,7 +6,6 @@ A real server, the roles as processes, DCMTK as the modality and as the PACS.
 from __future__ import annotations
 
 import random
-import shutil
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +18,7 @@ import pytest
 from dicomnode.domain.delivery import NewResult
 from dicomnode.domain.instance import InstanceKey
 from dicomnode.results import build, encode_data_set
-from tests.conftest import unavailable
-from tests.contract.worklist.cluster import Cluster, find_binaries, make_folder
+from tests.contract.worklist.cluster import Cluster, running_cluster
 from tests.contract.worklist.making import finished
 from tests.faults.chain import Chain, StoreScp, until
 from tests.faults.modality import Sample, answers, made
@@ -47,19 +45,8 @@ Cut = Callable[[Cluster], None]
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     """A running PostgreSQL server of the test's own."""
-    binaries = find_binaries()
-    if binaries is None:
-        unavailable("PostgreSQL (initdb, pg_ctl) is not installed")
-    assert binaries is not None
-    server = Cluster(binaries, make_folder())
-    try:
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(server.folder)
+    with running_cluster() as server:
+        yield server
 
 
 class Site:
@@ -87,7 +74,7 @@ class Site:
         self._pids = self._running()
         self.takes(self.samples(1))
         self.routes()
-        until(lambda: self.chain.roles["deliver"].said("delivery.waiting"), "a try")
+        until(lambda: self.chain.roles["deliver"].said("delivery.absent"), "a try")
 
     @contextmanager
     def alone(self) -> Iterator[None]:

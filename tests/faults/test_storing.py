@@ -27,6 +27,7 @@ from dicomnode.store import LocalStore
 from dicomnode.worklist import Worklist, open_worklist, upgrade
 from dicomnode.worklist import sqlite as embedded
 from dicomnode.worklist.engine import Database, open_readonly
+from dicomnode.worklist.translation import DiskFailed
 from tests.faults import modality
 from tests.integration.receiving import Sample, associated, receiving, status
 from tests.integration.test_receive import (
@@ -135,6 +136,20 @@ def test_08_a_database_locked_by_a_stranger_gives_no_success(
     assert len(kept.rows()) == len(kept.files()) == 1
 
 
+def test_07_a_disk_that_fails_under_the_database_gives_no_success(kept: Kept) -> None:
+    """Nor does it after that: only a new process may believe the disk again."""
+    with closing(open_worklist(kept.url)) as failing:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        with pytest.raises(DiskFailed), failing._database.write():
+            raise error
+        assert kept.store(made(), failing) == 0x0110
+        assert not failing.is_sound
+    assert kept.rows() == []
+    assert kept.store(made()) == 0
+    assert len(kept.rows()) == len(kept.files()) == 1
+
+
 def test_08_a_database_that_cannot_be_written_gives_no_success(kept: Kept) -> None:
     with closing(Worklist(open_readonly(kept.url))) as readonly:
         assert kept.store(made(), readonly) == 0x0110
@@ -147,9 +162,8 @@ def test_08_a_full_database_gives_no_success_and_recovers_by_itself(
     kept: Kept,
 ) -> None:
     def limit(pages: int) -> None:
-        raw = kept.worklist._database._writer.raw_connection()
-        raw.cursor().execute(f"PRAGMA max_page_count={pages}").close()
-        raw.close()
+        with kept.worklist._database.write() as transaction:
+            transaction.connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
 
     limit(1)  # as small as it is already: not one page more
     large = dataset()

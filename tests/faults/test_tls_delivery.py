@@ -11,21 +11,26 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from dicomnode.cli.app import app
 from dicomnode.config import load
-from dicomnode.delivery.associating import TlsPeer
 from dicomnode.delivery.storage_scu import Peer, StorageScu
+from dicomnode.domain.commitment import CommitmentAnswer, Reference
 from dicomnode.domain.delivery import Outgoing
 from dicomnode.errors import ConfigError, Unreachable
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.receive import settings as settings_of
+from dicomnode.receiver.reporting import Listening, Reporter, ReporterSettings
 from dicomnode.receiver.scp import TlsSettings
-from dicomnode.tls import TlsFiles
+from dicomnode.tls import TlsFiles, TlsPeer, server_context
 from tests.faults.certificates import HOUR, Authority, Identity
 from tests.faults.raw import HANG_SECONDS
+from tests.integration.fake_pacs import listening_modality
 from tests.integration.receiving import receiving, settings
+
+SOME = Reference("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4")
 
 Require = Callable[[str], str]
 
@@ -143,6 +148,43 @@ def test_25_the_name_in_the_certificate_may_be_told(
         assert scu(node.scp.tls_port, files, "pacs.hospital.example").echo() > 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("trusted", True), ("other name", False), ("no TLS there", False)],
+)
+def test_25_our_answer_to_storage_commitment_goes_over_mutual_tls(
+    tmp_path: Path, authority: Authority, kind: str, told: bool
+) -> None:
+    hosts = ("ct.hospital.example",) if kind == "other name" else ()
+    modality, node = authority.issue("modality", hosts=hosts), authority.issue("node")
+    encrypted = server_context(showing(modality, authority))
+    files = showing(node, authority)
+    with (
+        listening_modality(None if kind == "no TLS there" else encrypted) as listening,
+        capture_logs() as logs,
+    ):
+        port, answers, _ = listening
+        reporter = Reporter(
+            ReporterSettings(
+                "DICOMNODE",
+                "1.2.3",
+                "DICOMNODE",
+                {"MODALITY": Listening(port, TlsPeer(files, ""))},
+                delays_seconds=(0.0,),
+            )
+        )
+        reporter.report(CommitmentAnswer("2.25.7", (SOME,)), "MODALITY", "127.0.0.1")
+        reporter._threads.shutdown()
+    assert [one.transaction_uid for one in answers] == ["2.25.7"] * told
+    (said,) = (one for one in logs if one["event"].startswith("receiver.commitment"))
+    assert said["event"].endswith("not_told") is not told
+    remedies = {
+        "other name": "peer.tls_server_name",
+        "no TLS there": "correct peer.port",
+    }
+    assert remedies.get(kind, "") in said.get("error", "")
+
+
 CONFIG = """
 [receiver.tls]
 enabled = true
@@ -157,6 +199,14 @@ host = "127.0.0.1"
 port = 4242
 tls = true
 tls_ca = "Hospital-CA.pem"
+tls_certificate = "node.crt"
+tls_private_key = "node.key"
+
+[[peer]]
+ae_title = "CT1"
+hosts = ["127.0.0.1"]
+port = 104
+tls = true
 tls_certificate = "node.crt"
 tls_private_key = "node.key"
 """
@@ -177,6 +227,7 @@ def test_51_a_bad_certificate_is_told_with_its_line(
     said = str(expired.output) + str(expired.exception)
     assert "config.toml:4: receiver.tls.certificate" in said
     assert "config.toml:15: destination[1].tls_certificate" in said
+    assert "config.toml:23: peer[1].tls_certificate" in said
     assert "renew it" in said
 
 

@@ -24,7 +24,7 @@ from dicomnode.demo.program import wait_until
 from dicomnode.domain.instance import Identity, InstanceKey, ReceivedInstance
 from dicomnode.domain.job import Job, NewJob, Outcome, job_id_of
 from dicomnode.errors import LostLease
-from dicomnode.processes import wiring
+from dicomnode.processes import storing
 from dicomnode.processes.work import _pipelines
 from dicomnode.worklist import Worklist, open_worklist, upgrade
 from model.phantom import chest
@@ -95,7 +95,7 @@ class Site:
             ExplicitVRLittleEndian,
         )
         meta = int.from_bytes(content[140:144], "little")
-        stored = wiring.open_store(config).put(key, [content[144 + meta :]])
+        stored = storing.open_store(config).put(key, [content[144 + meta :]])
         attributes = {n: str(ds[n].value) for n in ("Modality", "Rows", "Columns")}
         self.worklist.intake.record(
             ReceivedInstance(

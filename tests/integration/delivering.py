@@ -93,6 +93,7 @@ class Desk:
         return Confirmer(
             "PACS",
             self.worklist.commitments,
+            self.worklist.absences,
             CommitmentScu(
                 pacs.peer(),
                 lambda answer: self.worklist.commitments.answer(

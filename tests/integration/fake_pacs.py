@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -162,3 +163,28 @@ def on_the_same_association(
 ) -> None:
     """Answer truthfully where we were asked."""
     pacs.tell_on(event.assoc, pacs.answer_to(request))
+
+
+@contextmanager
+def listening_modality(
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[tuple[int, list[CommitmentAnswer], threading.Event]]:
+    """Takes answers on associations of their own: its port, and what came."""
+    answers: list[CommitmentAnswer] = []
+    came = threading.Event()
+
+    def on_report(event: evt.Event) -> tuple[int, None]:
+        answers.append(storage_commitment.read_answer(event.event_information))
+        came.set()
+        return 0x0000, None
+
+    ae = AE("MODALITY")
+    ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+    handlers = [(evt.EVT_N_EVENT_REPORT, on_report)]
+    server = ae.start_server(
+        ("127.0.0.1", 0), block=False, evt_handlers=handlers, ssl_context=tls
+    )
+    try:
+        yield server.server_address[1], answers, came
+    finally:
+        server.shutdown()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from tests.contract.worklist.making import (
     received,
     scheduled,
 )
+from tests.integration.audit_schema import checked
 
 OTHER = f"{STUDY}.5"
 CONFIG = """
@@ -152,6 +154,22 @@ def test_retry_to_moves_what_waits_for_a_removed_destination(
     assert [one["destination"] for one in worklist.views.deliveries()] == ["PACS"]
 
 
+def test_retry_to_tries_a_destination_at_once_that_was_not_reached(
+    worklist: Worklist,
+) -> None:
+    job = finished(worklist, new_result(1, "PACS"))
+    day, soon = (86400,), datetime.now(UTC) - timedelta(seconds=1)
+    worklist.outbox.absent("PACS", "down; start it", day, soon)
+    assert worklist.outbox.due("PACS", datetime.now(UTC), 60, 9) == []
+    assert invoke("retry", "--to", "PACS", "--dry-run").stdout == ""
+    assert worklist.outbox.due("PACS", datetime.now(UTC), 60, 9) == []
+    tried = invoke("retry", "--to", "PACS")
+    assert (tried.exit_code, tried.stdout) == (0, "PACS is tried at once\n")
+    (one,) = worklist.outbox.due("PACS", datetime.now(UTC), 60, 9)
+    assert one.job_id == job.job_id
+    assert last_event(worklist)[1] == f"PACS by {choosing.operator()}"
+
+
 def test_pause_and_resume(worklist: Worklist) -> None:
     scheduled(worklist)
     assert invoke("pause", "--pipeline", "cxr").stdout == "cxr paused\n"
@@ -208,8 +226,42 @@ def test_purge_leaves_neither_file_nor_name(here: Path, worklist: Worklist) -> N
     kind, detail = last_event(worklist)
     assert kind == "study purge"
     assert detail.endswith(f"by {choosing.operator()}: ticket 4711")
+    assert audited_deletions(here) == [("0", "ticket 4711")]
     assert invoke(*purge, "--yes").exit_code == 4
     assert invoke("purge", "--study", STUDY).exit_code == 2
+
+
+def audited_deletions(here: Path) -> list[tuple[str, str]]:
+    """Outcome and description of each DICOM Study Deleted in the trail (PS3.15 A.5)."""
+    lines = (here / "var" / "audit" / "audit.000001.log").read_text("utf-8")
+    found = []
+    for line in lines.splitlines():
+        root = checked(line.split(" - ", 1)[1])
+        event = root.find("EventIdentification")
+        assert event is not None
+        (kind,) = (one.get("csd-code") for one in event.iter("EventID"))
+        if kind == "110105":
+            said = event.findtext("EventOutcomeDescription") or ""
+            found.append((event.get("EventOutcomeIndicator", ""), said))
+    return found
+
+
+def test_a_purge_that_fails_is_audited_as_failed(
+    here: Path, worklist: Worklist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = keep(here, worklist)
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(LocalStore, "delete", broken)
+    purge = ("purge", "--study", STUDY, "--reason", "ticket 4711", "--yes")
+    assert invoke(*purge).exit_code == 1
+    ((outcome, said),) = audited_deletions(here)
+    assert outcome == "8"
+    assert said.startswith("ticket 4711: ")
+    assert "Input/output error" in said
+    assert path.exists()
 
 
 def test_reconcile_says_what_is_lost_and_status_remembers(

@@ -207,6 +207,23 @@ def test_status_says_which_results_wait_and_why(worklist: Worklist) -> None:
     assert [row["attempts"] for row in record["late_deliveries"]] == [1]
 
 
+def test_status_says_which_destination_is_not_reached_and_why(
+    worklist: Worklist,
+) -> None:
+    finished(worklist, new_result(1, "PACS", study=DONE), study=DONE, at=at(20))
+    worklist.outbox.absent("PACS", "PACS@x:1: no association; check it", (90,), at(21))
+    result = invoke("status")
+    assert result.exit_code == 3
+    assert "! PACS has not been reached for" in result.stdout
+    assert "1 result(s) wait; it is tried again at 2026-01-31T12:0" in result.stdout
+    assert "`dicomnode retry --to PACS` tries it at once" in result.stdout
+    assert "PACS@x:1: no association; check it" in result.stdout
+    (record,) = records("status")
+    assert [row["destination"] for row in record["absences"]] == ["PACS"]
+    worklist.outbox.present("PACS", at(30))
+    assert "not been reached" not in invoke("status").stdout
+
+
 def test_status_knows_a_live_worker_from_a_dead_one(worklist: Worklist) -> None:
     scheduled(worklist, study=WAITING, at=at(0))
     beat(worklist, datetime.now(UTC))

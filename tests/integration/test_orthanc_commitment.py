@@ -81,6 +81,7 @@ def test_orthanc_commits_to_our_results(together: Together) -> None:
     confirmer = Confirmer(
         "PACS",
         desk.worklist.commitments,
+        desk.worklist.absences,
         CommitmentScu(called, note),
         desk.clock,
         ConfirmPolicy((10,), required=True),

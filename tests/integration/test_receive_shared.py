@@ -25,6 +25,10 @@ from tests.integration.rig import HANG_SECONDS, leftovers, storescu
 
 N_PROCESSES, MOST_ASSOCIATIONS = 2, 6
 CONFIG = f"""
+[[peer]]
+ae_title = "MODALITY"
+hosts = ["127.0.0.1"]
+
 [node]
 data_dir = "var"
 
@@ -36,10 +40,6 @@ host = "127.0.0.1"
 port = 0
 processes = {N_PROCESSES}
 max_associations = {MOST_ASSOCIATIONS}
-
-[[peer]]
-ae_title = "MODALITY"
-hosts = ["127.0.0.1"]
 """
 MANY_TRIES = 100
 
@@ -47,10 +47,11 @@ MANY_TRIES = 100
 class Receivers:
     """`dicomnode receive` with several processes, in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, of_receiver: str = "") -> None:
+        """``of_receiver``: more keys of [receiver], and its tables."""
         self.folder = folder
         self.log = folder / "receive.log"
-        (folder / "config.toml").write_text(CONFIG)
+        (folder / "config.toml").write_text(CONFIG + of_receiver)
 
     @contextmanager
     def running(self) -> Iterator[Program]:

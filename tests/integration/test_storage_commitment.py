@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -37,7 +36,7 @@ from dicomnode.receiver.peers import Peer
 from dicomnode.receiver.scp import StorageSCP
 from tests.integration import delivering as desks
 from tests.integration.delivering import Desk, our_receiver
-from tests.integration.fake_pacs import AE_TITLE, HANG_SECONDS
+from tests.integration.fake_pacs import AE_TITLE, HANG_SECONDS, listening_modality
 
 CT = Path(get_testdata_file("CT_small.dcm"))
 TRANSACTION = "2.25.4711"
@@ -191,27 +190,6 @@ def test_a_request_that_is_wrong_is_refused_with_the_status_that_says_so(
     assert act(receiver.port, nameless) == 0x0115
     assert act(receiver.port, empty) == 0x0115
     assert act(receiver.port, good) == 0x0000
-
-
-@contextmanager
-def listening_modality() -> Iterator[tuple[int, list[CommitmentAnswer], object]]:
-    """Takes answers on associations of their own: its port, and what came."""
-    answers: list[CommitmentAnswer] = []
-    came = threading.Event()
-
-    def on_report(event: evt.Event) -> tuple[int, None]:
-        answers.append(storage_commitment.read_answer(event.event_information))
-        came.set()
-        return 0x0000, None
-
-    ae = AE("MODALITY")
-    ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
-    handlers = [(evt.EVT_N_EVENT_REPORT, on_report)]
-    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
-    try:
-        yield server.server_address[1], answers, came
-    finally:
-        server.shutdown()
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,7 @@ def room(worklist: Worklist, folder: Path, jobs: dict[str, str]) -> web.Room:
         clock=clock,
         look=lambda: look(worklist.views, clock.now(), around),
         results=results,
+        instances=worklist.studies.instances,
         cards=lambda: [web.card("cxr", "active", BUNDLES / "cxr-qc", folder / "no")],
         audit=lambda _who, limit: ["<AuditMessage/>"][:limit],
         purge=lambda who, study, reason: purger.run(

@@ -112,7 +112,7 @@ def test_signing_in_and_out_and_reading_a_report_are_witnessed(closed):
     client.get(f"/jobs/{closed.jobs['done']}")
     post(client, "/sign-out")
     assert closed.room.witness.seen == [
-        ("anna", "signed in", "wrong name or password"),
+        ("anna", "signed in", "wrong name or secret"),
         ("vera", "signed in", ""),
         ("vera", "shown", STUDIES["done"]),
         ("vera", "signed out"),

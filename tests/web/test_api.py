@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from dicomnode import web
-from dicomnode.web.feed import MOST_READERS
+from dicomnode.errors import WorklistError
 from tests.web.conftest import PASSWORD, STUDIES, browser, state_of
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +80,7 @@ def test_openapi_describes_the_api_and_nothing_else(hands):
 
 
 def test_metrics_are_what_the_worklist_says(hands):
-    text = browser(hands).get("/metrics").text
+    text = here(hands).get("/metrics").text
     found = {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(text)
@@ -109,6 +111,7 @@ def test_every_page_is_documented(hands):
         path = getattr(route, "path", "")
         if "GET" in (getattr(route, "methods", None) or ()) and path not in own:
             shown = path.replace("{job_id}", "JOB")
+            shown = shown.replace("{study_instance_uid}", "UID")
             assert f"`{shown}`" in OPERATIONS or shown.startswith(("/api", "/jobs")), (
                 path
             )
@@ -116,13 +119,54 @@ def test_every_page_is_documented(hands):
 
 def test_one_live_page_too_many_is_told_so(hands):
     client = browser(hands)
-    client.app.state.readers.update(range(MOST_READERS))
+    client.app.state.readers.update(range(hands.room.most_streams))
     answer = client.get("/events")
     assert answer.status_code == 503
-    assert answer.json()["error"] == "too many live pages are open; close some"
+    assert answer.headers["Retry-After"] == "5"
+    assert answer.json()["error"].endswith("close some, or raise web.max_streams")
 
 
-def test_health(hands):
-    client = browser(hands)
-    assert client.get("/healthz").json()["status"] == "ok"
+def here(hands) -> TestClient:
+    """A program on the machine itself."""
+    app = web.create(hands.room, "secret", session_seconds=3600)
+    return TestClient(app, client=("127.0.0.1", 50000))
+
+
+class Down:
+    """The views while the database does not answer."""
+
+    def last_seq(self):
+        raise WorklistError("db.hospital.example does not answer; start it")
+
+
+def test_health_is_open_to_all_and_says_up_or_down_and_nothing_else(closed):
+    client = browser(closed)
+    assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"status": "ok"}
+    down = browser(replace(closed, room=replace(closed.room, views=Down())))
+    answer = down.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json() == {"status": "unavailable"}
+
+
+def test_metrics_are_read_here_or_with_a_token(closed):
+    far = browser(closed)
+    answer = far.get("/metrics")
+    assert answer.status_code == 401
+    assert "Bearer NAME:TOKEN" in answer.json()["error"]
+    assert far.get("/metrics", headers=bearer("vera")).status_code == 200
+    assert here(closed).get("/metrics").status_code == 200
+
+
+def test_what_a_proxy_on_the_machine_passes_on_is_not_from_here(closed):
+    for header in ("X-Forwarded-For", "Forwarded", "Via"):
+        answer = here(closed).get("/metrics", headers={header: "127.0.0.1"})
+        assert answer.status_code == 401, header
+
+
+def test_metrics_may_be_for_accounts_only_or_for_everyone(closed):
+    strict = replace(closed, room=replace(closed.room, metrics="account"))
+    assert here(strict).get("/metrics").status_code == 401
+    assert here(strict).get("/metrics", headers=bearer("vera")).status_code == 200
+    loose = replace(closed, room=replace(closed.room, metrics="anyone"))
+    assert browser(loose).get("/metrics").status_code == 200

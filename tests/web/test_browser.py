@@ -75,6 +75,7 @@ def opened(chromium):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_is_accessible(hands, opened, scheme):
     paths = [*PAGES, f"/jobs/{hands.jobs['done']}", f"/jobs/{hands.jobs['failed']}"]
+    paths += [f"/studies/{STUDIES['waiting']}", f"/studies/{STUDIES['done']}"]
     with served(hands) as url:
         page = opened(url, color_scheme=scheme)
         for path in paths:
@@ -83,10 +84,31 @@ def test_every_page_is_accessible(hands, opened, scheme):
             assert found.violations_count == 0, f"{path}: {found.generate_report()}"
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_an_admin_may_do_is_accessible_too(closed, opened, scheme):
+    closed.worklist.holds.hold_study(STUDIES["dead"], making.after(20), "anna")
+    paths = [f"/studies/{STUDIES[which]}" for which in ("waiting", "dead")]
+    paths += [f"/jobs/{closed.jobs[which]}" for which in ("failed", "done")]
+    with served(closed) as url:
+        page = opened(url, color_scheme=scheme)
+        page.goto("/sign-in")
+        page.get_by_label("Name").fill("anna")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Sign out").wait_for()
+        for path in [*paths, "/destinations", "/audit"]:
+            page.goto(path)
+            for summary in page.locator("summary").all():
+                summary.click()
+            found = Axe().run(page)
+            assert found.violations_count == 0, f"{path}: {found.generate_report()}"
+
+
 def test_a_narrow_window_scrolls_tables_and_nothing_else(hands, opened):
     with served(hands) as url:
         page = opened(url, viewport={"width": 320, "height": 640})
-        for path in (*PAGES, f"/jobs/{hands.jobs['done']}"):
+        own = (f"/jobs/{hands.jobs['done']}", f"/studies/{STUDIES['done']}")
+        for path in (*PAGES, *own):
             page.goto(path)
             width = page.evaluate("document.documentElement.scrollWidth")
             assert width <= 320, path

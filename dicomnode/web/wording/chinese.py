@@ -76,6 +76,7 @@ CHINESE = Catalogue(
         "Older": "更早",
         "On": "数据集",
         "Only refused": "仅被拒绝",
+        "Not reached since": "自此无法连接",
         "Outcome": "结果",
         "Pages": "页面",
         "Password": "密码",
@@ -153,5 +154,16 @@ CHINESE = Catalogue(
         "silent": "无响应",
         "silent for longer than usual": "沉默时间超过平常",
         "the address of this machine": "本机地址",
+        "Complete now": "立即完成",
+        "No file is here any more.": "此处已没有文件。",
+        "Remarks": "备注",
+        "Route again": "重新分配",
+        "Series": "序列",
+        "View": "体位",
+        "Which instances a job has left out, and why, is in its report.": (
+            "任务排除了哪些实例及其原因见其报告。"
+        ),
+        "held": "已暂扣",
+        "Quarantine": "隔离区",
     },
 )

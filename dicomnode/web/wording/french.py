@@ -81,6 +81,7 @@ FRENCH = Catalogue(
         "Older": "Plus anciens",
         "On": "Sur",
         "Only refused": "Seulement les refusées",
+        "Not reached since": "Injoignable depuis",
         "Outcome": "Issue",
         "Pages": "Pages",
         "Password": "Mot de passe",
@@ -165,5 +166,16 @@ FRENCH = Catalogue(
         "silent": "silencieux",
         "silent for longer than usual": "silencieux plus longtemps que d'habitude",
         "the address of this machine": "l'adresse de cette machine",
+        "Complete now": "Terminer maintenant",
+        "No file is here any more.": "Il n'y a plus de fichier ici.",
+        "Remarks": "Remarques",
+        "Route again": "Router à nouveau",
+        "Series": "Série",
+        "View": "Incidence",
+        "Which instances a job has left out, and why, is in its report.": (
+            "Le rapport d'une tâche dit quelles instances elle a écartées, et pourquoi."
+        ),
+        "held": "retenu",
+        "Quarantine": "Quarantaine",
     },
 )

@@ -82,6 +82,7 @@ GERMAN = Catalogue(
         "Older": "Ältere",
         "On": "An",
         "Only refused": "Nur abgewiesene",
+        "Not reached since": "Nicht erreichbar seit",
         "Outcome": "Ausgang",
         "Pages": "Seiten",
         "Password": "Passwort",
@@ -166,5 +167,17 @@ GERMAN = Catalogue(
         "silent": "verstummt",
         "silent for longer than usual": "länger still als sonst",
         "the address of this machine": "die Adresse dieser Maschine",
+        "Complete now": "Jetzt abschließen",
+        "No file is here any more.": "Hier liegt keine Datei mehr.",
+        "Remarks": "Bemerkungen",
+        "Route again": "Erneut zuordnen",
+        "Series": "Serie",
+        "View": "Ansicht",
+        "Which instances a job has left out, and why, is in its report.": (
+            "Welche Instanzen ein Auftrag ausgelassen hat und warum, steht in seinem "
+            "Bericht."
+        ),
+        "held": "zurückgehalten",
+        "Quarantine": "Quarantäne",
     },
 )

@@ -80,6 +80,7 @@ SPANISH = Catalogue(
         "Older": "Anteriores",
         "On": "Sobre",
         "Only refused": "Solo rechazadas",
+        "Not reached since": "Inaccesible desde",
         "Outcome": "Resultado",
         "Pages": "Páginas",
         "Password": "Contraseña",
@@ -164,5 +165,16 @@ SPANISH = Catalogue(
         "silent": "en silencio",
         "silent for longer than usual": "en silencio más de lo habitual",
         "the address of this machine": "la dirección de esta máquina",
+        "Complete now": "Completar ahora",
+        "No file is here any more.": "Ya no hay ningún archivo aquí.",
+        "Remarks": "Observaciones",
+        "Route again": "Asignar de nuevo",
+        "Series": "Serie",
+        "View": "Proyección",
+        "Which instances a job has left out, and why, is in its report.": (
+            "El informe de un trabajo dice qué instancias ha omitido y por qué."
+        ),
+        "held": "retenido",
+        "Quarantine": "Cuarentena",
     },
 )

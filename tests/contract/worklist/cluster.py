@@ -7,8 +7,12 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.conftest import unavailable
 
 _SETTINGS = (
     "-c listen_addresses='' -c fsync=off -c full_page_writes=off "
@@ -79,6 +83,21 @@ class Cluster:
             )
         if done.returncode != 0:
             raise RuntimeError(f"{program} failed: {log.read_text()}")
+
+
+@contextmanager
+def running_cluster() -> Iterator[Cluster]:
+    """A server that runs for the body; without PostgreSQL the test skips."""
+    binaries = find_binaries()
+    if binaries is None:
+        unavailable("PostgreSQL (initdb, pg_ctl) is not installed")
+    assert binaries is not None
+    with ExitStack() as ending:
+        server = Cluster(binaries, make_folder())
+        ending.callback(shutil.rmtree, server.folder)
+        server.start()
+        ending.callback(server.stop)
+        yield server
 
 
 def make_folder() -> Path:

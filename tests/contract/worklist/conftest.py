@@ -13,12 +13,10 @@ from sqlalchemy import Engine, create_engine, text
 
 from dicomnode.worklist import Worklist, open_worklist, upgrade
 from dicomnode.worklist.schema import metadata
-from tests.conftest import unavailable
 from tests.contract.worklist.cluster import (
     Cluster,
-    find_binaries,
-    make_folder,
     quick_folder,
+    running_cluster,
 )
 
 MakeUrl = Callable[..., str]
@@ -27,19 +25,8 @@ MakeUrl = Callable[..., str]
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A running PostgreSQL server."""
-    binaries = find_binaries()
-    if binaries is None:
-        unavailable("PostgreSQL (initdb, pg_ctl) is not installed")
-    assert binaries is not None
-    server = Cluster(binaries, make_folder())
-    try:
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(server.folder)
+    with running_cluster() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

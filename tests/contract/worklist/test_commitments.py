@@ -215,18 +215,6 @@ def test_another_check_later(worklist: Worklist) -> None:
     assert (later.check, later.checks) == (Check.LOOK, 0)
 
 
-def test_checks_of_a_destination_that_is_down_wait_as_they_are(
-    worklist: Worklist,
-) -> None:
-    one, other = sent(worklist, 1, 2)
-    ask(worklist, other)
-    worklist.commitments.put_off([one, other], "down; start it", after(90))
-    assert worklist.commitments.unconfirmed("PACS", after(89), 60, 10) == []
-    later = worklist.commitments.unconfirmed("PACS", after(90), 60, 10)
-    assert [d.check for d in later] == [Check.ASK, Check.WAIT]
-    assert row(worklist)["error"] == "down; start it"
-
-
 @pytest.mark.parametrize("waits", [True, False])
 def test_files_stay_while_a_promise_is_awaited(worklist: Worklist, waits: bool) -> None:
     (one,) = sent(worklist)

@@ -27,6 +27,13 @@ from tests.contract.worklist.making import (
 )
 
 
+def test_what_happens_to_the_node_itself_is_an_event(worklist: Worklist) -> None:
+    worklist.upkeep.note("node config take", "peer[1].hosts", after(5))
+    event = worklist.views.events()[-1]
+    assert (event["kind"], event["detail"]) == ("node config take", "peer[1].hosts")
+    assert event["study_instance_uid"] is None
+
+
 def test_a_lost_lease_gives_the_job_back(worklist: Worklist) -> None:
     claimed(worklist)
     assert worklist.upkeep.reap(after(59), 3) == 0

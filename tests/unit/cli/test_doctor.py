@@ -13,13 +13,14 @@ import pytest
 from typer.testing import CliRunner
 
 from dicomnode import config as configuration
-from dicomnode.cli import callups, checkups, doctor, modelling
+from dicomnode.cli import callups, checkups, doctor, modelling, storage
 from dicomnode.cli.app import app
 from dicomnode.cli.checkups import Look, State
 from dicomnode.cli.scrubbing import Scrubber, names_of
 from dicomnode.config import Config
 from dicomnode.worklist import upgrade
 from tests.integration.collector import Collector, authority, server_context
+from tests.object_server import ObjectServer
 
 NOWHERE = {"CREDENTIALS_DIRECTORY": "/nonexistent"}
 
@@ -265,3 +266,36 @@ def test_names_of_a_configuration_are_all_found(tmp_path: Path) -> None:
     found = set(names_of(configured(tmp_path, SECRETS)))
     assert {"NORTHNODE", "NORTHCT", "10.77.1.2", "ct.north.example"} <= found
     assert os.uname().nodename in found
+
+
+def test_an_object_store_is_tried_and_the_spool_looked_at(
+    tmp_path: Path, s3_server: ObjectServer
+) -> None:
+    bucket = s3_server.new_place().bucket
+    text = f"""[store]
+url = "s3://{bucket}/node"
+endpoint = "{s3_server.endpoint}"
+timeout_seconds = 1
+spool = true
+"""
+    given = configured(tmp_path, text)
+    *stores, spool = storage.object_store(given)
+    assert [look.state for look in stores] == [State.OK, State.OK]
+    assert stores[0].said == f"s3://{bucket}/node/instances can be written and read"
+    assert spool.said == "everything is handed over"
+    waiting = given.node.data_dir / "instances" / "ab" / "1.2" / "1.2.3.ff.dcm"
+    waiting.parent.mkdir(parents=True)
+    waiting.write_bytes(b"")
+    *_, spool = storage.object_store(given)
+    assert (spool.state, spool.said[:15]) == (State.OK, "1 file(s) wait,")
+    os.utime(waiting, (0, 0))
+    *_, spool = storage.object_store(given)
+    assert spool.state is State.WARN
+    missing = configured(tmp_path, text.replace(bucket, "no-such-bucket"))
+    look = next(storage.object_store(missing))
+    assert look.state is State.FAIL
+    assert "bucket" in look.remedy
+
+
+def test_without_an_object_store_there_is_nothing_to_look_at(tmp_path: Path) -> None:
+    assert not list(storage.object_store(configured(tmp_path)))

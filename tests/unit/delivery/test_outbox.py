@@ -14,6 +14,7 @@ from dicomnode.delivery.statuses import explain, is_accepted, is_retryable
 from dicomnode.domain.delivery import Delivery, Sent
 from dicomnode.errors import Unreachable
 
+UNTRIED = "untried"
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
 RESULT = Path(get_testdata_file("test-SR.dcm"))
 
@@ -37,6 +38,7 @@ class Outbox:
 
     def __init__(self, *deliveries):
         self.waiting, self.notes = list(deliveries), []
+        self.present_ones = []
 
     def due(self, destination, now, lease_seconds, limit):
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
@@ -50,6 +52,15 @@ class Outbox:
 
     def fall_back(self, delivery, result, now):
         self.notes.append((delivery.delivery_id, "fall back", result, None))
+
+    def put_back(self, untried):
+        self.notes += [(one.delivery_id, "put back") for one in untried]
+
+    def absent(self, destination, error, delays, now):
+        self.notes.append((destination, "absent", error, tuple(delays)))
+
+    def present(self, destination, now):
+        self.present_ones.append(destination)
 
     def replace(self, delivery, error, now):
         if self.carried:
@@ -71,8 +82,10 @@ class Destination:
 
     def _sent(self, instance):
         status = self.answers.pop(0)
+        tried, status = status != UNTRIED, None if status == UNTRIED else status
         fine = status is not None and is_accepted(status)
-        return Sent(instance.sop_instance_uid, status, "" if fine else "no", NOON)
+        error = "" if fine else "no"
+        return Sent(instance.sop_instance_uid, status, error, NOON, tried)
 
 
 def a_delivery(number=1, attempts=0, location="there"):
@@ -95,7 +108,7 @@ def test_success_and_warnings_are_sent_with_their_status(status):
     assert destination.files == [RESULT.read_bytes()]
 
 
-@pytest.mark.parametrize("status", [0xA700, 0x0110, 0x0124, None])
+@pytest.mark.parametrize("status", [0xA700, 0x0110, 0x0124])
 def test_what_may_pass_is_tried_again_later(status):
     outbox = Outbox(a_delivery())
     deliver(outbox, Destination(status))
@@ -117,10 +130,42 @@ def test_refusals_end_when_the_delays_do():
     assert outbox.notes[0][3] is None
 
 
-def test_a_pacs_that_is_down_is_waited_for_as_long_as_it_takes():
-    outbox = Outbox(a_delivery(attempts=500))
+def test_a_pacs_that_is_down_costs_no_delivery_an_attempt():
+    outbox = Outbox(a_delivery(1, attempts=500), a_delivery(2))
     deliver(outbox, Destination(Unreachable("down")))
-    assert outbox.notes == [(1, "down", None, NOON + timedelta(seconds=60))]
+    assert outbox.notes == [
+        ("PACS", "absent", "down", (10, 60)),
+        (1, "put back"),
+        (2, "put back"),
+    ]
+    assert outbox.present_ones == []
+
+
+def test_a_pacs_that_answers_is_present_whatever_it_answers():
+    outbox = Outbox(a_delivery())
+    deliver(outbox, Destination(0xC000))
+    assert outbox.present_ones == ["PACS"]
+
+
+def test_an_object_that_ends_the_association_costs_the_others_no_attempt():
+    outbox = Outbox(a_delivery(1), a_delivery(2), a_delivery(3))
+    deliver(outbox, Destination(0x0000, None, UNTRIED))
+    assert [note[:2] for note in outbox.notes] == [
+        (1, "sent"),
+        (2, "no"),
+        (3, "put back"),
+    ]
+    assert outbox.present_ones == ["PACS"]
+
+
+def test_a_pacs_that_takes_associations_and_answers_nothing_is_absent():
+    outbox = Outbox(a_delivery(1), a_delivery(2))
+    deliver(outbox, Destination(None, UNTRIED))
+    assert outbox.notes == [
+        ("PACS", "absent", "no", (10, 60)),
+        (1, "no", None, NOON + timedelta(seconds=10)),
+        (2, "put back"),
+    ]
 
 
 def test_a_result_that_cannot_be_read_holds_up_no_other():

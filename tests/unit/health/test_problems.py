@@ -37,6 +37,14 @@ def test_a_role_that_dies_again_and_again() -> None:
     assert "dicomnode keep" in problem.remedy
 
 
+def test_a_changed_configuration_that_is_wrong() -> None:
+    wrong = "config.toml:3: study.quiet is an unknown key; remove it"
+    (problem,) = problems(replace(WELL, refused_config=wrong))
+    assert "goes on with the old one" in problem.what
+    assert "`dicomnode reload`" in problem.remedy
+    assert problem.examples == [wrong]
+
+
 def test_failed_jobs() -> None:
     failed = [{"job_id": "j1", "error": "no pixels"}]
     snapshot = replace(WELL, counts={"job": {"FAILED": 2}}, failed=failed)

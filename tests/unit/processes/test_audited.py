@@ -125,7 +125,8 @@ def test_retention_and_purge_are_deletions(auditor: Auditor, kept: Kept) -> None
 
     gone: list[str] = []
     auditor.upkeep(Upkeep(), Views()).forget_files("1.2", AT)  # type: ignore[arg-type]
-    auditor.study_deleted(Views(), "1.3", "the patient asked for it")  # type: ignore[arg-type]
+    study = auditor.study_of(Views(), "1.3")  # type: ignore[arg-type]
+    auditor.study_deleted(study, "the patient asked for it")
     assert gone == ["1.2"]
     assert kept.told() == [("110105", 0), ("110105", 0)]
     by_retention, by_person = kept.roots()
@@ -155,7 +156,8 @@ def test_a_command_of_a_person_names_the_person(tmp_path: Path) -> None:
     file.write_text("")
     given = configuration.load(file, environ={"CREDENTIALS_DIRECTORY": "/nonexistent"})
     with role("keep", given), audited_command("purge", given) as audit:
-        audit.study_deleted(Views(), "1.2", "duplicate")  # type: ignore[arg-type]
+        study = audit.study_of(Views(), "1.2")  # type: ignore[arg-type]
+        audit.study_deleted(study, "duplicate")
     text = (tmp_path / "var/audit/audit.000001.log").read_text()
     roots = [checked(line.split(" - ", 1)[1]) for line in text.splitlines()]
     assert sorted(map(event_id, roots)) == ["110100", "110100", "110105"]

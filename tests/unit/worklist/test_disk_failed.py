@@ -44,7 +44,7 @@ def test_nothing_is_written_after_the_disk_has_failed(tmp_path: Path) -> None:
     with pytest.raises(DiskFailed), worklist._database.write():
         raise failure(sqlite3.SQLITE_IOERR_FSYNC)
     assert not worklist.is_sound
-    with pytest.raises(Unavailable, match="check the disk, then restart the node"):
+    with pytest.raises(DiskFailed, match="check the disk, then restart the node"):
         worklist.intake.record(received())
     with pytest.raises(DiskFailed):
         worklist.upkeep.checkpoint()

@@ -10,7 +10,7 @@ import pytest
 
 from dicomnode.errors import WorklistError
 from dicomnode.worklist.groups import GroupCommit
-from dicomnode.worklist.translation import Unavailable
+from dicomnode.worklist.translation import DiskFailed, Unavailable
 
 
 class Ledger:
@@ -77,12 +77,13 @@ def test_one_bad_item_fails_alone() -> None:
     assert good == [0, -1, -2, -4, -5]
 
 
-def test_an_unavailable_database_fails_all_at_once() -> None:
+@pytest.mark.parametrize("kind", [Unavailable, DiskFailed])
+def test_an_unavailable_database_fails_all_at_once(kind: type[Unavailable]) -> None:
     ledger = Ledger()
-    ledger.bad, ledger.failure = frozenset({3}), Unavailable
+    ledger.bad, ledger.failure = frozenset({3}), kind
     first, *others = submit_while_busy(ledger, range(1, 6))
     assert first.result() == 0
-    assert {type(future.exception()) for future in others} == {Unavailable}
+    assert {type(future.exception()) for future in others} == {kind}
     assert len(ledger.commits) == 2
 
 

@@ -245,3 +245,38 @@ def test_importing_the_worklist_is_light() -> None:
         cwd=Path(__file__).parents[3],
     )
     assert not re.search(r"\S", run.stdout), run.stdout
+
+
+def test_a_reserved_log_keeps_its_length_and_every_commit(
+    worklist: Worklist, path: Path
+) -> None:
+    log = path.with_name("worklist.db-wal")
+    worklist.reserve_log()
+    length = log.stat().st_size
+    assert length > sqlite._LOG_PAGES * 4096
+    worklist.intake.record_association(KNOCK)
+    # As after a crash: another program finds the rows in the log, before the zeros.
+    copy = path.with_name("copy.db")
+    for ending in ("", "-wal"):
+        source = path.with_name(f"{path.name}{ending}")
+        copy.with_name(f"{copy.name}{ending}").write_bytes(source.read_bytes())
+    with open_worklist(f"sqlite:///{copy}") as recovered:
+        assert len(recovered.views.associations()) == 1
+    worklist.upkeep.fold_log()
+    worklist.reserve_log()
+    worklist.intake.record_association(KNOCK)
+    assert log.stat().st_size == length
+    assert len(worklist.views.associations()) == 2
+
+
+def test_one_connection_serves_every_write(worklist: Worklist) -> None:
+    def used() -> object:
+        with worklist._database.write() as transaction:
+            return transaction.connection.connection.driver_connection
+
+    assert used() is used()
+    with pytest.raises(WorklistError), worklist._database.write() as transaction:
+        transaction.execute(text("INSERT INTO nowhere VALUES (1)"))
+    # What has failed leaves nothing behind, and the next one goes on.
+    worklist.intake.record_association(KNOCK)
+    assert len(worklist.views.associations()) == 1

@@ -1,0 +1,137 @@
+"""The command `retry`: failed jobs again, undelivered results again or elsewhere."""
+
+# ruff: noqa: PLC0415 - SQLAlchemy only where it is needed
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dicomnode.cli.choosing import (
+    DryRun,
+    Jobs,
+    Yes,
+    confirmed,
+    each,
+    is_study,
+    opened_desk,
+    operator,
+)
+from dicomnode.cli.command import AsJson, ExitCode, Given
+from dicomnode.cli.reading import opened_views
+from dicomnode.errors import ConfigError
+from dicomnode.views import Views
+
+if TYPE_CHECKING:
+    from dicomnode.config import Config
+    from dicomnode.domain.desk import Redirect
+    from dicomnode.worklist import Worklist
+
+_DEAD = ("FAILED", "REJECTED")
+
+AllFailed = Annotated[
+    bool, typer.Option("--all-failed", help="Every failed job and delivery.")
+]
+To = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="DEST",
+        help="Send to this destination what it refused, and what waits for one that "
+        "is no longer configured; one that was not reached is tried at once.",
+    ),
+]
+From = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        metavar="DEST",
+        help="With --to: everything unsent of this destination instead.",
+    ),
+]
+
+
+def retry(  # noqa: PLR0913 - a command has as many parameters as options
+    given: Given,
+    jobs: Jobs = None,
+    *,
+    all_failed: AllFailed = False,
+    to: To = "",
+    source: From = "",
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Run failed or canceled jobs again, revive or redirect undelivered results.
+
+    A Study Instance UID sends a study that no rule wanted through the rules again.
+    """
+    config = given.load()
+    if to or source:
+        redirect = _redirect(config, jobs or [], to, source)
+        return _send_on(config, redirect, yes=yes, dry_run=dry_run)
+    if bool(jobs) == all_failed:
+        message = (
+            "name the jobs to retry, or --all-failed, or --to; `dicomnode list` "
+            "shows them"
+        )
+        raise typer.BadParameter(message, param_hint="JOB")
+    with opened_views(config) as views:
+        chosen = list(jobs or _failed(views))
+    if all_failed and not confirmed(
+        len(chosen), "failed job(s)", yes=yes, dry_run=dry_run
+    ):
+        return ExitCode.OK
+    with opened_desk(config) as worklist:
+        return each(chosen, lambda one: _retried(worklist, one), as_json=as_json)
+
+
+def _retried(worklist: Worklist, target: str) -> str:
+    """Both kinds of failure are of one job: revive whatever has failed of it."""
+    now, by = datetime.now(UTC), operator()
+    if is_study(target):
+        worklist.desk.reroute(target, now, by)
+        return "COMPLETE"
+    revived = worklist.desk.retry_deliveries(target, now, by)
+    if revived:
+        return f"{revived} delivery(s) PENDING"
+    worklist.desk.retry_job(target, now, by)
+    return "SCHEDULED"
+
+
+def _failed(views: Views) -> Sequence[str]:
+    jobs = [row["job_id"] for row in views.worklist(state="FAILED")]
+    dead = [row["job_id"] for row in views.deliveries() if row["state"] in _DEAD]
+    return list(dict.fromkeys([*jobs, *dead]))
+
+
+def _redirect(config: Config, jobs: list[str], to: str, source: str) -> Redirect:
+    from dicomnode.domain.desk import Redirect
+
+    known = tuple(one.name for one in config.destination)
+    if to not in known:
+        words = ", ".join(known) or "none is configured"
+        message = f"no destination {to!r} ({words}); name one of them with --to"
+        raise ConfigError(message)
+    return Redirect(to, known, source, tuple(jobs))
+
+
+def _send_on(
+    config: Config, redirect: Redirect, *, yes: bool, dry_run: bool
+) -> ExitCode:
+    now = datetime.now(UTC)
+    with opened_desk(config) as worklist:
+        if not dry_run and worklist.absences.try_now(redirect.to, now, operator()):
+            typer.echo(f"{redirect.to} is tried at once")
+        counts = worklist.redirects.count(redirect, now)
+        for destination, count in counts.items():
+            typer.echo(f"{count} for {destination} now", err=True)
+        what = f"delivery(s) to be sent to {redirect.to}"
+        if not confirmed(sum(counts.values()), what, yes=yes, dry_run=dry_run):
+            return ExitCode.OK
+        moved = worklist.redirects.move(redirect, now, operator())
+    typer.echo(f"{moved} delivery(s) go to {redirect.to}")
+    return ExitCode.OK
