@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from tests.bench import (
     claims,
     copying,
+    cost,
     latency,
     model,
     scaling,
@@ -36,6 +37,7 @@ PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "soak": soak.main,
     "claims": claims.main,
     "copy": copying.main,
+    "cost": cost.main,
     "scaling": scaling.main,
 }
 """Benches that read their own command line; without a name the first two run too."""
