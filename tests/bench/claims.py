@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
@@ -18,6 +19,7 @@ from threading import Event
 from time import monotonic, sleep
 from types import SimpleNamespace
 
+import structlog
 from sqlalchemy import insert
 
 from dicomnode.domain.job import Outcome, job_id_of
@@ -96,6 +98,8 @@ class _FixedCost:
 
 def work_all(url: str, worker_id: str, seconds: float) -> list[str]:
     """The loop of a worker until the queue is empty."""
+    only_warnings = structlog.make_filtering_bound_logger(logging.WARNING)
+    structlog.configure(wrapper_class=only_warnings)
     policy = LoopPolicy(_LEASE_SECONDS, 3600, 0.01, (1,), concurrent_jobs=4)
     with open_worklist(url) as worklist:
         loop = WorkerLoop(
@@ -112,11 +116,21 @@ def work_all(url: str, worker_id: str, seconds: float) -> list[str]:
     return []
 
 
+class _Told:
+    """Prints each figure of one kind of database."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def say(self, name: str, figure: float) -> None:
+        print(json.dumps({"database": self._kind, name: figure}), flush=True)
+
+
 def timed(
     task: Task, url: str, n_workers: int, *more: object
 ) -> tuple[float, list[str]]:
     """Run ``task`` in so many processes at once: seconds, and what they give."""
-    with ProcessPoolExecutor(n_workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(n_workers, mp_context=get_context("fork")) as pool:
         list(pool.map(abs, range(n_workers * 4)))
         began = monotonic()
         answers = [
@@ -126,25 +140,24 @@ def timed(
         return monotonic() - began, found
 
 
-def measured(
-    kind: str, n_jobs: int, n_studies: int, seconds: float
-) -> dict[str, object]:
-    """The figures of one kind of database."""
-    figures: dict[str, object] = {}
+def measured(kind: str, n_jobs: int, n_studies: int, seconds: float) -> None:
+    """The figures of one kind of database, each printed as it comes."""
+    figures = _Told(kind)
     with OPENED[kind]() as url:
         upgrade(url)
         for n_workers in WORKERS:
             scheduled(url, n_jobs)
             elapsed, taken = timed(claim_all, url, n_workers)
             twice = len(taken) - len(set(taken))
-            figures[f"claims/s, {n_workers} processes"] = round(n_jobs / elapsed)
-            figures[f"claimed twice of {n_jobs}, {n_workers} processes"] = twice
+            figures.say(f"claims/s, {n_workers} processes", round(n_jobs / elapsed))
+            figures.say(f"claimed twice of {n_jobs}, {n_workers} processes", twice)
             assert len(taken) == n_jobs
         for n_workers in WORKERS:
             scheduled(url, n_studies)
             elapsed, _ = timed(work_all, url, n_workers, seconds)
-            figures[f"studies/s, {n_workers} workers"] = round(n_studies / elapsed, 1)
-    return figures
+            figures.say(
+                f"studies/s, {n_workers} workers", round(n_studies / elapsed, 1)
+            )
 
 
 def main(words: Sequence[str] = ()) -> int:
@@ -155,6 +168,5 @@ def main(words: Sequence[str] = ()) -> int:
     parser.add_argument("--kind", choices=KINDS, action="append")
     given = parser.parse_args(words)
     for kind in given.kind or KINDS:
-        figures = measured(kind, given.jobs, given.studies, given.seconds)
-        print(json.dumps({kind: figures}, indent=1), flush=True)
+        measured(kind, given.jobs, given.studies, given.seconds)
     return 0

@@ -50,11 +50,8 @@ def main(words: Sequence[str] = ()) -> int:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="dicomnode-bench-") as name:
         folder = Path(name)
-        figures = {
-            **worklist(folder, given.studies),
-            **image(folder, given.images),
-        }
-    print(json.dumps({"cost": figures}, indent=1))
+        print(json.dumps(worklist(folder, given.studies)), flush=True)
+        print(json.dumps(image(folder, given.images)))
     return 0
 
 

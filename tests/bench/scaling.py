@@ -48,8 +48,8 @@ class Group:
     """Of each worker: it is gone until its lease has ended and it is started again."""
     repair_seconds: float = 900.0
     lease_seconds: float = 120.0
-    rows: float = 32.0
-    row_bytes: float = 420.0
+    rows: float = 25.0
+    row_bytes: float = 270.0
     results_bytes: int = 1_500_000
     keep_days: float = 7.0
     transactions: float = 12.0

@@ -47,5 +47,5 @@ def test_who_dies_with_a_study_costs_a_lease() -> None:
 
 def test_storage_is_a_product() -> None:
     found = growth(replace(Group(), instances=1, instance_bytes=1, results_bytes=0))
-    assert found["database a year, GB"] == round(5e6 * 32 * 420 / 1e9, 1)
+    assert found["database a year, GB"] == round(5e6 * 25 * 270 / 1e9, 1)
     assert found["studies a day"] == round(5e6 / 365)
