@@ -98,7 +98,12 @@ class StoreUnreachable(DicomNodeError, OSError):
 
 
 class WorklistError(DicomNodeError):
-    """The worklist database refused or failed an operation."""
+    """The worklist database refused or failed an operation.
+
+    ``lasting``: this process can do nothing more with it, only a new one may.
+    """
+
+    lasting: ClassVar[bool] = False
 
 
 class LostLease(WorklistError):

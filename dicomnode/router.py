@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from dicomnode.domain.backfill import lowered
 from dicomnode.domain.following import FinishedJob, refusal
 from dicomnode.domain.instance import Instance
 from dicomnode.domain.job import NewJob, job_id_of
@@ -98,10 +99,12 @@ class Router:
 
 
 def _job(study: Study | FinishedJob, rule: Rule, urgent: int) -> NewJob:
+    # What was urgent once is history: a backfilled study lets every other pass.
+    priority = lowered(rule.priority) if study.backfilled else rule.priority + urgent
     return NewJob(
         job_id=job_id_of(study.study_instance_uid, study.revision, rule.pipeline),
         study_instance_uid=study.study_instance_uid,
         revision=study.revision,
         pipeline=rule.pipeline,
-        priority=rule.priority + urgent,
+        priority=priority,
     )

@@ -8,7 +8,7 @@ made by the migrations and documented in docs/worklist-sql.md.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -53,6 +53,14 @@ class Views(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close the connections."""
+
+    def subscribe(self, ring: Callable[[], None]) -> Callable[[], None]:
+        """Call ``ring`` when there is a new event, where the database tells.
+
+        What it returns ends that. Here nothing tells: the reader polls.
+        """
+        del ring
+        return lambda: None
 
     @abstractmethod
     def _run(self, query: str, values: Mapping[str, object]) -> list[Record]:
@@ -214,6 +222,17 @@ class Views(ABC):
     def pauses(self) -> list[Record]:
         """``v1_pauses``, the oldest first: what an admin has stopped."""
         return self._select("v1_pauses", {}, "paused_at")
+
+    def backfills(self, backfill_id: str | None = None) -> list[Record]:
+        """``v1_backfills``, newest first, or the one of an id."""
+        conditions = {"backfill_id = :backfill": backfill_id}
+        return self._select("v1_backfills", conditions, "started_at DESC")
+
+    def backfill_studies(self, state: str, limit: int = 100) -> list[Record]:
+        """``v1_backfill_studies`` in one state, the latest change first."""
+        order = "changed_at DESC, study_instance_uid"
+        conditions = {"state = :state": state}
+        return self._select("v1_backfill_studies", conditions, order, limit)
 
     def reconciliations(self, limit: int = 1) -> list[Record]:
         """``v1_reconciliations``, newest first."""

@@ -63,7 +63,7 @@ def echo(given: Given, destination: Called) -> None:
     from dicomnode.processes.senders import open_sender
 
     config = given.load()
-    called = _destination(destination, config)
+    called = destination_of(destination, config)
     seconds = open_sender(called, config).echo()
     address = f"{called.ae_title}@{called.host}:{called.port}"
     typer.echo(f"ok: {address} answered in {seconds * 1000:.1f} ms")
@@ -74,7 +74,7 @@ def send(given: Given, path: Source, to: To, as_json: AsJson = False) -> ExitCod
     from dicomnode.processes.senders import open_sender
 
     config = given.load()
-    scu = open_sender(_destination(to, config), config)
+    scu = open_sender(destination_of(to, config), config)
     outgoing = list(_readable(path))
     if not outgoing:
         raise DeliveryError(f"{path} holds no DICOM file (PS3.10); name one that does")
@@ -123,7 +123,7 @@ def _print_answer(sent: Sent, *, as_json: bool) -> None:
         printing.line(f"refused: {sent.sop_instance_uid}: {sent.error}", err=True)
 
 
-def _destination(text: str, config: Config) -> Destination:
+def destination_of(text: str, config: Config) -> Destination:
     """A configured destination, or AE@HOST:PORT; raises ConfigError."""
     named = {one.name: one for one in config.destination}
     if text in named:
@@ -135,6 +135,13 @@ def _destination(text: str, config: Config) -> Destination:
         message = f"no destination {text!r} ({known}); name one, or AE@HOST:PORT"
         raise ConfigError(message)
     return _given_destination(ae_title, host.strip("[]"), port)
+
+
+def name_of(destination: Destination, config: Config) -> str:
+    """What ``destination_of`` takes for it."""
+    if destination in config.destination:
+        return destination.name
+    return f"{destination.ae_title}@{destination.host}:{destination.port}"
 
 
 def _given_destination(ae_title: str, host: str, port: str) -> Destination:

@@ -13,6 +13,7 @@ from dicomnode.cli import (
     accounts,
     acting,
     alert,
+    backfill,
     conformance,
     database,
     desk,
@@ -87,6 +88,7 @@ stopping.add_to(app)
 reloading.add_to(app)
 reconcile.add_to(app)
 acting.add_to(app)
+backfill.add_to(app)
 models.add_to(app)
 conformance.add_to(app)
 accepting.add_to(app)

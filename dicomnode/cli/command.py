@@ -97,10 +97,25 @@ def command(app: typer.Typer, name: str) -> Callable[[Body], Body]:
     return register
 
 
+def group_command(app: typer.Typer) -> Callable[[Body], Body]:
+    """Make a function what a group of commands does when none of them is named."""
+
+    def register(body: Body) -> Body:
+        app.callback(invoke_without_command=True, help=inspect.getdoc(body))(
+            _callback(body)
+        )
+        return body
+
+    return register
+
+
 def _callback(body: Body) -> Callable[..., None]:
     def call(ctx: typer.Context, **options: Any) -> None:
         before: Given = ctx.find_root().obj or Given()
         given = given_by(options.pop("config"), options.pop("setting"), before)
+        if ctx.invoked_subcommand is not None:
+            ctx.find_root().obj = given
+            return
         raise typer.Exit(ended(lambda: body(given, **options)))
 
     own = _parameters(body)[1:]

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -85,11 +85,18 @@ def _pause(views: Views) -> Callable[[], None]:
     """Wait; where the database says whether it has changed, until it has."""
     mark = views.mark()
 
+    changed = Event()
+    views.subscribe(changed.set)
+
+    def rest() -> None:
+        changed.wait(POLL_SECONDS)
+        changed.clear()
+
     def pause() -> None:
         nonlocal mark
-        time.sleep(POLL_SECONDS)
+        rest()
         while mark is not None and views.mark() == mark:
-            time.sleep(POLL_SECONDS)
+            rest()
         mark = views.mark()
 
     return pause

@@ -15,6 +15,7 @@ from pydantic import (
 
 from dicomnode.config.alerting import Alert
 from dicomnode.config.audit import Audit
+from dicomnode.config.backfilling import Backfill
 from dicomnode.config.encrypting import Called
 from dicomnode.config.receiving import Peer, Receiver
 from dicomnode.config.section import Section
@@ -192,6 +193,7 @@ class Config(Section):
     bundles: Bundles = Bundles()
     worker: Worker = Worker()
     delivery: Delivery = Delivery()
+    backfill: Backfill = Backfill()
     keep: Keep = Keep()
     retention: Retention = Retention()
     web: Web = Web()

@@ -20,6 +20,7 @@ class FinishedJob:
     pipeline: str
     outcome: Outcome
     findings: Mapping[str, Presence] = field(default_factory=dict)
+    backfilled: bool = False
 
 
 def refusal(rule: Rule, first: FinishedJob) -> str:

@@ -56,3 +56,5 @@ class Study:
     calling_ae_title: str
     forced: bool = False
     """An admin asked for completion now."""
+    backfilled: bool = False
+    """It comes from an archive's history: its jobs let all others pass."""

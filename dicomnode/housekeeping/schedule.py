@@ -7,11 +7,13 @@ in the worklist, so a restart loses nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
@@ -95,8 +97,9 @@ class Schedule:
         self._scheduler.start()
 
     def hasten(self, name: str) -> None:
-        """Have a chore run now instead of at its next time."""
-        self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
+        """A chore is due now, not only at its next tick; from any thread."""
+        with suppress(JobLookupError):
+            self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
 
     def stop(self) -> None:
         """Finish the chore that runs, start no other."""

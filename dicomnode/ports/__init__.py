@@ -6,6 +6,7 @@ behind it. All instants are aware UTC.
 
 from __future__ import annotations
 
+from dicomnode.ports.backfilling import Archive, Backfills
 from dicomnode.ports.delivering import (
     Absences,
     CommitmentAnswers,
@@ -25,10 +26,13 @@ from dicomnode.ports.files import (
 from dicomnode.ports.keeping import Clock, ExpiredStudy, NodeEvent, Upkeep
 from dicomnode.ports.receiving import Intake, Kept, KeptInstance, Studies
 from dicomnode.ports.reconciling import Ledger, Mender, ReadHeader, Stock
+from dicomnode.ports.waking import WakeUps
 from dicomnode.ports.working import DriftMonitor, Jobs, Predictor
 
 __all__ = [
     "Absences",
+    "Archive",
+    "Backfills",
     "Buffer",
     "Clock",
     "CommitmentAnswers",
@@ -59,4 +63,5 @@ __all__ = [
     "Studies",
     "Upkeep",
     "Usage",
+    "WakeUps",
 ]

@@ -15,6 +15,7 @@ from dicomnode.delivery.confirmation import Confirmer, ConfirmPolicy
 from dicomnode.delivery.outbox import Courier, RetryPolicy
 from dicomnode.domain.commitment import CommitmentAnswer
 from dicomnode.errors import WorklistError
+from dicomnode.ports.waking import DELIVERY_KINDS
 from dicomnode.processes import auditing, service, storing, waking, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
@@ -63,6 +64,7 @@ def _deliver(config: Config, stop: Event) -> int:
             for rest in rests:
                 rest.end()
 
+        worklist.wakeups.subscribe(DELIVERY_KINDS, wake)
         service.ready()
         with waking.woken(config, "deliver", wake):
             well = asked_to_stop(

@@ -16,6 +16,7 @@ from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.clock_watch import ClockWatch
 from dicomnode.housekeeping.quarantine import QuarantineKeeper
 from dicomnode.housekeeping.schedule import DEFAULT, Chore, Schedule
+from dicomnode.ports.waking import STUDY_KINDS
 from dicomnode.processes import (
     alerts,
     auditing,
@@ -73,6 +74,7 @@ def _keep(config: Config, stop: Event) -> int:
             lambda lane: pulse.beat(lane) if lane == DEFAULT else None,
         )
         schedule.start()
+        worklist.wakeups.subscribe(STUDY_KINDS, partial(schedule.hasten, ROUTING))
         service.ready()
         with waking.woken(config, "keep", partial(schedule.hasten, ROUTING)):
             well = asked_to_stop(stop, lambda: worklist.is_sound, pulse)

@@ -26,6 +26,7 @@ from dicomnode.domain.ownership import MANUFACTURER
 from dicomnode.errors import ConfigError
 from dicomnode.monitoring import FileMonitor
 from dicomnode.ports import Predictor
+from dicomnode.ports.waking import JOB_KINDS
 from dicomnode.predictor import BundlePredictor, Site, choose_device, limit_threads
 from dicomnode.processes import auditing, service, storing, waking, wiring
 from dicomnode.processes.clock import SystemClock
@@ -100,6 +101,7 @@ def _work(
                 finished=partial(_wake_others, config),
             ),
         )
+        worklist.wakeups.subscribe(JOB_KINDS, loop.wake)
         _log.info("worker.ready", device=device, pipelines=sorted(pipelines))
         service.ready()
         try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Annotated
 
@@ -22,18 +23,46 @@ _COME_BACK = {"Retry-After": "5"}
 
 
 class Pulse:
-    """Whether there is news: one look a second, however many readers there are."""
+    """Whether there is news: one look a second, however many readers there are.
+
+    Where the database tells of it (PostgreSQL), there is a look at once.
+    """
 
     def __init__(self) -> None:
         self._seq, self._look_at = 0, 0.0
+        self._changed: asyncio.Event | None = None
 
     async def newest(self, room: Room) -> int:
         """The last ``seq`` as of the last look."""
+        if self._changed is None:
+            self._changed = asyncio.Event()
+            room.views.subscribe(self._ringing(self._changed))
         now = monotonic()
         if now >= self._look_at:
             self._look_at = now + POLL_SECONDS
+            self._changed.clear()
             self._seq = await run_in_threadpool(room.views.last_seq)
         return self._seq
+
+    async def rest(self) -> None:
+        """Until there may be news."""
+        if self._changed is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), POLL_SECONDS)
+
+    def _ringing(self, changed: asyncio.Event) -> Callable[[], None]:
+        loop = asyncio.get_running_loop()
+
+        def tell() -> None:
+            self._look_at = 0.0
+            changed.set()
+
+        def ring() -> None:
+            # The server may have ended since; then nobody waits for it.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(tell)
+
+        return ring
 
 
 def admitted(request: Request, room: InRoom) -> None:
@@ -61,7 +90,7 @@ async def events(
     try:
         while not (request.app.state.stopping() or await request.is_disconnected()):
             if await pulse.newest(room) <= seq:
-                await asyncio.sleep(POLL_SECONDS)
+                await pulse.rest()
                 continue
             for row in await run_in_threadpool(room.views.events, seq, _PORTION):
                 seq = row["seq"]

@@ -82,11 +82,20 @@ class WorkerLoop:
         while not self._broken and not (stop.is_set() and not self._held):
             if stop.is_set():
                 self._give_back_unbegun()
-            self._turn(claims=not stop.is_set())
+            self._turned(claims=not stop.is_set())
             self._rest(self._pause() if self._held else self._policy.poll_seconds)
         self._finish_begun()
         self._report(self._broken or "STOPPED")
         return not self._broken
+
+    def _turned(self, *, claims: bool) -> None:
+        """A turn; without the worklist what is warm stays so, and waits for it."""
+        try:
+            self._turn(claims=claims)
+        except WorklistError as error:
+            if error.lasting:
+                raise
+            _log.warning("worker.no_worklist", error=str(error))
 
     def run_once(self) -> bool:
         """Claim jobs and work until they have ended; False when there was none."""
@@ -98,7 +107,7 @@ class WorkerLoop:
         return claimed
 
     def wake(self) -> None:
-        """Look into the worklist at once: something may be there."""
+        """There may be a job: look now, from any thread."""
         self._changed.set()
 
     def _wake_at(self, stop: Event) -> None:

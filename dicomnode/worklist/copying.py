@@ -36,7 +36,7 @@ def copy(source: str, target: str) -> Sequence[Copied]:
     All or nothing. Raises WorklistError while a node runs on an embedded one of them,
     for a target that holds rows, and for a difference.
     """
-    check(source)
+    check(source, exact=True)
     upgrade(target)
     with alone(source), alone(target):
         _refuse_filled(target)

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     URL,
@@ -42,10 +42,33 @@ from dicomnode.worklist import prepared, sqlite
 from dicomnode.worklist.prepared import Prepared
 from dicomnode.worklist.schema import events
 from dicomnode.worklist.translation import DiskFailed, translated
+from dicomnode.worklist.wakeups import CHANNEL, WakeUps
 
-_EVENT_LOCK = text("SELECT pg_advisory_xact_lock(6446, 1)")
+if TYPE_CHECKING:
+    import psycopg
+
+_EVENT_LOCK = text(
+    f"SELECT pg_advisory_xact_lock(6446, 1), pg_notify('{CHANNEL}', :kinds)"
+)
 _MIGRATION_LOCK = text("SELECT pg_advisory_xact_lock(6446, 2)")
-_POSTGRESQL_OPTIONS = "-c timezone=UTC -c lock_timeout=10s -c synchronous_commit=on"
+_SILENCE_SECONDS = 25
+"""After it, a peer that a cut line leaves without a word counts as gone, on both sides.
+
+Without it a host that is cut off in a transaction holds its locks, the one of the
+events among them, against all others for two hours (the default of TCP).
+"""
+
+_KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+_LINE = {
+    **_KEEPALIVE,
+    "tcp_user_timeout": 1000 * _SILENCE_SECONDS,
+    "connect_timeout": 10,
+}
+_POSTGRESQL_OPTIONS = (
+    "-c timezone=UTC -c lock_timeout=10s -c synchronous_commit=on "
+    "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 "
+    f"-c tcp_keepalives_count=3 -c tcp_user_timeout={_SILENCE_SECONDS}s"
+)
 _READ_ONLY = " -c default_transaction_read_only=on"
 
 
@@ -122,6 +145,11 @@ class Transaction:
         """Write ``event`` with this transaction."""
         self._events.append(event)
 
+    @property
+    def kinds(self) -> set[str]:
+        """Of the noted events."""
+        return {event.kind for event in self._events}
+
     def lock_migrations(self) -> None:
         """Wait for other migrations (SQLite: the file lock already does)."""
         if not self.is_sqlite:
@@ -132,7 +160,8 @@ class Transaction:
         if not self._events:
             return
         if not self.is_sqlite:
-            self.connection.execute(_EVENT_LOCK)
+            kinds = ",".join(sorted(self.kinds))
+            self.connection.execute(_EVENT_LOCK, {"kinds": kinds})
         rows = [
             {name: getattr(event, name) for name in Event.__slots__}
             for event in self._events
@@ -148,7 +177,9 @@ class Database:
         writer: Engine,
         reader: Engine,
         lock: sqlite.FileLock | None = None,
+        wakeups: WakeUps | None = None,
     ) -> None:
+        self.wakeups = wakeups or WakeUps()
         self._writer = writer
         self._reader = reader
         self._lock = lock
@@ -184,6 +215,8 @@ class Database:
                 transaction = Transaction(connection)
                 yield transaction
                 transaction.flush()
+            if transaction.kinds:
+                self.wakeups.ring(transaction.kinds)
         except DiskFailed as error:
             self._failure = str(error)
             raise
@@ -236,6 +269,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection; the last writer's checkpoint runs under the lock."""
+        self.wakeups.close()
         self._reader.dispose()
         with self._exclusive():
             if self._held:
@@ -274,7 +308,7 @@ def open_readonly(url: str) -> Database:
             reader = sqlite.reader_engine(path)
         else:
             reader = _engine(parsed, _POSTGRESQL_OPTIONS + _READ_ONLY)
-        return Database(reader, reader)
+        return Database(reader, reader, wakeups=_of(parsed))
 
 
 def parse(url: str) -> URL:
@@ -310,7 +344,22 @@ def _sqlite(url: URL) -> Database:
 def _postgresql(url: URL) -> Database:
     engine = _engine(url, _POSTGRESQL_OPTIONS)
     readonly = engine.execution_options(postgresql_readonly=True)
-    return Database(engine, readonly)
+    return Database(engine, readonly, wakeups=_of(url))
+
+
+def _of(url: URL) -> WakeUps:
+    if is_sqlite(url):
+        return WakeUps()
+    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def connect() -> psycopg.Connection:
+        # The extra that only PostgreSQL needs.
+        import psycopg  # noqa: PLC0415
+        from psycopg.conninfo import make_conninfo  # noqa: PLC0415
+
+        return psycopg.connect(make_conninfo(plain, **_LINE), autocommit=True)
+
+    return WakeUps(connect)
 
 
 def _engine(url: URL, options: str) -> Engine:
@@ -320,5 +369,5 @@ def _engine(url: URL, options: str) -> Engine:
         pool_pre_ping=True,
         hide_parameters=True,
         isolation_level="READ COMMITTED",
-        connect_args={"options": options},
+        connect_args={"options": options, **_LINE},
     )

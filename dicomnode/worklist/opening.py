@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from types import TracebackType
 
 from dicomnode.worklist.absences import Absences
+from dicomnode.worklist.backfills import Backfills
 from dicomnode.worklist.commitments import Commitments
 from dicomnode.worklist.desk import Desk
 from dicomnode.worklist.engine import Database, open_database, open_readonly
@@ -47,6 +48,8 @@ class Worklist:
         self.purge = Purge(database)
         self.ledger = Ledger(database)
         self.mender = Mender(database)
+        self.backfills = Backfills(database)
+        self.wakeups = database.wakeups
         self.views = Views(database)
 
     @property

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, select
 
 from dicomnode.domain.instance import AttributeValue, Instance
 from dicomnode.domain.study import Study, StudyState
+from dicomnode.worklist.backfill_tables import is_backfilled
 from dicomnode.worklist.schema import instances, revisions, studies
 
 current_revisions = (
@@ -24,7 +25,9 @@ def studies_in(
     connection: Connection, state: StudyState, held: bool = True
 ) -> Sequence[Study]:
     """The studies in ``state``, the longest waiting first; held ones too if wanted."""
-    wanted = current_revisions.where(revisions.c.state == state.value)
+    wanted = current_revisions.where(revisions.c.state == state.value).add_columns(
+        is_backfilled(revisions.c.study_instance_uid).label("backfilled")
+    )
     if not held:
         wanted = wanted.where(studies.c.held_at.is_(None))
     found = connection.execute(
@@ -45,6 +48,7 @@ def study_of(row: Row[Any]) -> Study:
         n_instances=row.n_instances,
         calling_ae_title=row.calling_ae_title,
         forced=row.forced,
+        backfilled=bool(row.backfilled),
     )
 
 

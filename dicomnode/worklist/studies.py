@@ -14,11 +14,14 @@ from dicomnode.domain.following import FinishedJob
 from dicomnode.domain.instance import Instance
 from dicomnode.domain.job import JobState, NewJob, Outcome
 from dicomnode.domain.study import STUDY_STATES, Study, StudyState
+from dicomnode.worklist.backfill_tables import is_backfilled
 from dicomnode.worklist.engine import Database, Event, Transaction
 from dicomnode.worklist.growing import current_revision
 from dicomnode.worklist.moves import job_event, may, state_after
 from dicomnode.worklist.rows import instances_of, studies_in
 from dicomnode.worklist.schema import jobs, revisions
+
+_FLAG = "backfilled"
 
 
 class Studies:
@@ -75,7 +78,7 @@ class Studies:
         """COMPLETED jobs that the router has not looked at since, the oldest first."""
         with self._database.read() as connection:
             found = connection.execute(
-                select(jobs)
+                select(jobs, is_backfilled(jobs.c.study_instance_uid).label(_FLAG))
                 .where(jobs.c.followed_at.is_(None))
                 .where(jobs.c.state == JobState.COMPLETED.value)
                 .order_by(jobs.c.finished_at, jobs.c.job_id)
@@ -142,6 +145,7 @@ def _finished_of(row: Row[Any]) -> FinishedJob:
         pipeline=row.pipeline,
         outcome=Outcome(row.outcome),
         findings={label: Presence(presence) for label, presence in found.items()},
+        backfilled=bool(row.backfilled),
     )
 
 

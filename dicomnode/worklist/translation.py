@@ -54,6 +54,8 @@ class Unavailable(WorklistError):
 class DiskFailed(Unavailable):
     """The disk failed under the database: what it says it keeps cannot be believed."""
 
+    lasting: ClassVar[bool] = True
+
 
 @contextmanager
 def translated() -> Iterator[None]:

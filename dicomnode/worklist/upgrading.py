@@ -2,6 +2,10 @@
 
 A migration is one transaction on both databases: it is there in full or not at all, so
 an interrupted one is simply run again.
+
+A schema that is newer than this program can be worked with while programs are exchanged
+one by one, if its last revision only added to what this program knows: ``v1_schema``
+names the oldest revision whose programs it still suits.
 """
 
 from __future__ import annotations
@@ -27,13 +31,16 @@ def upgrade(url: str) -> str:
 
     Creates a missing SQLite file with its folder, and keeps one of an older schema
     beside it as ``<file>.schema-<revision>``. Any number of processes may call it at
-    once. Raises WorklistError, also for a schema newer than this program.
+    once. Raises WorklistError, also for a newer schema that does not suit this program;
+    one that does stays as it is.
     """
     _make_folder(url)
     with closing(open_database(url)) as database, database.write() as transaction:
         transaction.lock_migrations()
-        before = _known(_revision(transaction.connection))
-        if before != HEAD:
+        before = _revision(transaction.connection)
+        if suits_older(transaction.connection, before):
+            return before
+        if _known(before) != HEAD:
             _keep(url, before)
             _alembic().run_upgrade(transaction.connection, HEAD)
     return HEAD
@@ -59,27 +66,41 @@ def downgrade(url: str, revision: str) -> str:
     return revision
 
 
-def check(url: str, integrity: bool = False) -> str:
+def check(url: str, integrity: bool = False, exact: bool = False) -> str:
     """The schema revision, if this program can work with it; raises WorklistError.
 
-    ``integrity`` reads the whole SQLite file and finds damaged pages.
+    ``integrity`` reads the whole SQLite file and finds damaged pages. ``exact``: a
+    newer schema will not do, because nothing in it may be overlooked.
     """
     with closing(open_readonly(url)) as database:
         if integrity:
             check_pages(url)
-        return check_schema(database)
+        return check_schema(database, exact=exact)
 
 
-def check_schema(database: Database) -> str:
+def check_schema(database: Database, *, exact: bool = False) -> str:
     """The schema revision of an open database; raises WorklistError unless it fits."""
     with database.read() as connection:
-        revision = _known(_revision(connection))
+        revision = _revision(connection)
+        if not exact and suits_older(connection, revision):
+            return revision
+        _known(revision)
     if revision != HEAD:
         raise WorklistError(
             f"the worklist database has schema {revision}, this program needs {HEAD}; "
             "run `dicomnode db upgrade`"
         )
     return revision
+
+
+def suits_older(connection: Connection, revision: str) -> bool:
+    """Whether a schema that this program does not know says that it may work on it."""
+    if revision in (BASE, *KNOWN):
+        return False
+    if "v1_schema" not in inspect(connection).get_view_names():
+        return False
+    found = connection.execute(text("SELECT compatible_from FROM v1_schema")).scalar()
+    return found is not None and str(found) <= HEAD
 
 
 def _known(revision: str) -> str:

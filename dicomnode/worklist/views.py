@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import text
 
@@ -20,6 +20,10 @@ class Views(views.Views):
     def close(self) -> None:
         """Close the connections."""
         self._database.close()
+
+    def subscribe(self, ring: Callable[[], None]) -> Callable[[], None]:
+        """Call ``ring`` when there is a new event; what it returns ends that."""
+        return self._database.wakeups.subscribe((), ring)
 
     def _run(self, query: str, values: Mapping[str, object]) -> list[Record]:
         with self._database.read() as connection:

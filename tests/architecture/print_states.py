@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dicomnode.domain.backfill import BACKFILL_STATES
 from dicomnode.domain.delivery import DELIVERY_STATES
 from dicomnode.domain.job import JOB_STATES
 from dicomnode.domain.study import STUDY_STATES
@@ -18,7 +19,7 @@ a study in any state in which no worker and no sender has it: its rows are gone 
 
 if __name__ == "__main__":
     print(HEAD)
-    for machine in (STUDY_STATES, JOB_STATES, DELIVERY_STATES):
+    for machine in (STUDY_STATES, JOB_STATES, DELIVERY_STATES, BACKFILL_STATES):
         print(
             f"## {machine.name.capitalize()}\n\n```mermaid\n{machine.mermaid()}\n```\n"
         )

@@ -42,12 +42,13 @@ def test_research_use_only_is_said_up_front():
 
 
 def test_state_diagrams_of_the_docs_are_printed_from_the_tables():
+    from dicomnode.domain.backfill import BACKFILL_STATES
     from dicomnode.domain.delivery import DELIVERY_STATES
     from dicomnode.domain.job import JOB_STATES
     from dicomnode.domain.study import STUDY_STATES
 
     text = (ROOT / "docs" / "states.md").read_text("utf-8")
-    for machine in (STUDY_STATES, JOB_STATES, DELIVERY_STATES):
+    for machine in (STUDY_STATES, JOB_STATES, DELIVERY_STATES, BACKFILL_STATES):
         assert machine.mermaid() in text, f"run `make docs`: {machine.name} changed"
 
 

@@ -11,7 +11,17 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
-from tests.bench import latency, model, soak, startup, worker
+from tests.bench import (
+    claims,
+    copying,
+    cost,
+    latency,
+    model,
+    scaling,
+    soak,
+    startup,
+    worker,
+)
 from tests.bench.ingest import running as ingest
 from tests.bench.worklist import measuring as worklist
 
@@ -25,8 +35,12 @@ PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "ingest": ingest.main,
     "worklist": worklist.main,
     "soak": soak.main,
+    "claims": claims.main,
+    "copy": copying.main,
+    "cost": cost.main,
+    "scaling": scaling.main,
 }
-"""Benches that read their own command line; without a name all but soak run too."""
+"""Benches that read their own command line; without a name the first two run too."""
 
 
 def main() -> int:

@@ -67,10 +67,14 @@ class Cluster:
         data, log = str(self.folder / "data"), str(self.folder / "log")
         self._run("pg_ctl", "restart", "-w", "-m", "immediate", "-D", data, "-l", log)
 
+    def _argv(self, command: list[str]) -> list[str]:
+        """How a program of the server is run: never as root."""
+        if os.getuid() != 0:
+            return command
+        return ["runuser", "-u", "postgres", "--", *command]
+
     def _run(self, program: str, *arguments: str) -> None:
-        command = [str(self.binaries / program), *arguments]
-        if os.getuid() == 0:
-            command = ["runuser", "-u", "postgres", "--", *command]
+        command = self._argv([str(self.binaries / program), *arguments])
         # Not captured: the server would keep a pipe open for ever.
         log = self.folder / f"{program}.out"
         with log.open("ab") as output:

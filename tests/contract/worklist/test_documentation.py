@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect, text
 
+from dicomnode.domain.backfill import BACKFILL_STATES
 from dicomnode.domain.delivery import DELIVERY_STATES, DeliveryState
 from dicomnode.domain.job import JOB_STATES, JobState
 from dicomnode.domain.study import STUDY_STATES, StudyState
@@ -30,7 +31,7 @@ def test_every_column_of_every_view_is_documented(worklist: Worklist) -> None:
             view: [column["name"] for column in asked.get_columns(view)]
             for view in asked.get_view_names()
         }
-    assert len(views) == 9
+    assert len(views) == 12
     for view, columns in views.items():
         documented = re.findall(r"^\| `(\w+)` \|", section(view), re.MULTILINE)
         assert documented == columns
@@ -45,7 +46,7 @@ def test_every_state_is_documented() -> None:
 
 
 def test_every_kind_of_event_is_documented() -> None:
-    for machine in (STUDY_STATES, JOB_STATES, DELIVERY_STATES):
+    for machine in (STUDY_STATES, JOB_STATES, DELIVERY_STATES, BACKFILL_STATES):
         for arrow in machine.arrows:
             assert f"`{machine.name} {arrow.event}`" in PAGE
 

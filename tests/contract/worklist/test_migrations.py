@@ -173,6 +173,9 @@ def test_a_newer_schema_is_refused(
     upgrade(url)
     with connected(url) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("DROP VIEW v1_schema"))
+        mark = "CREATE VIEW v1_schema AS SELECT '9999' AS compatible_from"
+        connection.execute(text(mark))
     with pytest.raises(WorklistError, match=r"newer than this program.*install"):
         use(url)
 

@@ -60,6 +60,8 @@ COMMANDS = [
     ["echo"],
     ["send"],
     ["demo"],
+    ["backfill", "status"],
+    ["backfill", "stop"],
     ["account"],
     ["doctor"],
     ["support-bundle"],

@@ -18,6 +18,7 @@ from dicomnode.errors import (
     NoSuitableImage,
     PredictionFailed,
     ResultError,
+    WorklistError,
 )
 from dicomnode.worker.attempt import CRASHED, EXHAUSTED
 from dicomnode.worker.loop import RESTARTED, LoopPolicy, WorkerFacts, WorkerLoop
@@ -301,3 +302,64 @@ def test_the_loop_ends_when_asked_and_says_so():
     assert jobs.heartbeats[0] == ("IDLE", None)
     assert ("BUSY", "a") in jobs.heartbeats
     assert jobs.heartbeats[-1] == ("STOPPED", None)
+
+
+class AbsentOnce(Jobs):
+    """A queue whose database is away for one look."""
+
+    def __init__(self, *job_ids, error):
+        super().__init__(*job_ids)
+        self._error = error
+
+    def claim(self, *about, **more):
+        error, self._error = self._error, None
+        if error:
+            raise error
+        return super().claim(*about, **more)
+
+
+def test_a_worker_outlives_its_database():
+    stop = Event()
+
+    def last():
+        stop.set()
+        return FINE
+
+    jobs = AbsentOnce("a", error=WorklistError("no server; start it"))
+    assert a_loop(jobs, last).run(stop)
+    assert jobs.finished == [("a", Outcome.ANALYSED)]
+
+
+def test_a_failed_disk_ends_the_worker():
+    class DiskGone(WorklistError):
+        lasting = True
+
+    jobs = AbsentOnce("a", error=DiskGone("the disk failed; restart"))
+    with pytest.raises(DiskGone):
+        a_loop(jobs, FINE).run(Event())
+
+
+def test_an_idle_worker_is_woken():
+    """With an hour between two looks, only being woken finds the job."""
+    stop, looked = Event(), Event()
+
+    class Late(Jobs):
+        def claim(self, *about, **more):
+            taken = super().claim(*about, **more)
+            looked.set()
+            return taken
+
+    def last():
+        stop.set()
+        return FINE
+
+    jobs = Late()
+    loop = a_loop(jobs, last)
+    loop._policy = replace(loop._policy, poll_seconds=3600)
+    working = threading.Thread(target=loop.run, args=(stop,))
+    working.start()
+    assert looked.wait(60)
+    jobs.waiting = Jobs("a").waiting
+    loop.wake()
+    working.join(60)
+    assert jobs.finished == [("a", Outcome.ANALYSED)]

@@ -1,0 +1,96 @@
+"""The views of a backfill: the archive it asks, and the rows it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from dicomnode.domain.backfill import (
+    Backfill,
+    BackfillStudy,
+    FoundStudy,
+    NewBackfill,
+    Retrieved,
+    RunState,
+    Standing,
+)
+
+
+class Archive(Protocol):
+    """A PACS that is asked for what it has (PS3.4 C)."""
+
+    def find(self, query: Mapping[str, str]) -> Iterator[FoundStudy]:
+        """C-FIND at study level, as the answers come. Raises Unreachable, Refused."""
+        ...
+
+    def retrieve(self, study_instance_uid: str, alive: Callable[[], None]) -> Retrieved:
+        """C-MOVE of a study to our receiver; ``alive`` is called with each answer.
+
+        Raises Unreachable when no answer came.
+        """
+        ...
+
+
+class Backfills(Protocol):
+    """The rows of backfills. Of two processes on one, only the latest goes on."""
+
+    def start(self, new: NewBackfill, holder: str, now: datetime, by: str) -> Backfill:
+        """Note a new backfill, RUNNING."""
+        ...
+
+    def take(self, backfill_id: str, holder: str, now: datetime, by: str) -> Backfill:
+        """Go on with one that has ended; what has failed is FOUND again.
+
+        Raises UnknownStudy when there is none of this id.
+        """
+        ...
+
+    def add(self, backfill_id: str, found: Sequence[FoundStudy]) -> int:
+        """Keep studies that were found; how many are new."""
+        ...
+
+    def all_found(self, backfill_id: str, now: datetime) -> None:
+        """The archive has told everything."""
+        ...
+
+    def still_ours(self, backfill_id: str, holder: str, now: datetime) -> bool:
+        """A sign of life; False: someone has asked it to stop, or has taken it over."""
+        ...
+
+    def next(self, backfill_id: str) -> BackfillStudy | None:
+        """The next study to ask for."""
+        ...
+
+    def received(self, backfill_id: str) -> Sequence[BackfillStudy]:
+        """Studies that came and whose end is not known."""
+        ...
+
+    def move(
+        self,
+        backfill_id: str,
+        study: BackfillStudy,
+        event: str,
+        why: str,
+        now: datetime,
+    ) -> BackfillStudy:
+        """One arrow of ``BACKFILL_STATES``; the study as it is now."""
+        ...
+
+    def end(
+        self, backfill_id: str, holder: str, state: RunState, detail: str, now: datetime
+    ) -> None:
+        """The process is done with it, unless another has taken it over."""
+        ...
+
+    def stop(self, backfill_id: str, now: datetime, by: str) -> bool:
+        """Ask it to stop; False: it does not run. Raises UnknownStudy."""
+        ...
+
+    def standing(self, study_instance_uid: str) -> Standing:
+        """What the node has of a study."""
+        ...
+
+    def n_waiting(self) -> int:
+        """Jobs of backfilled studies that wait for a worker."""
+        ...
