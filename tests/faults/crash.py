@@ -175,6 +175,7 @@ class Crash:
             "lost": starts["lost"],
             "doubled": starts["doubled"] + starts["doubled or lost in the PACS"],
             "left_over": starts["left over"],
+            "put_right_by_reconcile": self._chain.reconciled,
             "recovery_seconds_median": round(median(self._recovery or [0]), 3),
             "recovery_seconds_most": round(max(self._recovery or [0]), 3),
             "wrong": self.wrong,
