@@ -40,6 +40,8 @@ COLUMNS = {
     "v1_identity": "study_instance_uid patient_id patient_name patient_birth_date "
     "patient_sex issuer_of_patient_id",
     "v1_pauses": "service pipeline paused_at detail",
+    "v1_chores": "name every_seconds began_at ended_at n_done last_done_at "
+    "succeeded_at failed_at error holder enlisted_at led_until",
     "v1_reconciliations": "started_at finished_at balanced n_found n_repaired detail",
 }
 
