@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 
 def failing(row: Row) -> bool:
     """Whether the last run failed; it is tried again when it is due."""
-    return row["failed_at"] is not None and row["failed_at"] == row["ended_at"]
+    return bool(row["failed_at"]) and bool(row["failed_at"] == row["ended_at"])
 
 
 def overdue(row: Row, now: datetime) -> bool:
@@ -28,7 +28,7 @@ def overdue(row: Row, now: datetime) -> bool:
     led_until = row["led_until"]
     if led_until is None or moment(led_until) <= now:
         return False
-    interval = max(row["every_seconds"], NOTED_SECONDS)
+    interval: float = max(row["every_seconds"], NOTED_SECONDS)
     return (now - last_turn(row)).total_seconds() > TIMES * interval
 
 
