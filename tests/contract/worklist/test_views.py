@@ -41,6 +41,12 @@ COLUMNS = {
     "patient_sex issuer_of_patient_id",
     "v1_pauses": "service pipeline paused_at detail",
     "v1_reconciliations": "started_at finished_at balanced n_found n_repaired detail",
+    "v1_absences": "destination began_at attempts next_attempt_at error n_waiting",
+    "v1_backfills": "backfill_id archive state detail started_at heartbeat_at found_at "
+    "finished_at n_found n_waiting n_asked n_received n_analysed n_skipped n_failed",
+    "v1_backfill_studies": "backfill_id study_instance_uid n_instances state reason "
+    "attempts changed_at",
+    "v1_schema": "compatible_from",
 }
 
 
