@@ -20,7 +20,7 @@ FOLDER = Path(__file__).resolve().parents[3] / "deploy" / "compose"
 COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ROLES = {"receive", "work", "keep", "deliver", "web"}
-OURS = {name: SERVICES[name] for name in (*ROLES, "migrate")}
+OURS = {name: SERVICES[name] for name in sorted((*ROLES, "migrate"))}
 
 
 def test_it_follows_the_compose_specification() -> None:
