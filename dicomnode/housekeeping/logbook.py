@@ -8,8 +8,11 @@ again are noted at once. A chore is done whether or not it can be noted.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from threading import Lock
+from types import TracebackType
 
 import structlog
 
@@ -48,14 +51,23 @@ class Logbook:
         """Run a chore; how many things it did. Raises what it raises."""
         began_at = self._clock.now()
         self._enlist(began_at)
-        try:
+        with ExitStack() as way_out:
+            way_out.push(partial(self._failed, name, began_at))
             done = chore()
-        except Exception as error:
-            words = words_of(error)
-            self._note(ChoreRun(name, began_at, self._clock.now(), error=words))
-            raise
         self._note(ChoreRun(name, began_at, self._clock.now(), done))
         return done
+
+    def _failed(
+        self,
+        name: str,
+        began_at: datetime,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, Exception):
+            words = words_of(error)
+            self._note(ChoreRun(name, began_at, self._clock.now(), error=words))
 
     def _enlist(self, now: datetime) -> None:
         with self._lock:

@@ -84,7 +84,8 @@ class ChoreRuns(Protocol):
     ) -> None:
         """From ``now`` on ``holder`` runs these chores, by name, and no others.
 
-        The last run of a chore that was there before stays; others are forgotten.
+        What is known of a chore that was there before stays, with the time since when
+        it is run if there was no pause (``domain.chore.goes_on``).
         """
         ...
 

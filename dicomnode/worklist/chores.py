@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import Column, Float, Integer, PrimaryKeyConstraint, Table, update
+from sqlalchemy import (
+    Column,
+    Float,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    func,
+    select,
+    update,
+)
 from sqlalchemy import delete as remove
 
-from dicomnode.domain.chore import ChoreRun
+from dicomnode.domain.chore import ChoreRun, goes_on
 from dicomnode.worklist.engine import Database, Transaction
 from dicomnode.worklist.schema import Instant, metadata, plain_text
 
@@ -28,7 +37,7 @@ chores = Table(
     Column("error", plain_text(), nullable=False, server_default=""),
     PrimaryKeyConstraint("name"),
 )
-"""``holder`` leads and runs them since ``enlisted_at``; ``error`` is of the failure."""
+"""``enlisted_at``: since when a keeper runs it; ``error`` is that of ``failed_at``."""
 
 
 class ChoreRuns:
@@ -42,20 +51,20 @@ class ChoreRuns:
     ) -> None:
         """From ``now`` on ``holder`` runs these chores, by name, and no others.
 
-        The last run of a chore that was there before stays; others are forgotten.
+        What is known of a chore that was there before stays, with the time since when
+        it is run if there was no pause (``domain.chore.goes_on``).
         """
         with self._database.write() as transaction:
+            (last,) = transaction.rows(select(func.max(chores.c.ended_at)))
+            since = {} if goes_on(last[0], now) else {"enlisted_at": now}
             transaction.execute(
                 remove(chores).where(chores.c.name.not_in(sorted(every_seconds)))
             )
             for name, seconds in sorted(every_seconds.items()):
-                values = {
-                    "every_seconds": seconds,
-                    "holder": holder,
-                    "enlisted_at": now,
-                }
-                if not transaction.insert_missing(chores, {"name": name, **values}):
-                    _set(transaction, name, values)
+                values = {"every_seconds": seconds, "holder": holder}
+                new = {"name": name, "enlisted_at": now, **values}
+                if not transaction.insert_missing(chores, new):
+                    _set(transaction, name, {**values, **since})
 
     def ran(self, run: ChoreRun) -> None:
         """Note a run as the last one of its chore; one that is not enlisted is none."""

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import structlog
 
 from dicomnode.domain.association import Association, Refusal
-from dicomnode.domain.chore import ChoreRun
+from dicomnode.domain.chore import ChoreRun, goes_on
 from dicomnode.domain.findings import Observation
 from dicomnode.domain.instance import (
     Disposition,
@@ -123,10 +123,13 @@ class MemoryChoreRuns:
         self, every_seconds: Mapping[str, float], holder: str, now: datetime
     ) -> None:
         self._fail_if_asked()
+        ended = [row["ended_at"] for row in self.rows.values() if row["ended_at"]]
+        since = {} if goes_on(max(ended, default=None), now) else {"enlisted_at": now}
         never = dict.fromkeys(_CHORE_TIMES) | {"n_done": 0, "error": ""}
+        never["enlisted_at"] = now
         self.rows = {
-            name: {**never, **self.rows.get(name, {}), "name": name}
-            | {"every_seconds": seconds, "holder": holder, "enlisted_at": now}
+            name: {**never, **self.rows.get(name, {}), "name": name, **since}
+            | {"every_seconds": seconds, "holder": holder}
             for name, seconds in every_seconds.items()
         }
 

@@ -216,14 +216,14 @@ def test_status_says_which_destination_is_not_reached_and_why(
     worklist.outbox.absent("PACS", "PACS@x:1: no association; check it", (90,), at(21))
     result = invoke("status")
     assert result.exit_code == 3
-    assert "! PACS has not been reached for" in result.stdout
+    assert "! PACS cannot be reached for" in result.stdout
     assert "1 result(s) wait; it is tried again at 2026-01-31T12:0" in result.stdout
     assert "`dicomnode retry --to PACS` tries it at once" in result.stdout
     assert "PACS@x:1: no association; check it" in result.stdout
     (record,) = records("status")
     assert [row["destination"] for row in record["absences"]] == ["PACS"]
     worklist.outbox.present("PACS", at(30))
-    assert "not been reached" not in invoke("status").stdout
+    assert "cannot be reached" not in invoke("status").stdout
 
 
 def test_status_says_which_chore_of_the_keeper_fails(worklist: Worklist) -> None:

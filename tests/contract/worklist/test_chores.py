@@ -86,9 +86,20 @@ def test_another_keeper_goes_on_with_its_own_list(
     route, sweep = read()
     assert (route["name"], sweep["name"]) == ("route", "sweep")
     assert (route["holder"], route["every_seconds"]) == ("host-2", 2.0)
-    assert (route["enlisted_at"], route["last_done_at"]) == (at(9), at(3))
+    assert (route["enlisted_at"], route["last_done_at"]) == (at(0), at(3))
+    assert sweep["enlisted_at"] == at(9)
     port.ran(ran("retain", 12))
     assert read() == [route, sweep], "what is not on the list has no run"
+
+
+def test_after_a_pause_nothing_is_overdue_at_once(
+    runs: tuple[ChoreRuns, Read],
+) -> None:
+    port, read = runs
+    port.enlist(LISTED, "host-1", NOON)
+    port.ran(ran("route", 1))
+    port.enlist(LISTED, "host-1", after(9000))
+    assert {row["enlisted_at"] for row in read()} == {at(9000)}
 
 
 def test_who_leads_is_seen_and_no_event_is_left(worklist: Worklist) -> None:

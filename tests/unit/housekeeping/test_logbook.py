@@ -98,7 +98,7 @@ def test_whoever_leads_again_says_so(hands):
     hands.tick()
     assert hands.runs.rows["route"]["enlisted_at"] == NOON + timedelta(seconds=1)
     hands.logbook.stand_by()
-    hands.tick()
+    hands.tick(600)
     assert hands.runs.rows["route"]["enlisted_at"] == hands.at
     assert len(hands.runs.noted) == 2
 
