@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -157,7 +159,10 @@ def try_(
 
     config = given.load()
     folder = _folder(config, bundle)
-    for tried in try_bundle(config, folder, path, out, datetime.now(UTC)):
+    # What the network says of itself is no part of the answer.
+    with redirect_stdout(sys.stderr):
+        answers = list(try_bundle(config, folder, path, out, datetime.now(UTC)))
+    for tried in answers:
         if as_json:
             printing.as_json(_record(tried))
         else:

@@ -191,6 +191,8 @@ def test_40_a_newer_schema_is_refused_with_its_remedy(lone) -> None:
     node, _ = lone
     with closing(sqlite3.connect(database(node))) as newer:
         newer.execute("UPDATE alembic_version SET version_num = '9999'")
+        newer.execute("DROP VIEW v1_schema")
+        newer.execute("CREATE VIEW v1_schema AS SELECT '9999' AS compatible_from")
         newer.commit()
     before = database(node).read_bytes()
     for role in ("run", "reconcile"):

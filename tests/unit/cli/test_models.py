@@ -39,7 +39,7 @@ def here(tmp_path, monkeypatch):
 def model(*words, code=0):
     result = CliRunner().invoke(app, ["model", *map(str, words)])
     assert result.exit_code == code, result.output
-    return result.output
+    return result.stdout if code == 0 else result.output
 
 
 def records(text):
