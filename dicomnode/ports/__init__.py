@@ -23,7 +23,7 @@ from dicomnode.ports.files import (
     Staging,
     Usage,
 )
-from dicomnode.ports.keeping import Clock, ExpiredStudy, NodeEvent, Upkeep
+from dicomnode.ports.keeping import Clock, EndedStudy, ExpiredStudy, NodeEvent, Upkeep
 from dicomnode.ports.receiving import Intake, Kept, KeptInstance, Studies
 from dicomnode.ports.reconciling import Ledger, Mender, ReadHeader, Stock
 from dicomnode.ports.waking import WakeUps
@@ -39,6 +39,7 @@ __all__ = [
     "Commitments",
     "Desk",
     "DriftMonitor",
+    "EndedStudy",
     "ExpiredStudy",
     "Holds",
     "Incoming",
