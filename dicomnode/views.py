@@ -239,6 +239,10 @@ class Views(ABC):
         """``v1_pauses``, the oldest first: what an admin has stopped."""
         return self._select("v1_pauses", {}, "paused_at")
 
+    def chores(self) -> list[Record]:
+        """``v1_chores`` by name: what the keeper does, and the last run of each."""
+        return self._select("v1_chores", {}, "name")
+
     def backfills(self, backfill_id: str | None = None) -> list[Record]:
         """``v1_backfills``, newest first, or the one of an id."""
         conditions = {"backfill_id = :backfill": backfill_id}

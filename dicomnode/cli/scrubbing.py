@@ -48,6 +48,8 @@ COLUMNS = frozenset(
         "priority", "error", "seq", "at", "kind", "state", "detail", "destination",
         "result_kind", "sop_instance_uid", "next_attempt_at", "status", "sent_at",
         "committed_at", "device", "bundle", "heartbeat_at", "accepted", "remedy",
+        "began_at", "ended_at", "last_done_at", "succeeded_at", "failed_at",
+        "enlisted_at", "led_until",
     }
 )  # fmt: skip
 """Columns of the v1 views that stay, texts scrubbed; of others only a pseudonym."""

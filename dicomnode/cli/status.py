@@ -13,6 +13,7 @@ from dicomnode.cli import printing
 from dicomnode.cli.command import AsJson, ExitCode, Given, command
 from dicomnode.cli.reading import opened_views
 from dicomnode.errors import WorklistError
+from dicomnode.health.chores import told
 from dicomnode.health.drift import REMEDY, line_of
 from dicomnode.health.looking import look, surroundings
 from dicomnode.health.moments import age
@@ -67,6 +68,7 @@ def _record(snapshot: Snapshot, found: list[Problem]) -> dict[str, Any]:
         "absences": list(snapshot.absences),
         "stranded_deliveries": snapshot.stranded,
         "pauses": list(snapshot.pauses),
+        "chores": [told(row, snapshot.now) for row in snapshot.chores],
         "reconciled": snapshot.reconciled,
         "disk": asdict(snapshot.disk) if snapshot.disk else None,
         "quarantine": asdict(snapshot.quarantine),

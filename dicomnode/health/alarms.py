@@ -27,6 +27,8 @@ TITLES = {
     "stranded": "results wait for a destination that is not configured",
     "unbalanced": "reconcile",
     "role-ends": "a role that ends again and again",
+    "chore-fails": "housekeeping fails:",
+    "chore-late": "housekeeping does not run:",
     "alert-channel": "alerts not sent by",
     "spool": "instances not handed over to the object store",
     "certificate": "a certificate expires",

@@ -89,6 +89,7 @@ def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
         disk=_disk(around.store or str(around.data_dir), around.watermark_percent),
         lease_seconds=around.lease_seconds,
         spool=spool(around.data_dir) if around.spools else None,
+        chores=views.chores(),
     )
 
 

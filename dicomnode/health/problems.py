@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from dicomnode.health.chores import failing, last_turn, overdue
 from dicomnode.health.moments import age, moment
 from dicomnode.health.spool import LATE_SECONDS, Spool
 
@@ -63,7 +64,8 @@ class Snapshot:
     has ended unasked lately; ``refused_config`` what was wrong with a configuration
     that the running node has not taken; ``quarantine`` what was set aside; ``untold``
     why a channel of alerts has failed lately; ``spool`` what waits for the object
-    store; ``lease_seconds`` is how long a silent worker is believed.
+    store; ``chores`` rows of v1_chores; ``lease_seconds`` is how long a silent worker
+    is believed.
     """
 
     now: datetime
@@ -85,6 +87,7 @@ class Snapshot:
     untold: Mapping[str, str] = field(default_factory=dict)
     lease_seconds: float = 0.0
     spool: Spool | None = None
+    chores: Sequence[Row] = ()
 
     def live(self, worker: Row) -> bool:
         """Whether a worker has been heard of within its lease."""
@@ -122,6 +125,7 @@ def problems(snapshot: Snapshot) -> list[Problem]:
         *_dying(snapshot.ended),
         *_not_taken(snapshot.refused_config),
         *_mute(snapshot.untold),
+        *_chores(snapshot),
     ]
 
 
@@ -231,6 +235,23 @@ def _mute(untold: Mapping[str, str]) -> Iterator[Problem]:
         what, _, remedy = error.rpartition("; ")
         what = f"alerts by {channel} cannot be sent: {what}"
         yield Problem(what, remedy, key=f"alert-channel:{channel}")
+
+
+def _chores(snapshot: Snapshot) -> Iterator[Problem]:
+    now = snapshot.now
+    for row in snapshot.chores:
+        name = row["name"]
+        if failing(row):
+            why, _, remedy = str(row["error"]).rpartition("; ")
+            what = (
+                f"housekeeping: {name} failed {age(row['failed_at'], now)} ago: {why}"
+            )
+            yield Problem(what, remedy, key=f"chore-fails:{name}")
+        elif overdue(row, now):
+            since = age(last_turn(row), now)
+            what = f"housekeeping: {name} has not run for {since}"
+            remedy = "read the log of `dicomnode keep`, then start it afresh"
+            yield Problem(what, remedy, key=f"chore-late:{name}")
 
 
 def _not_taken(refused: str) -> Iterator[Problem]:

@@ -19,6 +19,8 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from dicomnode.housekeeping.logbook import Logbook
+
 _log = structlog.get_logger(__name__)
 
 DEFAULT = "default"
@@ -57,16 +59,19 @@ class Chore:
 class Schedule:
     """Runs chores while this process leads; others stand by.
 
-    ``turned`` is given the lane of each chore when it begins and when it has ended.
+    Each run goes through ``logbook``. ``turned`` is given the lane of each chore when
+    it begins and when it has ended.
     """
 
     def __init__(
         self,
         chores: Iterable[Chore],
         leads: Callable[[], bool],
+        logbook: Logbook,
         turned: Callable[[str], None] = lambda _lane: None,
     ) -> None:
         self._leads = leads
+        self._logbook = logbook
         self._turned = turned
         # One thread: chores of one scheduler never run beside each other. A daily one
         # takes its time, and studies must be routed meanwhile.
@@ -109,7 +114,7 @@ class Schedule:
         """Run one chore if this process leads; a failing chore is tried again."""
         self._turned(chore.lane)
         try:
-            done = chore.run() if self._leads() else 0
+            done = self._run(chore)
         except Exception:  # noqa: BLE001  # the boundary of a chore: the next tick comes
             _log.exception("chore.failed", chore=chore.name)
             return
@@ -117,3 +122,9 @@ class Schedule:
             self._turned(chore.lane)
         if done:
             _log.info("chore.done", chore=chore.name, n_done=done)
+
+    def _run(self, chore: Chore) -> int:
+        if self._leads():
+            return self._logbook.run(chore.name, chore.run)
+        self._logbook.stand_by()
+        return 0

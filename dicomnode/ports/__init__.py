@@ -23,7 +23,14 @@ from dicomnode.ports.files import (
     Staging,
     Usage,
 )
-from dicomnode.ports.keeping import Clock, EndedStudy, ExpiredStudy, NodeEvent, Upkeep
+from dicomnode.ports.keeping import (
+    ChoreRuns,
+    Clock,
+    EndedStudy,
+    ExpiredStudy,
+    NodeEvent,
+    Upkeep,
+)
 from dicomnode.ports.receiving import Intake, Kept, KeptInstance, Studies
 from dicomnode.ports.reconciling import Ledger, Mender, ReadHeader, Stock
 from dicomnode.ports.waking import WakeUps
@@ -34,6 +41,7 @@ __all__ = [
     "Archive",
     "Backfills",
     "Buffer",
+    "ChoreRuns",
     "Clock",
     "CommitmentAnswers",
     "Commitments",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
+
+from dicomnode.domain.chore import ChoreRun
 
 
 class Clock(Protocol):
@@ -86,4 +88,22 @@ class Upkeep(Protocol):
 
     def fold_log(self) -> None:
         """The same as far as nobody has to wait for it; the log keeps its size."""
+        ...
+
+
+class ChoreRuns(Protocol):
+    """The view of what housekeeping has done: the last run of each chore."""
+
+    def enlist(
+        self, every_seconds: Mapping[str, float], holder: str, now: datetime
+    ) -> None:
+        """From ``now`` on ``holder`` runs these chores, by name, and no others.
+
+        What is known of a chore that was there before stays, with the time since when
+        it is run if there was no pause (``domain.chore.goes_on``).
+        """
+        ...
+
+    def ran(self, run: ChoreRun) -> None:
+        """Note a run as the last one of its chore; one that is not enlisted is none."""
         ...

@@ -14,6 +14,7 @@ from dicomnode.config import Config
 from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.clock_watch import ClockWatch
+from dicomnode.housekeeping.logbook import Logbook
 from dicomnode.housekeeping.quarantine import QuarantineKeeper
 from dicomnode.housekeeping.retaining import Retainer
 from dicomnode.housekeeping.schedule import DEFAULT, Chore, Schedule
@@ -69,9 +70,12 @@ def _keep(config: Config, stop: Event) -> int:
         holder = f"{socket.gethostname()}-{os.getpid()}"
         clock = SystemClock()
         pulse = Pulse(HANGS_SECONDS + config.keep.interval_seconds)
+        chores = list(_chores(config, worklist, audit))
+        intervals = {one.name: one.every_seconds for one in chores}
         schedule = Schedule(
-            _chores(config, worklist, audit),
+            chores,
             lambda: worklist.upkeep.lead(holder, clock.now(), LEADER_LEASE_SECONDS),
+            Logbook(worklist.chores, clock, holder, intervals),
             lambda lane: pulse.beat(lane) if lane == DEFAULT else None,
         )
         schedule.start()

@@ -90,6 +90,12 @@ def absences(room: InRoom, account: Viewer) -> list[Record]:
     return room.views.absences()
 
 
+@api.get("/chores")
+def chores(room: InRoom, account: Viewer) -> list[Record]:
+    """``v1_chores`` by name: what the keeper does, and the last run of each."""
+    return room.views.chores()
+
+
 @api.get("/workers")
 def workers(room: InRoom, account: Viewer) -> list[Record]:
     """``v1_workers``."""

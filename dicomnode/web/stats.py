@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from dicomnode.health.chores import told
 from dicomnode.health.moments import moment
 from dicomnode.web.drawing import Bar, bars
 from dicomnode.web.rendering import page
@@ -58,7 +59,16 @@ def shown(request: Request, room: InRoom, account: Viewer) -> HTMLResponse:
         legs=[leg for one in LEGS if (leg := _leg(finished, *one))],
         senders=senders,
         silent=silent(senders, now),
+        chores=[_chore(row, now) for row in room.views.chores()],
     )
+
+
+def _chore(row: Record, now: datetime) -> Record:
+    """A chore of the keeper, with how long its last run took."""
+    took = None
+    if row["ended_at"]:
+        took = (moment(row["ended_at"]) - moment(row["began_at"])).total_seconds()
+    return {**told(row, now), "seconds": took}
 
 
 def _by_hour(hourly: Sequence[Record], now: datetime) -> list[Bar]:

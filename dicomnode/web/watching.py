@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from dicomnode.errors import WorklistError
+from dicomnode.health.chores import seconds_since_success
 from dicomnode.health.moments import moment
 from dicomnode.health.problems import Snapshot, problems
 from dicomnode.version import VERSION
@@ -75,6 +76,7 @@ class _Node:
         for what, counts in self._snapshot.counts.items():
             yield _states(what, counts)
         yield _absences(self._snapshot)
+        yield _chores(self._snapshot)
         yield from self._others
         yield from self._single()
 
@@ -147,6 +149,18 @@ def _absences(snapshot: Snapshot) -> Metric:
     for row in snapshot.absences:
         seconds = (snapshot.now - moment(row["began_at"])).total_seconds()
         family.add_metric([str(row["destination"])], max(0.0, seconds))
+    return family
+
+
+def _chores(snapshot: Snapshot) -> Metric:
+    family = GaugeMetricFamily(
+        "dicomnode_chore_last_success_seconds",
+        "How long ago a chore of housekeeping last went well.",
+        labels=["chore"],
+    )
+    for row in snapshot.chores:
+        seconds = seconds_since_success(row, snapshot.now)
+        family.add_metric([str(row["name"])], seconds)
     return family
 
 

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from dicomnode.worklist.absences import Absences
 from dicomnode.worklist.backfills import Backfills
+from dicomnode.worklist.chores import ChoreRuns
 from dicomnode.worklist.commitments import Commitments
 from dicomnode.worklist.desk import Desk
 from dicomnode.worklist.engine import Database, open_database, open_readonly
@@ -41,6 +42,7 @@ class Worklist:
         self.absences = Absences(database)
         self.commitments = Commitments(database)
         self.upkeep = Upkeep(database)
+        self.chores = ChoreRuns(database)
         self.desk = Desk(database)
         self.holds = Holds(database)
         self.pauses = Pauses(database)

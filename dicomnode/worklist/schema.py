@@ -29,10 +29,10 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from dicomnode.views import utc_text
 
-HEAD = "0006"
+HEAD = "0007"
 """The revision of the schema that this program reads and writes."""
 
-KNOWN = ("0001", "0002", "0003", "0004", "0005", HEAD)
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", HEAD)
 """Every revision this program can migrate from, the oldest first."""
 
 

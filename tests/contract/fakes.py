@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import structlog
 
 from dicomnode.domain.association import Association, Refusal
+from dicomnode.domain.chore import ChoreRun, goes_on
 from dicomnode.domain.findings import Observation
 from dicomnode.domain.instance import (
     Disposition,
@@ -22,6 +23,7 @@ from dicomnode.domain.instance import (
 from dicomnode.errors import WorklistError
 from dicomnode.ports import Buffer, Usage
 from dicomnode.store import file_meta, layout
+from dicomnode.views import utc_text
 
 _log = structlog.get_logger(__name__)
 
@@ -107,6 +109,66 @@ class MemoryIntake:
     def _fail_if_asked(self) -> None:
         if self.failing:
             raise WorklistError("the database is locked; end the program that holds it")
+
+
+class MemoryChoreRuns:
+    """ChoreRuns in memory; ``failing`` makes it raise WorklistError."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.noted: list[ChoreRun] = []
+        self.failing = False
+
+    def enlist(
+        self, every_seconds: Mapping[str, float], holder: str, now: datetime
+    ) -> None:
+        self._fail_if_asked()
+        ended = [row["ended_at"] for row in self.rows.values() if row["ended_at"]]
+        since = {} if goes_on(max(ended, default=None), now) else {"enlisted_at": now}
+        never = dict.fromkeys(_CHORE_TIMES) | {"n_done": 0, "error": ""}
+        never["enlisted_at"] = now
+        self.rows = {
+            name: {**never, **self.rows.get(name, {}), "name": name, **since}
+            | {"every_seconds": seconds, "holder": holder}
+            for name, seconds in every_seconds.items()
+        }
+
+    def ran(self, run: ChoreRun) -> None:
+        self._fail_if_asked()
+        self.noted.append(run)
+        if (row := self.rows.get(run.name)) is None:
+            return
+        row |= {"began_at": run.began_at, "ended_at": run.ended_at}
+        row["n_done"] = run.n_done
+        row["failed_at" if run.error else "succeeded_at"] = run.ended_at
+        if run.n_done:
+            row["last_done_at"] = run.ended_at
+        if run.error:
+            row["error"] = run.error
+
+    def chores(self) -> list[dict[str, Any]]:
+        """As ``Views.chores``; nobody leads."""
+        return [
+            {
+                name: utc_text(one) if isinstance(one, datetime) else one
+                for name, one in row.items()
+            }
+            for _, row in sorted(self.rows.items())
+        ]
+
+    def _fail_if_asked(self) -> None:
+        if self.failing:
+            raise WorklistError("the database is locked; end the program that holds it")
+
+
+_CHORE_TIMES = (
+    "began_at",
+    "ended_at",
+    "last_done_at",
+    "succeeded_at",
+    "failed_at",
+    "led_until",
+)
 
 
 class MemoryMonitor:

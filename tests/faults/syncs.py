@@ -82,6 +82,8 @@ def measure(count: int, seed: int, without: str = "") -> dict[str, int]:
         ]
         role.start()
         role.listening(port)
+        # The first commit begins the log anew and syncs its head in any case.
+        send(port, [made(folder, rng)])
         with tracing.traced(role.pid, folder / "trace"):
             groups = [samples[number::SENDERS] for number in range(SENDERS)]
             with ThreadPoolExecutor(SENDERS) as pool:

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from dicomnode.cli.app import app
 from dicomnode.cli.embedded import EmbeddedViews
 from dicomnode.domain.association import Association
+from dicomnode.domain.chore import ChoreRun
 from dicomnode.domain.delivery import NewResult
 from dicomnode.domain.instance import InstanceKey
 from dicomnode.domain.job import Outcome, Worker
@@ -217,14 +218,30 @@ def test_status_says_which_destination_is_not_reached_and_why(
     worklist.outbox.absent("PACS", "PACS@x:1: no association; check it", (90,), at(21))
     result = invoke("status")
     assert result.exit_code == 3
-    assert "! PACS has not been reached for" in result.stdout
+    assert "! PACS cannot be reached for" in result.stdout
     assert "1 result(s) wait; it is tried again at 2026-01-31T12:0" in result.stdout
     assert "`dicomnode retry --to PACS` tries it at once" in result.stdout
     assert "PACS@x:1: no association; check it" in result.stdout
     (record,) = records("status")
     assert [row["destination"] for row in record["absences"]] == ["PACS"]
     worklist.outbox.present("PACS", at(30))
-    assert "not been reached" not in invoke("status").stdout
+    assert "cannot be reached" not in invoke("status").stdout
+
+
+def test_status_says_which_chore_of_the_keeper_fails(worklist: Worklist) -> None:
+    worklist.chores.enlist({"retain": 3600.0, "sweep": 3600.0}, "host-1", at(0))
+    worklist.chores.ran(ChoreRun("sweep", at(1), at(2), n_done=4))
+    assert "sweep" not in invoke("status").stdout
+    worklist.chores.ran(ChoreRun("retain", at(1), at(2), error="no room; free some"))
+    result = invoke("status")
+    assert result.exit_code == 3
+    (line,) = (one for one in result.stdout.splitlines() if "housekeeping" in one)
+    assert line.startswith("! housekeeping: retain failed ")
+    assert line.endswith(" ago: no room; free some")
+    (record,) = records("status")
+    told = {row["name"]: (row["failing"], row["overdue"]) for row in record["chores"]}
+    assert told == {"retain": (True, False), "sweep": (False, False)}
+    assert [row["n_done"] for row in record["chores"]] == [0, 4]
 
 
 def test_status_knows_a_live_worker_from_a_dead_one(worklist: Worklist) -> None:

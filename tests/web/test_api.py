@@ -34,7 +34,7 @@ def test_the_views_as_json(hands):
     assert client.get("/api/v1/events?after=3&limit=2").json() == (
         hands.worklist.views.events(3, 2)
     )
-    for name in ("deliveries", "workers", "associations"):
+    for name in ("deliveries", "workers", "associations", "chores"):
         assert (
             client.get(f"/api/v1/{name}").json()
             == getattr(hands.worklist.views, name)()
@@ -112,6 +112,7 @@ def test_every_metric_is_documented_and_every_alert_uses_one():
     made |= {"dicomnode_info", "dicomnode_studies", "dicomnode_jobs"}
     made |= {"dicomnode_deliveries", "dicomnode_destination_unreachable_seconds"}
     made |= {"dicomnode_sender_silent_seconds"}
+    made |= {"dicomnode_chore_last_success_seconds"}
     assert documented == made
     alerts = (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text("utf-8")
     assert set(re.findall(r"dicomnode_\w+", alerts)) <= documented

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from dicomnode.domain.chore import ChoreRun
 from tests.contract.worklist import making
 from tests.web.conftest import STUDIES, browser, csrf, sign_in, state_of
 
@@ -157,6 +158,28 @@ def test_dead_letters_are_revived(closed):
     client.post(f"/jobs/{closed.jobs['dead']}/retry", data={"csrf": csrf(page)})
     (row,) = closed.worklist.views.deliveries(closed.jobs["dead"])
     assert row["state"] == "PENDING"
+
+
+def test_the_chores_of_the_keeper_are_shown_with_their_last_run(hands):
+    client = browser(hands)
+    assert "No keeper has run yet." in client.get("/stats").text
+    listed = {"retain": 3600.0, "route": 1.0, "sweep": 3600.0}
+    hands.worklist.chores.enlist(listed, "host-1", making.NOON)
+    at = making.after
+    for run in (
+        ChoreRun("retain", at(60), at(61.5), 7),
+        ChoreRun("route", at(100), at(100), 0, "<b>no room</b>; free some"),
+    ):
+        hands.worklist.chores.ran(run)
+    assert hands.worklist.upkeep.lead("host-1", at(595), 10)
+    page = client.get("/stats", headers={"Accept-Language": "de"}).text
+    retain, route, sweep = re.findall(r"<tr><td>(?:retain|route|sweep)</td>.*", page)
+    assert ">1.5 s</td>" in retain
+    assert ">7</td>" in retain
+    assert "überfällig" not in retain
+    assert "überfällig" in route
+    assert "&lt;b&gt;no room&lt;/b&gt;; free some" in route
+    assert "noch nicht" in sweep
 
 
 def test_echo_says_how_it_went(closed):

@@ -40,7 +40,15 @@ COLUMNS = {
     "v1_identity": "study_instance_uid patient_id patient_name patient_birth_date "
     "patient_sex issuer_of_patient_id",
     "v1_pauses": "service pipeline paused_at detail",
+    "v1_chores": "name every_seconds began_at ended_at n_done last_done_at "
+    "succeeded_at failed_at error holder enlisted_at led_until",
     "v1_reconciliations": "started_at finished_at balanced n_found n_repaired detail",
+    "v1_absences": "destination began_at attempts next_attempt_at error n_waiting",
+    "v1_backfills": "backfill_id archive state detail started_at heartbeat_at found_at "
+    "finished_at n_found n_waiting n_asked n_received n_analysed n_skipped n_failed",
+    "v1_backfill_studies": "backfill_id study_instance_uid n_instances state reason "
+    "attempts changed_at",
+    "v1_schema": "compatible_from",
 }
 
 

@@ -105,3 +105,61 @@ def test_remedy_of_a_row(row: dict[str, str], remedy: str) -> None:
     found = remedy_of(full)
     assert remedy in found
     assert bool(found) == bool(remedy)
+
+
+def chore(**values: object) -> dict[str, object]:
+    """A row of v1_chores: hourly, its keeper leads, all is well."""
+    well = {
+        "name": "retain",
+        "every_seconds": 3600.0,
+        "began_at": ago(1900),
+        "ended_at": ago(1800),
+        "failed_at": None,
+        "succeeded_at": ago(1800),
+        "error": "",
+        "enlisted_at": ago(90000),
+        "led_until": ago(-8),
+    }
+    return well | values
+
+
+def test_a_chore_that_fails_comes_with_its_remedy() -> None:
+    assert problems(replace(WELL, chores=[chore()])) == []
+    over = chore(failed_at=ago(5400), error="no room; free some")
+    assert problems(replace(WELL, chores=[over])) == [], "it went well since"
+    fails = chore(failed_at=ago(1800), error="no room; free some")
+    (problem,) = problems(replace(WELL, chores=[fails]))
+    assert problem.what == "housekeeping: retain failed 30 min ago: no room"
+    assert (problem.remedy, problem.key) == ("free some", "chore-fails:retain")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"ended_at": ago(10700)},
+        {"ended_at": ago(20000), "led_until": None},
+        {"ended_at": ago(20000), "led_until": ago(1)},
+        {"ended_at": None, "enlisted_at": ago(3000)},
+        {"ended_at": ago(20000), "enlisted_at": ago(10)},
+        {"ended_at": ago(170), "every_seconds": 1.0},
+    ],
+)
+def test_a_chore_that_is_not_overdue(values: dict[str, object]) -> None:
+    assert problems(replace(WELL, chores=[chore(**values)])) == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"ended_at": ago(10900)},
+        {"ended_at": None, "enlisted_at": ago(10900)},
+        {"ended_at": ago(190), "every_seconds": 1.0},
+    ],
+)
+def test_a_chore_that_does_not_run_although_a_keeper_leads(
+    values: dict[str, object],
+) -> None:
+    (problem,) = problems(replace(WELL, chores=[chore(**values)]))
+    assert problem.what.startswith("housekeeping: retain has not run for 3 ")
+    assert "dicomnode keep" in problem.remedy
+    assert problem.key == "chore-late:retain"

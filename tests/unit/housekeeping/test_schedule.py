@@ -5,11 +5,22 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 from threading import Event
 
+from dicomnode.housekeeping.logbook import Logbook
 from dicomnode.housekeeping.schedule import Chore, Schedule
+from tests.contract.fakes import MemoryChoreRuns
+
+
+class Now:
+    def now(self):
+        return datetime.now(UTC)
+
+
+def logbook(runs, *names):
+    return Logbook(runs, Now(), "host-1", dict.fromkeys(names, 1.0))
 
 
 def test_a_failing_chore_is_tried_again_and_stops_no_other():
-    done, calls = Event(), []
+    done, calls, runs = Event(), [], MemoryChoreRuns()
 
     def fail():
         calls.append(1)
@@ -21,20 +32,38 @@ def test_a_failing_chore_is_tried_again_and_stops_no_other():
         return 1
 
     schedule = Schedule(
-        [Chore("fail", 0.02, fail), Chore("work", 0.02, work)], leads=lambda: True
+        [Chore("fail", 0.02, fail), Chore("work", 0.02, work)],
+        lambda: True,
+        logbook(runs, "fail", "work"),
     )
     schedule.start()
     try:
         assert done.wait(30)
     finally:
         schedule.stop()
+    assert runs.rows["fail"]["error"].startswith("RuntimeError; ")
+    assert runs.rows["work"]["n_done"] == 1
 
 
 def test_only_the_leader_works():
-    calls = []
-    schedule = Schedule([], leads=lambda: False)
-    schedule.perform(Chore("work", 1, lambda: calls.append(1) or 1))
-    assert calls == []
+    calls, leading, runs = [], [False], MemoryChoreRuns()
+    schedule = Schedule([], lambda: leading[0], logbook(runs, "work"))
+    work = Chore("work", 1, lambda: calls.append(1) or 1)
+    schedule.perform(work)
+    assert (calls, runs.rows) == ([], {})
+    leading[0] = True
+    schedule.perform(work)
+    assert calls == [1]
+    assert runs.rows["work"]["last_done_at"] is not None
+
+
+def test_a_failing_database_breaks_nothing():
+    calls, runs = [], MemoryChoreRuns()
+    runs.failing = True
+    schedule = Schedule([], lambda: True, logbook(runs, "work"))
+    for _ in range(2):
+        schedule.perform(Chore("work", 1, lambda: calls.append(1) or 1))
+    assert calls == [1, 1]
 
 
 def test_a_daily_chore_is_due_at_its_time_of_day():
