@@ -47,6 +47,22 @@ _COUNTS: dict[str, tuple[type[StrEnum], str]] = {
 }
 
 
+# An instance that conflicts with another one may name another study than that one.
+_FILES = """
+SELECT CASE WHEN ordinal = 0 THEN 'instance' ELSE 'conflict' END AS kind,
+       sop_instance_uid, CAST(NULL AS text) AS job_id, location, n_bytes, sha256,
+       received_at AS since, forgotten_at, missing_at, 0 AS is_result
+FROM instances WHERE sop_instance_uid IN (
+  SELECT sop_instance_uid FROM instances
+  WHERE study_instance_uid = :study AND ordinal = 0)
+UNION ALL
+SELECT r.kind, r.sop_instance_uid, r.job_id, r.location, NULL, r.sha256, r.built_at,
+       r.forgotten_at, r.missing_at, 1
+FROM results r JOIN jobs j ON j.job_id = r.job_id WHERE j.study_instance_uid = :study
+ORDER BY is_result, since, sop_instance_uid, location
+"""
+
+
 class Views(ABC):
     """The v1 views as lists of plain dicts with exactly the columns of the view."""
 
@@ -241,6 +257,13 @@ class Views(ABC):
     def reconciliations(self, limit: int = 1) -> list[Record]:
         """``v1_reconciliations``, newest first."""
         return self._select("v1_reconciliations", {}, "started_at DESC", limit)
+
+    def files(self, study_instance_uid: str) -> list[Record]:
+        """What lies in the stores of one study: its instances, then its results.
+
+        ``n_bytes`` of a result is None; ``missing_at``: reconcile found it lost.
+        """
+        return self._run(_FILES, {"study": study_instance_uid})
 
     def identity(self, study_instance_uid: str) -> list[Record]:
         """``v1_identity`` of one study: patient data, never to be logged."""

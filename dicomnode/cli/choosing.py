@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -17,9 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dicomnode.cli import printing
+from dicomnode.cli import lines, printing
 from dicomnode.cli.command import ExitCode, exit_code_of
-from dicomnode.errors import WorklistError
+from dicomnode.errors import UnknownStudy, WorklistError
 from dicomnode.views import Views
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ Jobs = Annotated[
     typer.Argument(
         metavar="[JOB...]",
         show_default=False,
-        help="Job ids, or Study Instance UIDs; without any: see the filters.",
+        help="Job ids, whole or as tail prints them, or Study Instance UIDs; without "
+        "any: see the filters.",
     ),
 ]
 OnlyPipeline = Annotated[
@@ -47,6 +49,10 @@ Reason = Annotated[
         "--reason", metavar="TEXT", help="Why; kept in the event, so no names in it."
     ),
 ]
+
+
+_SHORT = re.compile(rf"[0-9a-f]{{{lines.SHORT},}}")
+_CANDIDATES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +128,34 @@ def opened_desk(config: Config) -> AbstractContextManager[Worklist]:
     from dicomnode.processes import wiring  # noqa: PLC0415
 
     return wiring.opened_worklist(config, checked=False)
+
+
+def job_of(views: Views, name: str) -> list[dict[str, Any]]:
+    """The row of the job of this id, or whose id begins so, as `tail` prints it.
+
+    None if there is no such job. Raises UnknownStudy if several begin so.
+    """
+    prefix = name.removeprefix("#")
+    exact = views.job(prefix)
+    if exact or not _SHORT.fullmatch(prefix):
+        return exact
+    found = views.jobs_like(prefix, _CANDIDATES)
+    if len(found) > 1:
+        ids = ", ".join(str(one["job_id"]) for one in found)
+        more = " and others" * (len(found) == _CANDIDATES)
+        message = f"several jobs begin with {prefix}: {ids}{more}; name one of them"
+        raise UnknownStudy(message)
+    return found
+
+
+def whole_ids(views: Views, targets: Iterable[str]) -> list[str]:
+    """``targets`` with whole job ids; what is no job that we know stays as it is."""
+    return [_whole_id(views, one) for one in targets]
+
+
+def _whole_id(views: Views, target: str) -> str:
+    rows = [] if is_study(target) else job_of(views, target)
+    return str(rows[0]["job_id"]) if rows else target
 
 
 def is_study(target: str) -> bool:

@@ -25,6 +25,7 @@ from dicomnode.cli.choosing import (
     one_of,
     opened_desk,
     operator,
+    whole_ids,
 )
 from dicomnode.cli.command import AsJson, Body, ExitCode, Given, command
 from dicomnode.cli.purging import purge
@@ -155,7 +156,7 @@ def _in_bulk(
     config = given.load()
     one_of(jobs, chosen)
     with opened_views(config) as views:
-        ids = _ids(views, jobs or (), chosen, bulk)
+        ids = _ids(views, whole_ids(views, jobs or ()), chosen, bulk)
     yes, dry_run = consent.yes, consent.dry_run
     if chosen and not confirmed(len(ids), bulk.noun, yes=yes, dry_run=dry_run):
         return ExitCode.OK

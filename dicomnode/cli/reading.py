@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dicomnode.cli import lines, printing, rendering
+from dicomnode.cli import filing, lines, printing, rendering
+from dicomnode.cli.choosing import job_of
 from dicomnode.cli.command import AsJson, Given, command
 from dicomnode.cli.embedded import EmbeddedViews
 from dicomnode.domain.delivery import DeliveryState
@@ -96,8 +97,23 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="FILE", help="Write the page there, not to stdout."),
 ]
+Files = Annotated[
+    bool,
+    typer.Option(
+        "--files",
+        help="Also its files: where they lie, their sizes, and whether their digests "
+        "are those of the worklist. Reads them all.",
+    ),
+]
+Events = Annotated[
+    bool, typer.Option("--events/--no-events", help="Its events, the timeline.")
+]
 JobOrStudy = Annotated[
-    str, typer.Argument(metavar="JOB", help="A job id, or a Study Instance UID.")
+    str,
+    typer.Argument(
+        metavar="JOB",
+        help="A job id, whole or as tail prints it, or a Study Instance UID.",
+    ),
 ]
 
 
@@ -149,12 +165,22 @@ def list_(
     printing.rows("worklist", _LIST_COLUMNS, shown)
 
 
-def show(
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What is shown beside the jobs and deliveries."""
+
+    files: bool
+    events: bool
+
+
+def show(  # noqa: PLR0913 - a command has as many parameters as options
     given: Given,
     job: JobOrStudy,
     *,
     report: Report = False,
     out: Out = None,
+    files: Files = False,
+    events: Events = True,
     as_json: AsJson = False,
 ) -> None:
     """Show all about a job or a study: where it stands, why, and what to do."""
@@ -162,7 +188,7 @@ def show(
         raise typer.BadParameter("goes with --report", param_hint="--out")
     config = given.load()
     with opened_views(config) as views:
-        rows = views.job(job) or views.study(job) or _by_prefix(views, job)
+        rows = job_of(views, job) or views.study(job)
         if not rows:
             message = f"no job or study {job}; `dicomnode list` shows them"
             raise UnknownStudy(message)
@@ -170,7 +196,7 @@ def show(
             rendering.report(config, rows, out)
             _audit_shown(config, views, rows[0]["study_instance_uid"], out)
         else:
-            _show(views, rows, as_json=as_json)
+            _show(config, views, rows, _Parts(files, events), as_json=as_json)
 
 
 def _audit_shown(
@@ -184,12 +210,16 @@ def _audit_shown(
             audit.exported(views, study_instance_uid, out.resolve().as_uri())
 
 
-def _show(views: Views, rows: list[Record], *, as_json: bool) -> None:
+def _show(
+    config: Config, views: Views, rows: list[Record], parts: _Parts, *, as_json: bool
+) -> None:
     study = rows[0]["study_instance_uid"]
     sent = [one for row in rows for one in _deliveries(views, row)]
-    events = views.events_of(study)
+    files = filing.files(config, views, rows) if parts.files else ()
+    events = views.events_of(study) if parts.events else []
     if as_json:
-        for name, records in (("job", rows), ("delivery", sent), ("event", events)):
+        named = {"job": rows, "delivery": sent, "file": files, "event": events}
+        for name, records in named.items():
             for record in records:
                 printing.as_json({"record": name, **record})
         return
@@ -197,18 +227,11 @@ def _show(views: Views, rows: list[Record], *, as_json: bool) -> None:
         _print_row(row)
     if sent:
         printing.rows("deliveries", _DELIVERY_COLUMNS, sent)
+    if parts.files:
+        printing.rows("files", filing.COLUMNS, files)
     now = datetime.now(UTC)
     for event in events:
         typer.echo(lines.line(event, rows[0], now, coloured=printing.is_coloured()))
-
-
-def _by_prefix(views: Views, shown: str) -> list[Record]:
-    """The one job whose id begins so, as `tail` shows it; none if there are several."""
-    prefix = shown.removeprefix("#")
-    if not re.fullmatch(rf"[0-9a-f]{{{lines.SHORT},}}", prefix):
-        return []
-    found = views.jobs_like(prefix)
-    return found if len(found) == 1 else []
 
 
 def _deliveries(views: Views, row: Record) -> list[Record]:

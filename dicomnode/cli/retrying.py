@@ -19,6 +19,7 @@ from dicomnode.cli.choosing import (
     is_study,
     opened_desk,
     operator,
+    whole_ids,
 )
 from dicomnode.cli.command import AsJson, ExitCode, Given
 from dicomnode.cli.reading import opened_views
@@ -84,6 +85,9 @@ def retry(  # noqa: PLR0913 - a command has as many parameters as options
     A Study Instance UID sends a study that no rule wanted through the rules again.
     """
     config = given.load()
+    if jobs:
+        with opened_views(config) as views:
+            jobs = whole_ids(views, jobs)
     if to or source:
         redirect = _redirect(config, jobs or [], to, source)
         return _send_on(config, redirect, yes=yes, dry_run=dry_run)

@@ -14,6 +14,7 @@ from dicomnode.config.models import (
     Node,
     Pipeline,
     Retention,
+    RetentionRule,
     Study,
     Telemetry,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "Pipeline",
     "Receiver",
     "Retention",
+    "RetentionRule",
     "Shown",
     "Store",
     "Study",

@@ -24,6 +24,7 @@ from dicomnode.config.storing import Store
 from dicomnode.config.values import (
     AETitle,
     AnyCondition,
+    Days,
     Folder,
     Host,
     Keyword,
@@ -164,11 +165,19 @@ class Keep(Section):
     reconcile_grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600
 
 
+class RetentionRule(Section):
+    """``[[retention.rule]]``: how long files of the studies that it matches stay."""
+
+    match: dict[Keyword, AnyCondition]
+    keep_days: Days
+
+
 class Retention(Section):
     """``[retention]``: how long files stay, of delivered studies and refused ones."""
 
-    keep_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 7
-    quarantine_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30
+    keep_days: Days = 7
+    quarantine_days: Days = 30
+    rule: tuple[RetentionRule, ...] = ()
 
 
 class Telemetry(Section):

@@ -126,6 +126,7 @@ def _model_at(path: KeyPath, model: type[BaseModel] = Config) -> type[BaseModel]
 def of_references(tree: Mapping[str, object]) -> Iterator[Problem]:
     """Names used twice, and names of destinations and pipelines that nothing has."""
     yield from _of_followers(tree)
+    yield from _of_retention(tree)
     for table, key in (("pipeline", "name"), ("destination", "name")):
         yield from _twice(table, key, _texts(tree, table, key))
     for table, key in (("peer", "ae_title"), ("account", "name")):
@@ -136,6 +137,26 @@ def of_references(tree: Mapping[str, object]) -> Iterator[Problem]:
             if isinstance(name, str) and name not in known:
                 path = ("pipeline", index, "destinations", position)
                 yield Problem(path, _no_destination(name, sorted(known)))
+
+
+def _of_retention(tree: Mapping[str, object]) -> Iterator[Problem]:
+    """Rules that decide nothing, because an earlier one takes all their studies."""
+    retention = tree.get("retention")
+    rules = _tables(retention if isinstance(retention, Mapping) else {}, "rule")
+    before: list[object] = []
+    for index, match in enumerate(one.get("match") for one in rules):
+        for number, earlier in enumerate(before, start=1):
+            if earlier in ({}, match):
+                yield Problem(("retention", "rule", index), _unreached(number))
+                break
+        before.append(match)
+
+
+def _unreached(number: int) -> str:
+    return (
+        f"is never reached: rule {number} takes every study that it could, and the "
+        f"first one that matches decides; move it before rule {number}, or remove it"
+    )
 
 
 def _of_followers(tree: Mapping[str, object]) -> Iterator[Problem]:

@@ -7,8 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
 
 from dicomnode.config.loading import origin
 from dicomnode.config.models import Config
@@ -55,11 +57,14 @@ def shown(config: Config) -> Iterator[Shown]:
 def _keys(
     table: BaseModel, header: str, prefix: str, origins: Mapping[str, str]
 ) -> Iterator[Shown]:
-    below = {}
-    for key in type(table).model_fields:
+    below: dict[str, BaseModel] = {}
+    arrays: dict[str, tuple[BaseModel, ...]] = {}
+    for key, field in type(table).model_fields.items():
         value = getattr(table, key)
         if isinstance(value, BaseModel):
             below[key] = value
+        elif is_array(field):
+            arrays[key] = value
         else:
             place = _nearest(f"{prefix}.{key}", origins)
             if value is None and key.endswith(_ZERO_IF_ABSENT):
@@ -67,6 +72,18 @@ def _keys(
             yield Shown(header, prefix, key, _toml(value), place)
     for key, nested in below.items():
         yield from _keys(nested, f"[{prefix}.{key}]", f"{prefix}.{key}", origins)
+    for key, tables in arrays.items():
+        name = f"{prefix}.{key}"
+        for number, one in enumerate(tables, start=1):
+            yield from _keys(one, f"[[{name}]]", f"{name}[{number}]", origins)
+
+
+def is_array(field: FieldInfo) -> bool:
+    """Whether a key is an array of tables, such as ``[[retention.rule]]``."""
+    return any(
+        isinstance(one, type) and issubclass(one, BaseModel)
+        for one in get_args(field.annotation)
+    )
 
 
 def _nearest(key: str, origins: Mapping[str, str]) -> str:

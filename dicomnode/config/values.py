@@ -284,6 +284,7 @@ OptionalSeconds = Annotated[
     Annotated[float, Field(gt=0, allow_inf_nan=False)] | None,
     BeforeValidator(_absent_if_zero),
 ]
+Days = Annotated[float, Field(ge=0, le=36_500, allow_inf_nan=False)]
 Percent = Annotated[float, Field(gt=0, le=100)]
 Folder = Annotated[Path, AfterValidator(_absolute)]
 OptionalFile = Annotated[

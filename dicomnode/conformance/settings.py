@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from dicomnode.audit import codes as audit_codes
-from dicomnode.config import Config, Destination, Peer, Pipeline
+from dicomnode.config import Config, Destination, Peer, Pipeline, RetentionRule
 from dicomnode.conformance.markdown import code, table
 from dicomnode.tls import SUITES
 
@@ -18,6 +18,7 @@ _ARRAYS: dict[str, type[BaseModel]] = {
     "peer": Peer,
     "pipeline": Pipeline,
     "destination": Destination,
+    "retention.rule": RetentionRule,
 }
 _OTHER = {"account"}
 
@@ -33,7 +34,7 @@ def _keys(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, str]]:
         value = getattr(model, name)
         if isinstance(value, BaseModel):
             yield from _keys(value, f"{prefix}{name}.")
-        elif name not in _ARRAYS and name not in _OTHER:
+        elif f"{prefix}{name}" not in _ARRAYS and name not in _OTHER:
             yield f"{prefix}{name}", _shown(name, value)
 
 

@@ -45,9 +45,14 @@ def match(instances: Iterable[Instance], rules: Iterable[Rule]) -> tuple[Rule, .
 
 def selects(rule: Rule, instance: Instance) -> bool:
     """Whether every condition of ``rule`` holds for ``instance``."""
+    return fits(rule.conditions, instance)
+
+
+def fits(conditions: Mapping[str, Condition], instance: Instance) -> bool:
+    """Whether all ``conditions`` hold for ``instance``."""
     return all(
         holds(condition, _values(instance.attributes, keyword))
-        for keyword, condition in rule.conditions.items()
+        for keyword, condition in conditions.items()
     )
 
 

@@ -26,6 +26,7 @@ from dicomnode.ports.files import (
 from dicomnode.ports.keeping import (
     ChoreRuns,
     Clock,
+    EndedStudy,
     ExpiredStudy,
     NodeEvent,
     Upkeep,
@@ -46,6 +47,7 @@ __all__ = [
     "Commitments",
     "Desk",
     "DriftMonitor",
+    "EndedStudy",
     "ExpiredStudy",
     "Holds",
     "Incoming",

@@ -19,6 +19,14 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class EndedStudy:
+    """A study of which nothing is left to do; ``ended_at``: when the last was done."""
+
+    study_instance_uid: str
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ExpiredStudy:
     """A study whose files may go, with the locations of its instances and results."""
 
@@ -48,11 +56,18 @@ class Upkeep(Protocol):
         """Give back jobs whose lease has ended, FAIL them after too many; how many."""
         ...
 
-    def expired(self, before: datetime, limit: int) -> Sequence[ExpiredStudy]:
-        """Studies whose every job and delivery ended well before ``before``.
+    def ended(
+        self, before: datetime, limit: int, after: str = ""
+    ) -> Sequence[EndedStudy]:
+        """Studies with files whose every job and delivery ended well before ``before``.
 
-        A study that is waiting, stuck or failed anywhere is never among them.
+        In the order of their UIDs, those behind ``after``. A study that is waiting,
+        stuck or failed anywhere is never among them.
         """
+        ...
+
+    def expired(self, study_instance_uid: str, before: datetime) -> ExpiredStudy | None:
+        """The files of one of these studies; None: it is none of them any more."""
         ...
 
     def forget_files(self, study_instance_uid: str, now: datetime) -> None:

@@ -246,7 +246,7 @@ class AuditedUpkeep(_Passing):
         self._upkeep.forget_files(study_instance_uid, now)
         study = study_of(self._views, study_instance_uid)
         by = (self._node.participant(is_requestor=True),)
-        reason = "retention: its results are delivered and retention.keep_days is over"
+        reason = "retention: its results are delivered and its keep_days are over"
         self._emitter.emit(events.study_deleted(by, study, now, reason))
 
 

@@ -16,6 +16,7 @@ from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.clock_watch import ClockWatch
 from dicomnode.housekeeping.logbook import Logbook
 from dicomnode.housekeeping.quarantine import QuarantineKeeper
+from dicomnode.housekeeping.retaining import Retainer
 from dicomnode.housekeeping.schedule import DEFAULT, Chore, Schedule
 from dicomnode.ports.waking import STUDY_KINDS
 from dicomnode.processes import (
@@ -91,11 +92,10 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
     assembler = Assembler(worklist.studies, _policy(config), clock)
     router = Router(worklist.studies, wiring.rules(config), clock)
     chores = Chores(
-        audit.upkeep(worklist.upkeep, worklist.views),
+        worklist.upkeep,
         storing.open_store(config),
         storing.open_results_store(config),
         clock,
-        keep_days=config.retention.keep_days,
         max_attempts=config.worker.max_attempts,
     )
 
@@ -116,7 +116,7 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
 
     yield Chore(ROUTING, config.keep.interval_seconds, assemble_and_route)
     yield Chore("reap leases", REAP_SECONDS, reap_leases)
-    yield Chore("retain", HOUR, chores.retain)
+    yield Chore("retain", HOUR, _retainer(config, worklist, audit).run_once)
     yield Chore("empty quarantine", HOUR, _quarantine(config, worklist, audit).run_once)
     yield Chore("sweep", HOUR, chores.sweep)
     yield Chore("tidy database", 5 * MINUTE, chores.tidy_database)
@@ -131,6 +131,17 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
             return reconcile.nightly(config, worklist)
 
         yield Chore("reconcile", DAY, reconciled, at)
+
+
+def _retainer(config: Config, worklist: Worklist, audit: Auditor) -> Retainer:
+    return Retainer(
+        audit.upkeep(worklist.upkeep, worklist.views),
+        worklist.studies,
+        storing.open_store(config),
+        storing.open_results_store(config),
+        SystemClock(),
+        wiring.retention(config),
+    )
 
 
 def _quarantine(config: Config, worklist: Worklist, audit: Auditor) -> QuarantineKeeper:

@@ -77,6 +77,12 @@ def open_results_stock(config: Config) -> Stock:
     return _inspection(config, url, "results")
 
 
+def root(config: Config, kind: str) -> str:
+    """What locations of instances or results are below: a folder, or an s3:// URL."""
+    url = config.store.url if kind == "instances" else _results_url(config)
+    return f"{url}/{kind}" if _is_remote(url) else str(_folder(config, kind))
+
+
 @contextmanager
 def handing_over(config: Config) -> Iterator[None]:
     """While this lasts what is spooled is handed over to the object store."""

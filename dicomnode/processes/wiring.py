@@ -12,6 +12,7 @@ from dicomnode.bundles.shelf import Shelf
 from dicomnode.config import Config, Pipeline
 from dicomnode.domain.findings import Presence
 from dicomnode.domain.instance import ROUTING_KEYWORDS
+from dicomnode.domain.retention import Retention, RetentionRule
 from dicomnode.domain.rules import Condition, Rule
 from dicomnode.processes.service import SUPERVISOR_PID
 from dicomnode.worklist import Worklist, check_pages, open_worklist, upgrade
@@ -60,8 +61,18 @@ def rules(config: Config) -> list[Rule]:
 
 def extra_keywords(config: Config) -> tuple[str, ...]:
     """What the rules ask of an instance beyond ROUTING_KEYWORDS."""
-    asked = {keyword for rule in rules(config) for keyword in rule.conditions}
+    asked = {keyword for one in config.pipeline for keyword in one.match}
+    asked |= {keyword for one in config.retention.rule for keyword in one.match}
     return tuple(sorted(asked - set(ROUTING_KEYWORDS)))
+
+
+def retention(config: Config) -> Retention:
+    """How long files stay, with the rules in the order of the file."""
+    rules = tuple(
+        RetentionRule(cast(Mapping[str, Condition], one.match), one.keep_days)
+        for one in config.retention.rule
+    )
+    return Retention(config.retention.keep_days, rules)
 
 
 def rule_of(one: Pipeline) -> Rule:

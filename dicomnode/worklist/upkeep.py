@@ -12,6 +12,7 @@ from sqlalchemy import (
     Row,
     Select,
     exists,
+    func,
     or_,
     select,
     union,
@@ -21,7 +22,7 @@ from sqlalchemy import (
 from dicomnode.domain.delivery import DeliveryState
 from dicomnode.domain.job import JOB_STATES, JobState
 from dicomnode.domain.study import StudyState
-from dicomnode.ports import ExpiredStudy, NodeEvent
+from dicomnode.ports import EndedStudy, ExpiredStudy, NodeEvent
 from dicomnode.worklist.engine import Database, Event, Transaction
 from dicomnode.worklist.moves import job_event, state_after
 from dicomnode.worklist.schema import (
@@ -66,14 +67,25 @@ class Upkeep:
                 _give_back(transaction, row, now, max_attempts)
             return len(found)
 
-    def expired(self, before: datetime, limit: int) -> Sequence[ExpiredStudy]:
-        """Studies whose every job and delivery ended well before ``before``."""
+    def ended(
+        self, before: datetime, limit: int, after: str = ""
+    ) -> Sequence[EndedStudy]:
+        """Studies behind ``after`` whose every job and delivery ended well."""
+        wanted = _ended_before(before).where(studies.c.study_instance_uid > after)
         with self._database.read() as connection:
-            found = connection.execute(_ended_before(before).limit(limit)).scalars()
+            found = connection.execute(wanted.limit(limit))
             return [
-                files_of(connection, uid, instances_of_study(uid))
-                for uid in found.all()
+                EndedStudy(uid, max(filter(None, moments))) for uid, *moments in found
             ]
+
+    def expired(self, study_instance_uid: str, before: datetime) -> ExpiredStudy | None:
+        """The files of a study that ended before ``before``; None: it has not."""
+        uid = study_instance_uid
+        wanted = _ended_before(before).where(studies.c.study_instance_uid == uid)
+        with self._database.read() as connection:
+            if connection.execute(wanted).first() is None:
+                return None
+            return files_of(connection, uid, instances_of_study(uid))
 
     def forget_files(self, study_instance_uid: str, now: datetime) -> None:
         """Note that the files of an expired study are gone; the rows stay."""
@@ -167,7 +179,10 @@ def _exhausted(attempts: int) -> str:
 
 
 def _ended_before(before: datetime) -> Select[Any]:
-    """Studies with files, of which nothing waits, runs, failed or is recent."""
+    """Studies with files, of which nothing waits, runs, failed or is recent.
+
+    With when they were routed, their last job finished and the last result was sent.
+    """
     study = studies.c.study_instance_uid
     open_job = exists().where(
         jobs.c.study_instance_uid == study,
@@ -182,8 +197,19 @@ def _ended_before(before: datetime) -> Select[Any]:
         | (deliveries.c.sent_at >= before)
         | deliveries.c.check_at.is_not(None),
     )
+    finished_at = select(func.max(jobs.c.finished_at)).where(
+        jobs.c.study_instance_uid == study
+    )
+    sent_at = select(func.max(deliveries.c.sent_at)).where(
+        jobs.c.study_instance_uid == study, deliveries.c.job_id == jobs.c.job_id
+    )
     return (
-        select(study)
+        select(
+            study,
+            revisions.c.routed_at,
+            finished_at.scalar_subquery(),
+            sent_at.scalar_subquery(),
+        )
         .join(
             revisions,
             (revisions.c.study_instance_uid == study)

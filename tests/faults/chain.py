@@ -172,7 +172,7 @@ class Chain:
         """The node's own sweep, as it will be when the leftovers are old enough."""
         upkeep, clock = self.worklist.upkeep, LaterClock()
         stores = (self.instances, self.results)
-        Chores(upkeep, *stores, clock, keep_days=999, max_attempts=_OFTEN).sweep()
+        Chores(upkeep, *stores, clock, max_attempts=_OFTEN).sweep()
 
     def not_once(self, study_instance_uids: set[str]) -> list[str]:
         """Studies (I3, I4) that are not analysed once, and each result once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from tests.contract.worklist.making import (
     EXPLICIT,
     SECRET,
     STUDY,
+    current,
     finished,
+    new_job,
     new_result,
     received,
     scheduled,
@@ -124,6 +127,45 @@ def test_hold_and_release_a_study_and_a_pipeline(worklist: Worklist) -> None:
     assert invoke("release", "--ae", "CT1", "--yes").exit_code == 0
     assert invoke("release", "1.2.3").exit_code == 4
     assert len(worklist.jobs.claim("w1", ["cxr"], received().received_at, 60)) == 1
+
+
+def test_the_short_number_of_a_job_is_enough(worklist: Worklist) -> None:
+    (job,) = scheduled(worklist)
+    short, number = job.job_id[:8], f"#{job.job_id[:10]}"
+    done = invoke("hold", number)
+    assert (done.exit_code, done.stdout) == (0, f"{job.job_id} held\n")
+    assert invoke("release", short).stdout == f"{job.job_id} released\n"
+    assert invoke("cancel", short).stdout == f"{job.job_id} CANCELED\n"
+    assert invoke("retry", number).stdout == f"{job.job_id} SCHEDULED\n"
+    sent = finished(worklist, new_result(1, "PACS"), study=OTHER)
+    again = invoke("resend", sent.job_id[:8])
+    assert again.stdout == f"{sent.job_id} 0 delivery(s) PENDING\n"
+    redirected = invoke("retry", sent.job_id[:8], "--to", "PACS", "--dry-run")
+    assert redirected.exit_code == 0
+    for shorter in (job.job_id[:7], "0123456789abcdef"):
+        unknown = invoke("cancel", shorter)
+        assert unknown.exit_code == 4
+        assert f"no job {shorter}" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    "verb", ["show", "retry", "cancel", "hold", "release", "resend"]
+)
+def test_a_number_that_several_jobs_begin_with_is_not_guessed(
+    worklist: Worklist, verb: str
+) -> None:
+    ids = [f"0fe22b2f{number:024x}" for number in range(2)]
+    worklist.intake.record(received())
+    worklist.studies.complete(current(worklist), received().received_at)
+    jobs = [replace(new_job(pipeline=one), job_id=one) for one in ids]
+    worklist.studies.route(current(worklist), jobs, "", received().received_at)
+    before = worklist.views.last_seq()
+    asked = invoke(verb, "#0fe22b2f")
+    assert asked.exit_code == 4
+    assert f"several jobs begin with 0fe22b2f: {ids[0]}, {ids[1]}; name" in asked.stderr
+    assert worklist.views.last_seq() == before
+    assert invoke("show", ids[1][:31]).exit_code == 4
+    assert ids[1] in invoke("show", ids[1]).stdout
 
 
 def test_resend_to_one_destination(worklist: Worklist) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -154,6 +155,7 @@ def test_the_embedded_reader_equals_the_views(worklist: Worklist, url: str) -> N
         job_id = mine.worklist(state="FAILED")[0]["job_id"]
         assert mine.job(job_id) == real.job(job_id)
         assert mine.deliveries(job_id) == real.deliveries(job_id) == []
+        assert mine.files(DONE) == real.files(DONE) != []
         assert mine.workers() == real.workers() != []
         assert mine.associations() == real.associations() != []
         assert mine.associations(refused_only=True) == real.associations()
@@ -343,6 +345,75 @@ def test_show_a_study_with_its_deliveries_and_timeline(worklist: Worklist) -> No
     assert "no [[pipeline]] matches" in invoke("show", UNROUTED).stdout
 
 
+def test_the_timeline_is_shown_unless_it_is_not_wanted(worklist: Worklist) -> None:
+    fill(worklist)
+    text = invoke("show", DEAD).stdout
+    assert invoke("show", DEAD, "--events").stdout == text
+    assert len(invoke("show", DEAD, "--no-events").stdout.splitlines()) < len(
+        text.splitlines()
+    )
+    kinds = {one["record"] for one in records("show", DEAD, "--no-events")}
+    assert kinds == {"job", "delivery"}
+
+
+def keep_instance(here: Path, worklist: Worklist, number: int) -> Path:
+    """An instance of DONE that is in the store; its file."""
+    store = LocalStore(here / "var" / "instances", 100)
+    one = received(number, study=DONE, at=START)
+    stored = store.put(one.key, [f"data set {number}".encode()])
+    worklist.intake.record(replace(one, stored=stored))
+    return here / "var" / "instances" / stored.location
+
+
+def test_the_files_of_a_study_are_checked(here: Path, worklist: Worklist) -> None:
+    whole, gone, damaged, longer = (
+        keep_instance(here, worklist, number) for number in range(2, 6)
+    )
+    gone.unlink()
+    content = damaged.read_bytes()
+    damaged.chmod(0o600)
+    damaged.write_bytes(content[:-1] + b"x")
+    longer.chmod(0o600)
+    longer.write_bytes(longer.read_bytes() + b"more")
+    job_id = keep_results(here, worklist)
+    found = [one for one in records("show", DONE, "--files") if one["record"] == "file"]
+    states = {str(one["path"]): one["state"] for one in found}
+    # The first instance of the job was never in a store.
+    assert sorted(str(one["state"]) for one in found if one["job_id"] is None) == [
+        "file damaged",
+        "file damaged",
+        "file missing",
+        "file missing",
+        "whole",
+    ]
+    assert states[str(whole)] == "whole"
+    assert states[str(gone)] == "file missing"
+    (longer_row,) = (one for one in found if one["path"] == str(longer))
+    assert "14 bytes instead of 10" in str(longer_row["detail"])
+    assert "send the instance again" in str(longer_row["detail"])
+    results = [one for one in found if one["job_id"] == job_id]
+    assert {one["kind"] for one in results} == {"sr", "sr-text", "sc"}
+    for one in results:
+        path = Path(str(one["path"]))
+        assert one["state"] == "whole"
+        assert 0 < int(str(one["n_bytes"])) < path.stat().st_size
+    text = invoke("show", job_id, "--files").stdout
+    assert f"{whole}" in text
+    assert "\twhole\t" in text
+    assert "file" not in {one["record"] for one in records("show", job_id)}
+
+
+def test_files_that_the_retention_has_removed_are_said_to_be(
+    here: Path, worklist: Worklist
+) -> None:
+    job_id = keep_results(here, worklist)
+    worklist.upkeep.forget_files(DONE, at(60))
+    found = records("show", job_id, "--files", "--no-events")
+    files = [one for one in found if one["record"] == "file"]
+    assert {one["state"] for one in files} == {"removed"}
+    assert "2026-01-31T12:01:00" in str(files[0]["detail"])
+
+
 def test_tail_prints_the_last_changes(worklist: Worklist) -> None:
     fill(worklist)
     every = records("tail", "-n", "1000")
@@ -369,6 +440,7 @@ def test_a_line_of_tail_can_be_read(worklist: Worklist) -> None:
     assert line.count("\n") == 1
     shown = invoke("show", job_id[:8])
     assert job_id in shown.stdout
+    assert invoke("show", f"#{job_id[:8]}").stdout == shown.stdout
     assert invoke("show", "abcdef01").exit_code == 4
 
 

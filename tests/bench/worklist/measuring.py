@@ -141,7 +141,7 @@ OPERATIONS: dict[str, Callable[[Subject], object]] = {
     "refused associations": lambda s: s.worklist.views.associations(5, True),
     "counts by state": lambda s: s.worklist.views.counts(),
     "counts, embedded": lambda s: s.embedded.counts(),
-    "expired studies": lambda s: s.worklist.upkeep.expired(NOON, 100),
+    "expired studies": lambda s: s.worklist.upkeep.ended(NOON, 100),
 }
 
 

@@ -220,7 +220,7 @@ def test_files_stay_while_a_promise_is_awaited(worklist: Worklist, waits: bool) 
     (one,) = sent(worklist)
     if not waits:
         worklist.commitments.recheck(one, None, "", after(2))
-    assert bool(worklist.upkeep.expired(after(99_999), 10)) is not waits
+    assert bool(worklist.upkeep.ended(after(99_999), 10)) is not waits
 
 
 def test_what_is_kept_of_what_a_modality_names(worklist: Worklist) -> None:

@@ -26,8 +26,12 @@ ACTS: dict[str, tuple[Act, str]] = {
     ),
     "reap": (lambda w: w.upkeep.reap(NOON, 3), "ix_jobs_claim"),
     "instances": (lambda w: w.studies.instances(STUDY), "ix_instances_study"),
+    "ended": (
+        lambda w: w.upkeep.ended(after(9), 9, STUDY),
+        "ix_studies_kept|studies_pkey",
+    ),
     "expired": (
-        lambda w: w.upkeep.expired(after(9), 9),
+        lambda w: w.upkeep.expired(STUDY, after(9)),
         "ix_studies_kept|studies_pkey",
     ),
     "newest": (lambda w: w.views.worklist(limit=50), "ix_revisions_received_at"),
@@ -94,7 +98,7 @@ def test_an_index_serves(worklist: Worklist, url: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["claim", "following", "due", "unconfirmed", "newest", "events"]
+    "name", ["claim", "following", "due", "unconfirmed", "newest", "events", "ended"]
 )
 def test_nothing_is_sorted_before_the_limit(make_sqlite: MakeUrl, name: str) -> None:
     with open_worklist(make_sqlite()) as worklist:

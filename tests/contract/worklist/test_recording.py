@@ -164,7 +164,8 @@ def test_a_duplicate_of_a_forgotten_file_refreshes_its_location(
     assert worklist.intake.record(again) is Disposition.DUPLICATE
     (instance,) = worklist.studies.instances(STUDY)
     assert instance.location == "new/place"
-    (expired,) = worklist.upkeep.expired(after(999), 9)
+    expired = worklist.upkeep.expired(STUDY, after(999))
+    assert expired
     assert expired.instance_locations == ("new/place",)
 
 

@@ -144,7 +144,8 @@ def recent_delivery(worklist: Worklist) -> None:
 )
 def test_never_expired(worklist: Worklist, stuck: Callable[[Worklist], None]) -> None:
     stuck(worklist)
-    assert worklist.upkeep.expired(after(500), 10) == []
+    assert worklist.upkeep.ended(after(500), 10) == []
+    assert worklist.upkeep.expired(STUDY, after(500)) is None
 
 
 def not_routed(worklist: Worklist) -> None:
@@ -177,8 +178,9 @@ def canceled(worklist: Worklist) -> None:
 )
 def test_expired(worklist: Worklist, ended: Callable[[Worklist], None]) -> None:
     ended(worklist)
-    assert worklist.upkeep.expired(NOON, 10) == []
-    (expired,) = worklist.upkeep.expired(after(1), 10)
+    assert worklist.upkeep.ended(NOON, 10) == []
+    expired = worklist.upkeep.expired(STUDY, after(1))
+    assert expired
     assert expired.study_instance_uid == STUDY
     assert expired.instance_locations == (received().stored.location,)
 
@@ -186,7 +188,8 @@ def test_expired(worklist: Worklist, ended: Callable[[Worklist], None]) -> None:
 def test_an_expired_study_names_all_its_files(worklist: Worklist) -> None:
     finished(worklist, new_result(1), new_result(2))
     worklist.intake.record(received(content="other"))
-    (expired,) = worklist.upkeep.expired(after(1), 10)
+    expired = worklist.upkeep.expired(STUDY, after(1))
+    assert expired
     assert expired.instance_locations == (
         received().stored.location,
         received(content="other").stored.location,
@@ -200,7 +203,7 @@ def test_forgotten_files_are_not_expired_again(worklist: Worklist) -> None:
     finished(worklist, new_result(1))
     worklist.upkeep.forget_files(STUDY, after(9))
     worklist.upkeep.forget_files(STUDY, after(9))
-    assert worklist.upkeep.expired(after(99), 10) == []
+    assert worklist.upkeep.ended(after(99), 10) == []
     assert row(worklist)["job_state"] == "COMPLETED"
     assert kinds(worklist).count("study forget files") == 1
 
@@ -218,16 +221,38 @@ def test_a_late_instance_of_a_forgotten_study_is_analysed_alone(
     worklist.studies.route(current(worklist), [new_job(revision=2)], "", after(30))
     (job,) = worklist.jobs.claim("w1", ["cxr"], after(30), 60)
     worklist.jobs.finish(job, Outcome.ANALYSED, "", [], after(31))
-    assert worklist.upkeep.expired(after(99), 10) == []  # until the router has seen it
+    assert worklist.upkeep.ended(after(99), 10) == []  # until the router has seen it
     followed(worklist, after(32))
-    (expired,) = worklist.upkeep.expired(after(99), 10)
+    expired = worklist.upkeep.expired(STUDY, after(99))
+    assert expired
     assert expired.instance_locations == (received(2).stored.location,)
 
 
-def test_expired_in_portions(worklist: Worklist) -> None:
-    for _ in range(3):
-        finished(worklist, study=some_uid())
-    assert len(worklist.upkeep.expired(after(1), 2)) == 2
+def test_ended_page_by_page(worklist: Worklist) -> None:
+    names = sorted(some_uid() for _ in range(3))
+    for name in names:
+        finished(worklist, study=name)
+    first = worklist.upkeep.ended(after(1), 2)
+    assert [one.study_instance_uid for one in first] == names[:2]
+    (last,) = worklist.upkeep.ended(after(1), 2, names[1])
+    assert last.study_instance_uid == names[2]
+    assert worklist.upkeep.ended(after(1), 2, names[2]) == []
+
+
+def test_a_study_has_ended_when_the_last_of_it_was_done(worklist: Worklist) -> None:
+    not_routed(worklist)
+    unrouted, sent, finished_later = STUDY, f"{STUDY}.5", f"{STUDY}.6"
+    finished(worklist, new_result(1, "PACS", study=sent), study=sent, at=after(5))
+    delivered(worklist, at=after(9))
+    job = claimed(worklist, finished_later, after(10))
+    worklist.jobs.finish(job, Outcome.ANALYSED, "", [], after(20))
+    followed(worklist, after(30))
+    found = worklist.upkeep.ended(after(60), 10)
+    assert {one.study_instance_uid: one.ended_at for one in found} == {
+        unrouted: NOON,
+        sent: after(9),
+        finished_later: after(20),
+    }
 
 
 def test_known_locations(worklist: Worklist) -> None:

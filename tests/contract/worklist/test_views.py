@@ -79,6 +79,7 @@ def everything(views: Views) -> list[object]:
         views.workers(),
         views.associations(),
         views.identity(STUDY),
+        views.files(STUDY),
         views.counts(),
         views.pauses(),
         views.reconciliations(),
@@ -95,6 +96,27 @@ def test_the_views_are_equal_on_both_databases(
             told.append(everything(worklist.views))
     assert told[0] == told[1]
     assert len(told[0][0]) == 5  # type: ignore[arg-type]  # the rows of v1_worklist
+
+
+def test_the_files_of_a_study(worklist: Worklist) -> None:
+    tell_a_story(worklist)
+    worklist.upkeep.forget_files(STUDY, after(99))
+    found = worklist.views.files(STUDY)
+    assert [(one["kind"], one["is_result"]) for one in found] == [
+        ("instance", 0),
+        ("instance", 0),
+        ("conflict", 0),
+        ("sr", 1),
+        ("sr", 1),
+    ]
+    first, *_, last = found
+    stored = received().stored
+    assert (first["location"], first["n_bytes"]) == (stored.location, stored.n_bytes)
+    assert first["job_id"] is None
+    assert (last["location"], last["n_bytes"]) == (new_result(2).location, None)
+    assert last["job_id"] == new_job().job_id
+    assert {one["forgotten_at"] for one in found} == {"2026-01-31T12:01:39.000000Z"}
+    assert worklist.views.files("1.2.4")[0]["missing_at"] is None
 
 
 @pytest.mark.parametrize("view", COLUMNS)

@@ -11,7 +11,14 @@ import pytest
 from pydantic import BaseModel
 
 from dicomnode import config
-from dicomnode.config import Account, Config, Destination, Peer, Pipeline
+from dicomnode.config import (
+    Account,
+    Config,
+    Destination,
+    Peer,
+    Pipeline,
+    RetentionRule,
+)
 
 NOWHERE = {"CREDENTIALS_DIRECTORY": "/nonexistent"}
 ARRAYS: dict[str, type[BaseModel]] = {
@@ -19,8 +26,8 @@ ARRAYS: dict[str, type[BaseModel]] = {
     "pipeline": Pipeline,
     "destination": Destination,
 }
-# No account may ship: its table is shown as a comment.
-COMMENTED = {"account": Account}
+# No account may ship, and no rule is a default: their tables are shown as comments.
+COMMENTED = {"account": Account, "retention.rule": RetentionRule}
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -36,7 +43,7 @@ def keys_of(model: BaseModel, prefix: str = "") -> Iterator[str]:
         value = getattr(model, name)
         if isinstance(value, BaseModel):
             yield from keys_of(value, f"{prefix}{name}.")
-        elif name not in ARRAYS | COMMENTED:
+        elif prefix + name not in ARRAYS | COMMENTED:
             yield prefix + name
 
 

@@ -75,6 +75,29 @@ def complaint(folder: Path, text: str, environ: dict[str, str] | None = None) ->
          + "match = {}", "commitment_timeout_seconds must be more than 0"),
         ("[[peer]]\nae_title='A'\nhosts=['h']\nport=70000",
          "c.toml:4: peer[1].port must be at most 65535"),
+        ("[[retention.rule]]\nmatch={Modalty='CT'}\nkeep_days=1",
+         "c.toml:2: retention.rule[1].match.Modalty is no DICOM keyword; did you mean "
+         "Modality?"),
+        ("[[retention.rule]]\nmatch={}\nkeep_days=-1",
+         "c.toml:3: retention.rule[1].keep_days must be at least 0"),
+        ("[retention]\nkeep_days=36501",
+         "c.toml:2: retention.keep_days must be at most 36500"),
+        ("[[retention.rule]]\nmatch={}", "c.toml:1: retention.rule[1].keep_days is "
+         "missing; add `keep_days = ...`"),
+        ("[[retention.rule]]\nkeep_days=1", "retention.rule[1].match is missing"),
+        ("[[retention.rule]]\nmatch={}\nkeep_days=1\ndays=1",
+         "c.toml:4: retention.rule[1].days is an unknown key"),
+        ("[retention.rule]\nmatch={}\nkeep_days=1", "c.toml:1: retention.rule must be "
+         "a list"),
+        ("[[retention.rule]]\nmatch={Rows={min=1}}\nkeep_days=1\n"
+         "[[retention.rule]]\nmatch={}\nkeep_days=1\n"
+         "[[retention.rule]]\nmatch={Modality='CT'}\nkeep_days=1",
+         "c.toml:7: retention.rule[3] is never reached: rule 2 takes every study that "
+         "it could, and the first one that matches decides; move it before rule 2, or "
+         "remove it"),
+        ("[[retention.rule]]\nmatch={Modality='CT'}\nkeep_days=1\n"
+         "[[retention.rule]]\nmatch={Modality='CT'}\nkeep_days=2",
+         "c.toml:4: retention.rule[2] is never reached: rule 1 takes"),
         ("[node]\nae_title = 'SEVENTEEN_LETTERS'", "has 17 characters; shorten it"),
         ("[node]\nae_title = '   '", "is empty; write 1 to 16 characters"),
         ("[node]\nae_title = 'A\\B'", "holds a backslash"),

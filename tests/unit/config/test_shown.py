@@ -20,6 +20,8 @@ def test_what_is_shown_can_be_loaded_again(tmp_path: Path) -> None:
             'match = { Modality = ["CR", "DX"] }',
             'match = { Modality = ["CR"], Rows = { min = 1, not = [7] } }',
         )
+        + "[[retention.rule]]\nmatch = { Rows = { max = 9 } }\nkeep_days = 3\n"
+        + "[[retention.rule]]\nmatch = {}\nkeep_days = 0.5\n"
     )
     found = config.load(path, {"study.expected_n_series": 3}, NOWHERE)
     text = ""

@@ -16,6 +16,9 @@ port = 11112
 [[peer]]
 ae_title = "CT1"
 hosts = ["10.0.0.1"]
+[[retention.rule]]
+match = { Modality = "CT" }
+keep_days = 2
 [[account]]
 name = "ann"
 secret = "scrypt:AAAAAAAAAAAAAAAAAAAAAA==:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
@@ -38,6 +41,7 @@ def read(folder: Path, text: str) -> Config:
         ),
         ("[receiver]", "[study]\nquiet_seconds = 5\n[receiver]", "study.quiet_seconds"),
         (":AAAA", ":BBBB", "account[1].secret"),
+        ("keep_days = 2", "keep_days = 3", "retention.rule[1].keep_days"),
         ("[receiver]", '[web]\nmetrics = "anyone"\n[receiver]', "web.metrics"),
     ],
 )
