@@ -32,6 +32,7 @@ from tests.contract.worklist.making import (
 
 ROWS, COLUMNS = 50, 160
 ALTERNATE, NORMAL = b"\x1b[?1049h", b"\x1b[?1049l"
+HANG_SECONDS = 60
 UID = "1.2.826.0.1.3680043.8.498."
 
 
@@ -85,6 +86,8 @@ class Screen:
         """Read until ``text`` is shown after what was shown before."""
         start = len(self.seen)
         while text not in self.seen[start:]:
+            shown, _, _ = select.select([self.master], [], [], HANG_SECONDS)
+            assert shown, f"{text!r} did not come: {self.seen!r} {self.process.poll()}"
             self.seen += os.read(self.master, 65536)
         return self.seen[start:]
 
@@ -103,7 +106,6 @@ class Screen:
 
 @contextmanager
 def screen(folder: Path, *words: str) -> Iterator[Screen]:
-    # A program that hangs is ended by faulthandler_timeout with the whole run.
     one = Screen(folder, *words)
     try:
         yield one
