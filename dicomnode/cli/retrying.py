@@ -142,13 +142,23 @@ def _redirect(config: Config, jobs: list[str], to: str, source: str) -> Redirect
     return Redirect(to, known, source, tuple(jobs))
 
 
+def _try_now(worklist: Worklist, to: str, now: datetime, *, dry_run: bool) -> None:
+    """End the wait for a destination that was not reached."""
+    away = {row["destination"]: row["n_waiting"] for row in worklist.views.absences()}
+    if to not in away:
+        return
+    if dry_run:
+        typer.echo(f"{to}, for which {away[to]} result(s) wait, would be tried at once")
+    elif worklist.absences.try_now(to, now, operator()):
+        typer.echo(f"{to} is tried at once; {away[to]} result(s) wait for it")
+
+
 def _send_on(
     config: Config, redirect: Redirect, *, yes: bool, dry_run: bool
 ) -> ExitCode:
     now = datetime.now(UTC)
     with opened_desk(config) as worklist:
-        if not dry_run and worklist.absences.try_now(redirect.to, now, operator()):
-            typer.echo(f"{redirect.to} is tried at once")
+        _try_now(worklist, redirect.to, now, dry_run=dry_run)
         counts = worklist.redirects.count(redirect, now)
         for destination, count in counts.items():
             typer.echo(f"{count} for {destination} now", err=True)

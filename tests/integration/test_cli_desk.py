@@ -203,10 +203,14 @@ def test_retry_to_tries_a_destination_at_once_that_was_not_reached(
     day, soon = (86400,), datetime.now(UTC) - timedelta(seconds=1)
     worklist.outbox.absent("PACS", "down; start it", day, soon)
     assert worklist.outbox.due("PACS", datetime.now(UTC), 60, 9) == []
-    assert invoke("retry", "--to", "PACS", "--dry-run").stdout == ""
+    counted = invoke("retry", "--to", "PACS", "--dry-run").stdout
+    assert counted == "PACS, for which 1 result(s) wait, would be tried at once\n"
     assert worklist.outbox.due("PACS", datetime.now(UTC), 60, 9) == []
     tried = invoke("retry", "--to", "PACS")
-    assert (tried.exit_code, tried.stdout) == (0, "PACS is tried at once\n")
+    assert (tried.exit_code, tried.stdout) == (
+        0,
+        "PACS is tried at once; 1 result(s) wait for it\n",
+    )
     (one,) = worklist.outbox.due("PACS", datetime.now(UTC), 60, 9)
     assert one.job_id == job.job_id
     assert last_event(worklist)[1] == f"PACS by {choosing.operator()}"
