@@ -58,6 +58,8 @@ def _parts(shot: Shot, view: View, width: int) -> Iterator[RenderableType]:
     found = problems(shot.snapshot)
     yield _head(shot, found, view)
     yield Text(RESEARCH_USE, style="bold")
+    # Not at the end: a terminal of 24 rows may cut that off.
+    yield Text(KEYS, style=_QUIET)
     for problem in found[:_MOST_PROBLEMS]:
         words = printing.text_of(f"! {problem.what}; {problem.remedy}")
         yield Text(words, style=_BAD, overflow="ellipsis", no_wrap=width < len(words))
@@ -66,7 +68,6 @@ def _parts(shot: Shot, view: View, width: int) -> Iterator[RenderableType]:
     yield _workers(shot)
     yield _destinations(shot)
     yield _failures(shot, view)
-    yield Text(KEYS, style=_QUIET)
 
 
 def _head(shot: Shot, found: Sequence[Problem], view: View) -> Text:
