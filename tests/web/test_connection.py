@@ -17,8 +17,9 @@ LARGE = b"x" * 32_000_000
 
 
 async def answering(scope, receive, send):
-    """A page far larger than the buffers of the kernel."""
-    await receive()
+    """A page far larger than the buffers of the kernel, once all is asked."""
+    while (await receive()).get("more_body"):
+        pass
     headers = [(b"content-length", str(len(LARGE)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": LARGE})
