@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import uvicorn
@@ -14,7 +15,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from dicomnode import web
 from tests.contract.worklist import making
-from tests.web.conftest import PASSWORD, STUDIES, state_of
+from tests.web.conftest import PASSWORD, STUDIES, instances, state_of
 
 pytestmark = pytest.mark.peer
 
@@ -138,6 +139,51 @@ def test_an_operator_repairs_a_job_with_the_keyboard(closed, opened):
         page.keyboard.press("Enter")
         page.get_by_text("SCHEDULED").first.wait_for()
     assert state_of(closed, "failed") == "SCHEDULED"
+
+
+def test_an_admin_presses_every_button(closed, opened, tmp_path):
+    """Each act of a job, a study and a destination, and what the page offers next."""
+    one, store = making.received(study="1.2.3.7"), instances(tmp_path)
+    stored = store.put(one.key, [b"pixels"])
+    closed.worklist.intake.record(replace(one, stored=stored))
+    making.scheduled(closed.worklist, study="1.2.3.9")
+    (row,) = closed.worklist.views.worklist(state="SCHEDULED")
+    job, waiting = f"/jobs/{row['job_id']}", f"/studies/{STUDIES['waiting']}"
+    pressed = [
+        (job, "Hold", "Release"),
+        (job, "Release", "Hold"),
+        (job, "Cancel", "Retry"),
+        (f"/jobs/{closed.jobs['done']}", "Send again", ""),
+        (waiting, "Hold", "Release"),
+        (waiting, "Release", "Hold"),
+        (waiting, "Complete now", ""),
+    ]
+    with served(closed) as url:
+        page = opened(url)
+        page.goto("/sign-in")
+        page.get_by_label("Name").fill("anna")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Sign out").wait_for()
+        for path, button, then in pressed:
+            page.goto(path)
+            page.locator("main").get_by_role("button", name=button).click()
+            if then:
+                page.locator("main").get_by_role("button", name=then).wait_for()
+        page.goto("/destinations")
+        page.get_by_role("button", name="Echo").first.click()
+        page.get_by_role("status").first.wait_for()
+        page.goto("/studies/1.2.3.7")
+        page.locator("summary").first.click()
+        page.locator("input[name=reason]").fill("sent by mistake")
+        page.locator("form[action$='/purge'] button").click()
+        page.wait_for_url(url + "/")
+    assert not list(store.locations())
+    told = closed.worklist.views.events()
+    assert {
+        "job hold", "job release", "job cancel", "delivery resend", "study hold",
+        "study release", "study force complete", "study purge",
+    } <= {one["kind"] for one in told}  # fmt: skip
 
 
 def test_the_worklist_says_that_it_has_changed(hands, opened):
