@@ -18,7 +18,7 @@ from pynetdicom import AE
 
 from dicomnode.config import Config
 from dicomnode.conformance.markdown import table
-from dicomnode.delivery import commitment_scu, contexts, storage_scu
+from dicomnode.delivery import commitment_scu, contexts, query_scu, storage_scu
 from dicomnode.domain.commitment import PUSH_MODEL
 from dicomnode.domain.delivery import Outgoing
 from dicomnode.processes.receive import GRACE_SECONDS, settings
@@ -42,6 +42,8 @@ from dicomnode.version import (
 
 VERIFICATION = UID("1.2.840.10008.1.1")
 STUDY_ROOT_FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")
+STUDY_ROOT_MOVE = UID("1.2.840.10008.5.1.4.1.2.2.2")
+BACKFILL = "BACKFILL"
 CREATED = (
     *SOP_CLASSES.values(),
     SecondaryCaptureImageStorage,
@@ -73,7 +75,7 @@ def content_and_transfer(config: Config) -> str:
 
 def _class_row(uid: UID) -> tuple[str, ...]:
     ours = _YES if uid in CREATED else _NO
-    return uid.name, uid, ours, ours, _YES
+    return uid.name or "(retired)", uid, ours, ours, _YES
 
 
 def dimse_services(config: Config) -> str:
@@ -83,6 +85,7 @@ def dimse_services(config: Config) -> str:
         (VERIFICATION.name, VERIFICATION, _YES, _YES),
         (UID(PUSH_MODEL).name, PUSH_MODEL, _YES, provides),
         (STUDY_ROOT_FIND.name, STUDY_ROOT_FIND, _YES, _NO),
+        (STUDY_ROOT_MOVE.name, STUDY_ROOT_MOVE, _YES, _NO),
     )
     return table(("SOP Class", "SOP Class UID", "SCU", "SCP"), rows)
 
@@ -96,6 +99,7 @@ def entities(config: Config) -> str:
         (DELIVER, title, "Storage, Verification", "SCU", "initiates"),
         (DELIVER, title, "Storage Commitment, Study Root C-FIND", "SCU", "initiates"),
         (RECEIVE, title, "Storage Commitment (N-EVENT-REPORT)", "SCU", "accepts"),
+        (BACKFILL, title, "Study Root C-FIND, C-MOVE", "SCU", "initiates"),
     )
     columns = ("Application Entity", "AE title", "Service", "Role", "Associations")
     return table(columns, rows)
@@ -199,12 +203,13 @@ def is_decoded(transfer_syntax: UID) -> bool:
 
 
 def proposed_contexts(config: Config) -> str:
-    """What DELIVER and RECEIVE propose when they initiate."""
+    """What each Application Entity proposes when it initiates."""
     del config
-    echo, ask, tell = (
+    echo, ask, tell, fill = (
         _proposed("C-ECHO", DELIVER, "SCU", storage_scu.verification()),
         _proposed("commitment and look", DELIVER, "SCU", commitment_scu.proposed()),
         _proposed("commitment report", RECEIVE, "SCP", reporting.proposed()),
+        _proposed("backfill", BACKFILL, "SCU", query_scu.proposed()),
     )
     results = (row for uid in CREATED for row in _proposed_storage(uid))
     columns = (
@@ -214,7 +219,7 @@ def proposed_contexts(config: Config) -> str:
         "Transfer Syntaxes",
         "Role",
     )
-    return table(columns, [*results, *echo, *ask, *tell])
+    return table(columns, [*results, *echo, *ask, *tell, *fill])
 
 
 def _proposed_storage(uid: UID) -> Iterator[tuple[str, ...]]:

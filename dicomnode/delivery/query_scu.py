@@ -12,6 +12,7 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pynetdicom import build_context
 from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelMove,
@@ -108,6 +109,11 @@ def checked(query: Mapping[str, str]) -> None:
     except ValueError as error:
         message = f"StudyDate={query['StudyDate']} names no days ({error})"
         raise ConfigError(f"{message}; write for example 20250101-20250331") from error
+
+
+def proposed() -> list[PresentationContext]:
+    """The contexts of the two associations: to find studies, and to have them sent."""
+    return [build_context(_FIND), build_context(_MOVE)]
 
 
 def _identifier(query: Mapping[str, str]) -> Dataset:
