@@ -84,6 +84,7 @@ def _add_train(verbs: Any) -> None:
     one.add_argument("--cache", type=Path, help="folder for decoded images")
     one.add_argument("--smoke", action="store_true", help="a few steps, a few images")
     one.add_argument("--device", default="cpu", help="cpu or cuda")
+    one.add_argument("--seed", type=int, help="another than the recipe's")
     one.add_argument(
         "--shuffle-labels", action="store_true", help="for `explain --shuffled`"
     )
@@ -92,6 +93,8 @@ def _add_train(verbs: Any) -> None:
 
 def _train(parsed: argparse.Namespace) -> str:
     recipe = load_recipe(parsed.config)
+    if parsed.seed is not None:
+        recipe = replace(recipe, seed=parsed.seed)
     if parsed.shuffle_labels:
         recipe = replace(recipe, data=replace(recipe.data, shuffled=True))
     weights = train(
