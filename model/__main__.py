@@ -14,7 +14,7 @@ from model import export, robustness
 from model.bundle import BundleError, load
 from model.bundle import verbs as bundle_verbs
 from model.commission import verb as commission_verb
-from model.data import leaks, prepare
+from model.data import boxes, leaks, prepare
 from model.data.manifest import ManifestError
 from model.evaluate.verbs import add_verbs, rows_of
 from model.train import RecipeError, advise, load_recipe, train
@@ -45,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     one = verbs.add_parser("check-leak", help="what training saw of the other parts")
     leaks.add_arguments(one)
     one.set_defaults(verb=leaks.run)
+    boxes.add_arguments(
+        verbs.add_parser("boxes", help="what people marked, as one table")
+    )
     advise.add_arguments(
         verbs.add_parser("advise", help="what to train for a manifest, on this machine")
     )
