@@ -62,9 +62,9 @@ def test_what_was_sent_is_sent_again_and_what_was_not_is_refused(closed):
     (row,) = closed.worklist.views.deliveries(closed.jobs["done"])
     assert row["state"] == "PENDING"
     assert "otto" in last_event(closed)["detail"]
-    assert closed.room.witness.seen[-1] == ("otto", "resend", closed.jobs["done"])
     assert post(client, f"/jobs/{closed.jobs['failed']}/resend").status_code == 409
-    assert closed.room.witness.seen[-1] == ("otto", "resend", closed.jobs["done"])
+    acts = [one for one in closed.room.witness.seen if one[1] == "resend"]
+    assert acts == [("otto", "resend", closed.jobs["done"])]
 
 
 def test_an_act_that_is_not_allowed_now_is_refused_and_not_noted(closed):
