@@ -95,8 +95,11 @@ def _stored(address: str, samples: Sequence[Sample]) -> list[Sample]:
 class Trial:
     """Faults while studies come, and what must hold in the end."""
 
-    def __init__(self, found: Group, folder: Path, seed: int) -> None:
+    def __init__(
+        self, found: Group, folder: Path, seed: int, *, spools: bool = False
+    ) -> None:
         self.group = found
+        self.spools = spools
         self.modality = Modality(found, folder, seed)
         self.revived: list[str] = []
         self.longest_seconds = 0.0
@@ -154,6 +157,40 @@ class Trial:
             host.plug_in()
         self.modality.send([one for one in samples if one not in self.modality.taken])
         self.drained(samples)
+
+    def spool_away(self) -> None:
+        """A host dies with instances in its spool: their studies wait until it is back.
+
+        The object store is away when they come, so both receivers spool them.
+        """
+        mine, other = self.group.of("receive")
+        _say(f"kill {mine} with instances in its spool")
+        samples = self.modality.studies(2)
+        studies = {one.study_instance_uid for one in samples}
+        objects = self.group.hosts["objects"]
+        objects.unplug()
+        try:
+            self.modality.send(samples)
+            mine.kill()
+        finally:
+            objects.plug_in()
+        if not wait_until(
+            lambda: self._spooling_hosts(studies) == {mine.host.name}, lambda: None,
+            _DRAIN_SECONDS,
+        ):  # fmt: skip
+            raise TimeoutError(f"spools: {self.group.chain.worklist.views.spools()}")
+        sleep(_AWAY_SECONDS)
+        begun = [
+            one for one in self.group.chain.rows(studies)
+            if one["job_state"] not in (None, "SCHEDULED") or one["attempts"]
+        ]  # fmt: skip
+        assert not begun, f"analysed without what lies on {mine}: {begun}"
+        self._back(mine)
+        self.drained(samples)
+
+    def _spooling_hosts(self, studies: set[str]) -> set[object]:
+        """In whose spools instances of these studies lie; None among them: nowhere."""
+        return {row["spooled_on"] for row in self.group.chain.rows(studies)}
 
     def restart_database(self) -> None:
         """As after a crash of it, while studies come."""
@@ -255,6 +292,8 @@ def short(trial: Trial) -> None:
     trial.away(found.hosts["objects"])
     trial.restart_database()
     trial.workers_come_and_go()
+    if trial.spools:
+        trial.spool_away()
 
 
 def long(trial: Trial, rounds: int, rng: random.Random) -> None:
@@ -271,6 +310,7 @@ def long(trial: Trial, rounds: int, rng: random.Random) -> None:
             lambda: trial.away(found.hosts["database"]),
             trial.restart_database,
             trial.workers_come_and_go,
+            *([trial.spool_away] if trial.spools else []),
         ]
         rng.shuffle(faults)
         for fault in faults:
@@ -288,7 +328,7 @@ def _inside(given: argparse.Namespace) -> int:
         folder = Path(name)
         found = stack.enter_context(group(folder, spool=given.spool))
         _say(f"{len(found.running())} roles on {len(found.hosts)} hosts")
-        trial = Trial(found, folder, given.seed)
+        trial = Trial(found, folder, given.seed, spools=given.spool)
         if given.rounds:
             long(trial, given.rounds, random.Random(given.seed))
         else:
