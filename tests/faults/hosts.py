@@ -163,7 +163,7 @@ class Trial:
 
         The object store is away when they come, so both receivers spool them.
         """
-        mine, other = self.group.of("receive")
+        mine = self.group.of("receive")[0]
         _say(f"kill {mine} with instances in its spool")
         samples = self.modality.studies(2)
         studies = {one.study_instance_uid for one in samples}
