@@ -21,6 +21,7 @@ from tests.bench import (
     scaling,
     soak,
     startup,
+    training,
     worker,
 )
 from tests.bench.ingest import running as ingest
@@ -31,6 +32,7 @@ BENCHES = {
     "node": latency.measure,
     "worker": worker.measure,
     "model": model.measure,
+    "training": training.measure,
 }
 PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "ingest": ingest.main,
