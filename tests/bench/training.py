@@ -79,7 +79,7 @@ def _step(recipe: Recipe, size: int, repeat: int) -> float:
         trainer = Trainer(one, Noise(one), Path(folder))  # type: ignore[arg-type]
         trainer.go_on(until=repeat + 1)
         lines = (Path(folder) / "metrics.jsonl").read_text("utf-8").splitlines()
-    return statistics.median(json.loads(line)["seconds"] for line in lines[1:])
+    return float(statistics.median(json.loads(line)["seconds"] for line in lines[1:]))
 
 
 def _row(stratum: str, number: int) -> Row:
