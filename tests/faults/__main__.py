@@ -76,6 +76,7 @@ HARNESSES = {
     "sources": _tests("tests/architecture"),
     "fulldisk": Harness("fulldisk", (), (), ()),
     "hosts": Harness("hosts", (), (), ("--rounds", "20")),
+    "hosts-spool": Harness("hosts", ("--spool",), (), ("--rounds", "20")),
     "day": Harness("day", (), ("--reports", "200"), ("--reports", "10000")),
 }
 
