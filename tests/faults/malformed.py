@@ -76,6 +76,9 @@ def run(folder: Path, shared_data: Path, n_files: int, seed: int) -> Figures:
         for begin in range(0, n_files, BATCH):
             _sent(node, made[begin : begin + BATCH], figures)
             _settled(node, figures)
+        # What comes from a file is told as NOT_ANALYSED, with the reason.
+        failed = [row for row in node.rows() if row["job_state"] == "FAILED"]
+        figures.wrong += [f"a job failed: {row['error']}" for row in failed]
         reconciled = node.cli("reconcile", "--json")
         if reconciled.returncode != 0:
             figures.wrong.append(f"reconcile: {reconciled.stdout[-500:]}")
