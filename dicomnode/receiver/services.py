@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from dicomnode.receiver.commitment import CommitmentScp
 from dicomnode.receiver.gate import Gate
 from dicomnode.receiver.handlers import StoreHandler
+from dicomnode.receiver.messages import Gathered
 from dicomnode.receiver.requests_seen import SeenRequests
 
 
@@ -25,3 +26,4 @@ class Services:
     commitment: CommitmentScp | None = None
     offers_commitment: bool = False
     seen: SeenRequests = field(default_factory=SeenRequests)
+    gathered: Gathered = field(default_factory=Gathered)
