@@ -20,6 +20,7 @@ from tests.bench import (
     scaling,
     soak,
     startup,
+    throughput,
     worker,
 )
 from tests.bench.ingest import running as ingest
@@ -39,6 +40,7 @@ PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "copy": copying.main,
     "cost": cost.main,
     "scaling": scaling.main,
+    "throughput": throughput.main,
 }
 """Benches that read their own command line; without a name the first two run too."""
 
