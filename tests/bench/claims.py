@@ -158,9 +158,8 @@ def measured(
             scheduled(url, n_studies)
             elapsed, _ = timed(work_all, url, n_workers, seconds)
             rate = round(n_studies / elapsed, 1)
-            what = (
-                f"studies/s, {n_workers} workers that wait {seconds:g} s as for a GPU"
-            )
+            wait = f"{seconds:g} s as for a GPU"
+            what = f"studies/s, {n_workers} workers that wait {wait}"
             figures.say(what, rate)
 
 
