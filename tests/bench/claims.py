@@ -86,7 +86,7 @@ def claim_all(url: str, worker_id: str) -> list[str]:
 class _FixedCost:
     """A pipeline whose analysis takes a fixed time and no processor."""
 
-    bundle = SimpleNamespace(name="fixed-cost", version="1")
+    bundle = SimpleNamespace(name="fixed-cost", version="1", parameters={})
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
