@@ -195,7 +195,8 @@ class Backfiller:
         policy = self._policy
         n_in_flight = len(self._rows.received(self._id))
         if (
-            n_in_flight >= policy.studies_in_flight
+            self._rows.is_paused(self._id)
+            or n_in_flight >= policy.studies_in_flight
             or self._rows.n_waiting() >= policy.max_waiting_jobs
             or not self._around.has_room()
         ):
