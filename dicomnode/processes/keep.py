@@ -117,10 +117,15 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
 
     yield Chore(ROUTING, config.keep.interval_seconds, assemble_and_route)
     yield Chore("reap leases", REAP_SECONDS, reap_leases)
-    yield Chore("retain", HOUR, _retainer(config, worklist, audit).run_once)
-    quarantine = presence.quarantine_keeper(config, worklist, audit)
-    yield Chore("empty quarantine", HOUR, quarantine.run_once)
-    yield Chore("sweep", HOUR, chores.sweep)
+    for name, run in (
+        ("retain", _retainer(config, worklist, audit).run_once),
+        (
+            "empty quarantine",
+            presence.quarantine_keeper(config, worklist, audit).run_once,
+        ),
+        ("sweep", chores.sweep),
+    ):
+        yield Chore(name, HOUR, run, is_long=True)
     yield Chore("tidy database", 5 * MINUTE, chores.tidy_database)
     if alerts.channels(config):
         telling = alerts.alerts(config, worklist)

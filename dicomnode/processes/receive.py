@@ -80,6 +80,7 @@ def main(config: Config) -> int:
             if taken := renewal.taken():
                 now = taken.config
                 scp.admit(settings(now, share), wiring.extra_keywords(now))
+                renewal.applied()
             return scp.is_listening and worklist.is_sound and hands_over()
 
         well = asked_to_stop(stop, is_well, pulse)

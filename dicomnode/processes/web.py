@@ -65,6 +65,7 @@ def main(config: Config) -> int:
                 new = _room(taken.config, worklist, views, audit)
                 # What guessers have tried stays counted.
                 app.state.room = replace(new, attempts=room.attempts)
+                renewal.applied()
             return thread.is_alive()
 
         service.ready()

@@ -64,7 +64,8 @@ def create(
     )
     app.state.room, app.state.readers = room, set()
     app.state.stopping, app.state.pulse = stopping, Pulse()
-    shown = (pages, jobs, studies, stats, backfilling, acts, session)
+    # The acts before the studies, whose last route takes any act that is not purge.
+    shown = (pages, jobs, stats, backfilling, acts, studies, session)
     for router in (*shown, feed, watching, api):
         app.include_router(router)
     static = Path(__file__).with_name("static")

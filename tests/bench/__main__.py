@@ -15,6 +15,7 @@ from tests.bench import (
     claims,
     copying,
     cost,
+    device,
     latency,
     model,
     scaling,
@@ -39,6 +40,7 @@ PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "claims": claims.main,
     "copy": copying.main,
     "cost": cost.main,
+    "device": device.main,
     "scaling": scaling.main,
     "throughput": throughput.main,
 }
