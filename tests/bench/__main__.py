@@ -21,6 +21,7 @@ from tests.bench import (
     scaling,
     soak,
     startup,
+    throughput,
     worker,
 )
 from tests.bench.ingest import running as ingest
@@ -41,6 +42,7 @@ PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "cost": cost.main,
     "device": device.main,
     "scaling": scaling.main,
+    "throughput": throughput.main,
 }
 """Benches that read their own command line; without a name the first two run too."""
 
