@@ -243,6 +243,14 @@ class Views(ABC):
         """``v1_chores`` by name: what the keeper does, and the last run of each."""
         return self._select("v1_chores", {}, "name")
 
+    def roles(self) -> list[Record]:
+        """``v1_roles`` by host and role: which processes of the node live where."""
+        return self._select("v1_roles", {}, "host, role, process")
+
+    def spools(self) -> list[Record]:
+        """``v1_spools``, the oldest first: instances that one host alone can read."""
+        return self._select("v1_spools", {}, "oldest_at, host")
+
     def backfills(self, backfill_id: str | None = None) -> list[Record]:
         """``v1_backfills``, newest first, or the one of an id."""
         conditions = {"backfill_id = :backfill": backfill_id}

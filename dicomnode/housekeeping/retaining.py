@@ -24,7 +24,7 @@ PAGE = 500
 PAGES_AT_ONCE = 20
 """Ten thousand studies in one look: an hour later the next ones."""
 READ_AT_ONCE = 50_000
-"""Instances, some ten seconds: meanwhile no study is routed."""
+"""Instances, some ten seconds: so long the other long chores wait."""
 REMEMBERED = 50_000
 """Some 15 MB; what is kept beyond that is read again in each round."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -162,7 +162,9 @@ def _auditor(name: str, config: Config, *, forward: bool) -> Iterator[Auditor]:
     clock = SystemClock()
     node = Node(config.node.ae_title, socket.gethostname(), name, os.getpid())
     transfers, refusals = Transfers(node), Refusals(node)
-    person = Participant(account(), is_requestor=True, address=node.host)
+    person = Participant(
+        account(), is_requestor=True, user_name=_behind_sudo(), address=node.host
+    )
     by = (node.participant(), person)
     if not config.audit.enabled:
         yield Auditor(node, Silent(), clock, transfers, refusals, by)
@@ -230,10 +232,16 @@ def lag_bytes(config: Config) -> int:
 def account() -> str:
     """Whose process this is, as PS3.15 A.5.2.1 writes a person: login@node."""
     try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a container may run a number without a name
+        # Not getpass: it believes the environment, which anybody may set.
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run a number without a name
         name = str(os.getuid())
     return f"{name}@{socket.gethostname()}"
+
+
+def _behind_sudo() -> str:
+    before = os.environ.get("SUDO_USER", "")
+    return f"sudo by {before}" if before else ""
 
 
 def _note_activity(auditor: Auditor, *, started: bool) -> None:

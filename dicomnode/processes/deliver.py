@@ -16,7 +16,7 @@ from dicomnode.delivery.outbox import Courier, RetryPolicy
 from dicomnode.domain.commitment import CommitmentAnswer
 from dicomnode.errors import WorklistError
 from dicomnode.ports.waking import DELIVERY_KINDS
-from dicomnode.processes import auditing, service, storing, waking, wiring
+from dicomnode.processes import auditing, presence, service, storing, waking, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.renewal import renewed
@@ -48,6 +48,7 @@ def _deliver(config: Config, stop: Event) -> int:
     with (
         auditing.audited_role("deliver", config) as audit,
         wiring.opened_worklist(config) as worklist,
+        presence.present("deliver", worklist),
     ):
         rests = [Rest(config.delivery.poll_seconds, stop) for _ in config.destination]
         pulse = Pulse(_hangs_seconds(config))

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from dicomnode.config import Config
 from dicomnode.config.sources import DEFAULT_CREDENTIALS
 from dicomnode.errors import ConfigError
-from dicomnode.ports import InstanceStore, Quarantine, Stock
+from dicomnode.ports import InstanceStore, Quarantine, Spools, Stock
 from dicomnode.store import Inspection, LocalStore
 from dicomnode.store.quarantine import Quarantine as LocalQuarantine
 
@@ -84,7 +84,7 @@ def root(config: Config, kind: str) -> str:
 
 
 @contextmanager
-def handing_over(config: Config) -> Iterator[None]:
+def handing_over(config: Config, rows: Spools) -> Iterator[None]:
     """While this lasts what is spooled is handed over to the object store."""
     if not config.store.spool:
         yield
@@ -92,7 +92,7 @@ def handing_over(config: Config) -> Iterator[None]:
     from dicomnode.store.hand_over import HandOver
 
     bucket = open_bucket(config, config.store.url, "instances")
-    worker = HandOver(_folder(config, "instances"), bucket)
+    worker = HandOver(_folder(config, "instances"), bucket, rows=rows)
     worker.start()
     try:
         yield

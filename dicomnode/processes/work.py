@@ -34,7 +34,7 @@ from dicomnode.predictor import (
     choose_device,
     limit_threads,
 )
-from dicomnode.processes import auditing, service, storing, waking, wiring
+from dicomnode.processes import auditing, presence, service, storing, waking, wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.renewal import renewed
 from dicomnode.processes.running import wanted
@@ -94,6 +94,7 @@ def _work(
     with (
         auditing.audited_role("work", config) as audit,
         wiring.opened_worklist(config) as worklist,
+        presence.present("work", worklist, presence.of_worker(config)),
     ):
         loop = WorkerLoop(
             _facts(device),

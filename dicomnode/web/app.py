@@ -63,7 +63,8 @@ def create(
     )
     app.state.room, app.state.readers = room, set()
     app.state.stopping, app.state.pulse = stopping, Pulse()
-    for router in (pages, jobs, studies, stats, acts, session, feed, watching, api):
+    # The acts before the studies, whose last route takes any act that is not purge.
+    for router in (pages, jobs, stats, acts, studies, session, feed, watching, api):
         app.include_router(router)
     static = Path(__file__).with_name("static")
     app.mount("/static", StaticFiles(directory=static), name="static")

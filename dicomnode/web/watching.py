@@ -12,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from dicomnode.errors import WorklistError
 from dicomnode.health.chores import seconds_since_success
+from dicomnode.health.hosts import hosted_roles
 from dicomnode.health.moments import moment
 from dicomnode.health.problems import Snapshot, problems
 from dicomnode.version import VERSION
@@ -77,6 +78,7 @@ class _Node:
             yield _states(what, counts)
         yield _absences(self._snapshot)
         yield _chores(self._snapshot)
+        yield _roles(self._snapshot)
         yield from self._others
         yield from self._single()
 
@@ -97,6 +99,8 @@ class _Node:
         if snapshot.disk:
             used = snapshot.disk.used_percent
             yield _gauge("store_used_percent", "Of the store's file system.", used)
+        spooled = sum(int(row["n_instances"]) for row in snapshot.spools)
+        yield _gauge("spooled_instances", "That one host alone can read.", spooled)
         if snapshot.spool:
             n_files = snapshot.spool.n_files
             yield _gauge("spool_files", "Not handed over to the object store.", n_files)
@@ -161,6 +165,18 @@ def _chores(snapshot: Snapshot) -> Metric:
     for row in snapshot.chores:
         seconds = seconds_since_success(row, snapshot.now)
         family.add_metric([str(row["name"])], seconds)
+    return family
+
+
+def _roles(snapshot: Snapshot) -> Metric:
+    """By host, so there are no more labels than the node has hosts."""
+    family = GaugeMetricFamily(
+        "dicomnode_role_processes",
+        "Processes of a role on a host that were heard of lately; 0: it is silent.",
+        labels=["host", "role"],
+    )
+    for one in hosted_roles(snapshot.roles, snapshot.now):
+        family.add_metric([one.host, one.role], one.n_live)
     return family
 
 

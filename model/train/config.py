@@ -152,6 +152,23 @@ class Validation:
 
 
 @dataclass(frozen=True)
+class Distil:
+    """Learning from networks that are finished (arXiv 1503.02531).
+
+    teachers: run folders, of the same heads but any [network]; the mean of their
+    logits says what each drawn image shows. share: how much of a target is theirs, the
+    rest is the label; where the label is unknown nothing is learned.
+    """
+
+    teachers: tuple[str, ...] = ()
+    share: float = 0.7
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ValueError("share must be from 0 to 1: correct the recipe")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides the weights, but the images themselves.
 
@@ -171,6 +188,7 @@ class Recipe:
     eval_preset: EvalPreset = field(default_factory=EvalPreset)
     optimiser: Optimiser = field(default_factory=Optimiser)
     validation: Validation = field(default_factory=Validation)
+    distil: Distil = field(default_factory=Distil)
 
     def to_dict(self) -> dict[str, Any]:
         """Resolved: every default written out."""

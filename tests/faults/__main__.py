@@ -48,6 +48,7 @@ HARNESSES = {
     "attack": Harness("attack", (), (), ("--full",)),
     "fulldisk": Harness("fulldisk", (), (), ()),
     "hosts": Harness("hosts", (), (), ("--rounds", "20")),
+    "hosts-spool": Harness("hosts", ("--spool",), (), ("--rounds", "20")),
     "day": Harness("day", (), ("--reports", "200"), ("--reports", "10000")),
 }
 
