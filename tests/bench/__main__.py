@@ -21,6 +21,7 @@ from tests.bench import (
     scaling,
     soak,
     startup,
+    throughput,
     training,
     worker,
 )
@@ -43,6 +44,7 @@ PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "cost": cost.main,
     "device": device.main,
     "scaling": scaling.main,
+    "throughput": throughput.main,
 }
 """Benches that read their own command line; without a name the first two run too."""
 
