@@ -30,3 +30,39 @@ def test_errors_end_with_the_remedy(tmp_path, capsys):
     recipe.write_text("nme = 'x'\n", "utf-8")
     assert main(["train", "--config", str(recipe), "--out", str(tmp_path / "o")]) == 1
     assert "did you mean name?" in capsys.readouterr().err
+
+
+def test_a_recipe_is_trained_from_another_seed(tmp_path, capsys):
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(
+        """
+        name = "small"
+        threads = 1
+        [[heads]]
+        name = "view"
+        classes = ["view-PA", "view-AP"]
+        [data]
+        sources = ["phantom"]
+        n_phantoms = 4
+        n_phantoms_val = 2
+        side = 32
+        [train_preset]
+        size = 32
+        [eval_preset]
+        size = 32
+        [optimiser]
+        steps = 1
+        batch = 4
+        """,
+        "utf-8",
+    )
+    seeds = {}
+    for seed in ("5", "6"):
+        out = tmp_path / seed
+        more = ["--out", str(out), "--seed", seed]
+        assert main(["train", "--config", str(recipe), *more]) == 0
+        seeds[seed] = json.loads((out / "recipe.json").read_text("utf-8"))["seed"]
+    assert seeds == {"5": 5, "6": 6}
+    assert "model.safetensors" in capsys.readouterr().out
+    first, second = (tmp_path / s / "model.safetensors" for s in seeds)
+    assert first.read_bytes() != second.read_bytes()

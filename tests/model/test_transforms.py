@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from model.transforms import (
     NORMALISATIONS,
@@ -17,6 +19,8 @@ from model.transforms import (
     letterbox_box,
     normalised,
 )
+from model.transforms.draws import Draws
+from model.transforms.jpeg import through_jpeg
 from model.transforms.normalise import clahe, equalise
 from tests.model.stripes import STILL
 
@@ -184,3 +188,30 @@ def test_letters_and_blanked_corners_touch_the_edge_only():
     assert blanked[:, 0, :5, :5].any()
     assert not blanked[:, 0, 20:44, :].all(0).any()
     assert not blanked[:, 0, 24:40, 24:40].flatten(1).all(1).any()
+
+
+@pytest.mark.parametrize("quality", [35, 60, 94])
+def test_jpeg_of_a_batch_is_that_of_pillow_to_rounding(quality):
+    random = np.random.default_rng(5)
+    small = torch.from_numpy(random.random((2, 1, 12, 11), np.float32))
+    smooth = torch.nn.functional.interpolate(small, size=(52, 45), mode="bilinear")
+    planes = smooth[:, 0]  # not whole blocks of 8
+    found = through_jpeg(planes, torch.tensor([quality, 100])) * 255
+    for plane, ours, its in zip(planes, found, (quality, 100), strict=True):
+        stream = io.BytesIO()
+        eight_bit = (plane * 255).to(torch.uint8).numpy()
+        Image.fromarray(eight_bit).save(stream, "JPEG", quality=its)
+        with Image.open(stream) as image:
+            theirs = np.asarray(image, np.float32)
+        assert ours.shape == theirs.shape
+        assert np.abs(ours.numpy() - theirs).mean() < 0.5
+    lost = (found[0] - (planes[0] * 255).floor()).abs().mean()
+    kept = (found[1] - (planes[1] * 255).floor()).abs().mean()
+    assert lost > kept
+
+
+def test_more_draws_than_there_are_is_said():
+    draws = Draws(2, torch.Generator().manual_seed(1), torch.device("cpu"))
+    draws.unit(64)
+    with pytest.raises(ValueError, match="raise _COLUMNS"):
+        draws.unit()
