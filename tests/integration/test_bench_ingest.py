@@ -104,3 +104,19 @@ def test_the_worklist_bench_measures_every_operation(tmp_path: Path) -> None:
     shown = measuring.table(found).splitlines()
     assert len(shown) == 1 + len(measuring.OPERATIONS)
     assert "100 / 200" in shown[0]
+
+
+def test_the_worklist_bench_shows_which_indexes_are_used(tmp_path: Path) -> None:
+    from tests.bench.worklist import measuring
+    from tests.bench.worklist.filling import Size
+
+    size = Size(20, 60)
+    with measuring.filled(tmp_path / "worklist", size):
+        pass
+    said = measuring.plans_of(tmp_path / "worklist", size)
+    for name in measuring.OPERATIONS:
+        assert f"\n{name}\n" in f"\n{said}\n", name
+    recorded = said.partition("completion scan")[0]
+    assert "SEARCH studies USING INDEX" in recorded
+    assert "SCAN" not in recorded
+    assert "! SELECT state, count(*)" in said
