@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from threading import Condition
+from threading import Condition, Semaphore
 from typing import Any, Protocol
 
 
@@ -78,21 +78,30 @@ class Lane:
 class Batcher:
     """Gathers at most ``batch_size`` images, at most ``wait_seconds`` for company.
 
-    It waits only while images that are on their way could still join.
+    It waits only while images that are on their way could still join. ``n_at_once``:
+    batches on their way through the networks, whose `run` must allow for it.
+    ``n_preparing``: images that are prepared at once.
     """
 
-    def __init__(self, batch_size: int, wait_seconds: float) -> None:
+    def __init__(
+        self,
+        batch_size: int,
+        wait_seconds: float,
+        n_at_once: int = 1,
+        n_preparing: int = 1,
+    ) -> None:
         self._batch_size = batch_size
         self._wait_seconds = wait_seconds
         self._waiting: list[_Request] = []
         self._n_coming = 0
         self._numbers = count()
         self._changed = Condition()
-        # One thread each, for ever: the arithmetic libraries keep threads of their own
+        # The same threads for ever: the arithmetic libraries keep threads of their own
         # for every thread that calls them.
-        self._preparing = ThreadPoolExecutor(1, "prepare")
+        self._preparing = ThreadPoolExecutor(n_preparing, "prepare")
         self._gathering = ThreadPoolExecutor(1, "gather")
-        self._running = ThreadPoolExecutor(1, "network")
+        self._running = ThreadPoolExecutor(n_at_once, "network")
+        self._free = Semaphore(n_at_once)
 
     @contextmanager
     def lane(self, network: Network, n_images: int, priority: int) -> Iterator[Lane]:
@@ -144,12 +153,15 @@ class Batcher:
         self._gathering.submit(self._run_next)
 
     def _run_next(self) -> None:
+        self._free.acquire()  # the next batch gathers meanwhile
         batch = self._gathered()
-        if batch:
-            prepared = [one.prepared for one in batch]
-            running = self._running.submit(batch[0].network.run, prepared)
-            running.add_done_callback(partial(_hand_out, batch))
-            running.exception()  # waits; the next batch gathers meanwhile
+        if not batch:
+            self._free.release()
+            return
+        prepared = [one.prepared for one in batch]
+        running = self._running.submit(batch[0].network.run, prepared)
+        running.add_done_callback(lambda _ran: self._free.release())
+        running.add_done_callback(partial(_hand_out, batch))
 
     def _gathered(self) -> list[_Request]:
         with self._changed:

@@ -30,6 +30,7 @@ from dicomnode.interpretation import (
     remarked,
 )
 from model import bundle as bundles
+from model.bundle.gpu import AT_ONCE
 
 if TYPE_CHECKING:
     from model.bundle.serve import Inferred
@@ -227,6 +228,11 @@ def choose_device(wanted: str) -> str:
         return "cpu"
     message = f"worker.device is {wanted}, but torch finds no usable GPU"
     raise ConfigError(f'{message}; check the driver, or set device = "cpu"')
+
+
+def batches_at_once(device: str) -> int:
+    """Batches that a network on this device takes side by side."""
+    return 1 if device == "cpu" else AT_ONCE
 
 
 def limit_threads(threads: int) -> None:

@@ -243,10 +243,28 @@ class Views(ABC):
         """``v1_chores`` by name: what the keeper does, and the last run of each."""
         return self._select("v1_chores", {}, "name")
 
+    def roles(self) -> list[Record]:
+        """``v1_roles`` by host and role: which processes of the node live where."""
+        return self._select("v1_roles", {}, "host, role, process")
+
+    def spools(self) -> list[Record]:
+        """``v1_spools``, the oldest first: instances that one host alone can read."""
+        return self._select("v1_spools", {}, "oldest_at, host")
+
     def backfills(self, backfill_id: str | None = None) -> list[Record]:
         """``v1_backfills``, newest first, or the one of an id."""
         conditions = {"backfill_id = :backfill": backfill_id}
         return self._select("v1_backfills", conditions, "started_at DESC")
+
+    def backfill_rates(self, since: datetime) -> dict[str, int]:
+        """How many studies of each backfill were done with since then."""
+        found = self._run(
+            "SELECT backfill_id, count(*) AS n FROM v1_backfill_studies "
+            "WHERE state IN ('ANALYSED', 'SKIPPED', 'FAILED') AND changed_at >= :since "
+            "GROUP BY backfill_id",
+            {"since": utc_text(since)},
+        )
+        return {row["backfill_id"]: row["n"] for row in found}
 
     def backfill_studies(self, state: str, limit: int = 100) -> list[Record]:
         """``v1_backfill_studies`` in one state, the latest change first."""

@@ -10,8 +10,8 @@ import os
 import pwd
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +25,7 @@ from dicomnode.views import Views
 
 if TYPE_CHECKING:
     from dicomnode.config import Config
+    from dicomnode.processes.auditing import Auditor
     from dicomnode.worklist import Worklist
 
 Jobs = Annotated[
@@ -99,12 +100,34 @@ def confirmed(count: int, what: str, *, yes: bool, dry_run: bool) -> bool:
     return typer.confirm("Go on?", err=True)
 
 
-def each(
-    ids: Iterable[str], act: Callable[[str], str], *, as_json: bool = False
-) -> ExitCode:
-    """Do ``act`` to each; its answer is shown. The worst exit code of all."""
-    codes = [_one(one, act, as_json=as_json) for one in ids]
-    return max(codes, default=ExitCode.OK)
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The worklist, to change it by one verb; what is done is in the audit trail."""
+
+    worklist: Worklist
+    verb: str
+    audit: Auditor
+
+    def acted(self, about: str) -> None:
+        """Audit the use of the verb (PS3.15 A.5.3.11); ``about``: on which job."""
+        self.audit.restricted(self.verb, about)
+
+    def each(
+        self,
+        ids: Iterable[str],
+        act: Callable[[Worklist, str], str],
+        *,
+        as_json: bool = False,
+    ) -> ExitCode:
+        """Do ``act`` to each; its answer is shown. The worst exit code of all."""
+
+        def audited(one: str) -> str:
+            answer = act(self.worklist, one)
+            self.acted(one)
+            return answer
+
+        codes = [_one(one, audited, as_json=as_json) for one in ids]
+        return max(codes, default=ExitCode.OK)
 
 
 def _one(one: str, act: Callable[[str], str], *, as_json: bool) -> ExitCode:
@@ -128,6 +151,15 @@ def opened_desk(config: Config) -> AbstractContextManager[Worklist]:
     from dicomnode.processes import wiring  # noqa: PLC0415
 
     return wiring.opened_worklist(config, checked=False)
+
+
+@contextmanager
+def audited_desk(config: Config, verb: str) -> Iterator[Desk]:
+    """Like ``opened_desk``, for an act that is no purge; ``verb``: the command."""
+    from dicomnode.processes.auditing import audited_command  # noqa: PLC0415
+
+    with opened_desk(config) as worklist, audited_command(verb, config) as audit:
+        yield Desk(worklist, verb, audit)
 
 
 def job_of(views: Views, name: str) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """What an admin does to jobs and studies: cancel, hold, release, resend, retry, purge.
 
-Each act leaves an event with the user who did it.
+Each act leaves an event with the user who did it, and an audit message.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from dicomnode.cli.choosing import (
     Jobs,
     OnlyPipeline,
     Yes,
+    audited_desk,
     confirmed,
-    each,
     is_study,
     one_of,
-    opened_desk,
     operator,
     whole_ids,
 )
@@ -50,10 +49,12 @@ Act = Callable[["Worklist", str], str]
 class Bulk:
     """An act on jobs that are named, or on all that a filter finds.
 
-    ``states``: of the jobs that a filter, or a named study, stands for; ``as_named``: a
-    named study stands for itself; ``held_only``: of those that a filter finds.
+    ``verb``: the command; ``states``: of the jobs that a filter, or a named study,
+    stands for; ``as_named``: a named study stands for itself; ``held_only``: of those
+    that a filter finds.
     """
 
+    verb: str
     act: Act
     states: Sequence[str]
     noun: str = "job(s)"
@@ -73,18 +74,25 @@ class Consent:
 def add_to(app: typer.Typer) -> None:
     """Register retry, cancel, hold, release, resend and purge."""
     command(app, "retry")(retry)
-    command(app, "cancel")(_on_jobs(_cancel, ("SCHEDULED",)))
-    command(app, "hold")(_on_jobs(_hold, _OPEN, as_named=True))
+    command(app, "cancel")(_on_jobs("cancel", _cancel, ("SCHEDULED",)))
+    command(app, "hold")(_on_jobs("hold", _hold, _OPEN, as_named=True))
     command(app, "release")(
-        _on_jobs(_release, _OPEN, noun="held job(s)", as_named=True, held_only=True)
+        _on_jobs(
+            "release",
+            _release,
+            _OPEN,
+            noun="held job(s)",
+            as_named=True,
+            held_only=True,
+        )
     )
     command(app, "resend")(resend)
     command(app, "purge")(purge)
 
 
-def _on_jobs(act: Act, states: Sequence[str], **how: Any) -> Body:
+def _on_jobs(verb: str, act: Act, states: Sequence[str], **how: Any) -> Body:
     """A command that does ``act``; its help is the docstring of the act."""
-    bulk = Bulk(act, states, **how)
+    bulk = Bulk(verb, act, states, **how)
 
     def run(  # noqa: PLR0913 - a command has as many parameters as options
         given: Given,
@@ -145,7 +153,7 @@ def resend(  # noqa: PLR0913 - a command has as many parameters as options
         number = worklist.desk.resend_deliveries(job_id, now, operator(), to)
         return f"{number} delivery(s) PENDING"
 
-    bulk = Bulk(act, ("COMPLETED", "FAILED"))
+    bulk = Bulk("resend", act, ("COMPLETED", "FAILED"))
     chosen = Filter(pipeline, ae, since)
     return _in_bulk(given, jobs, chosen, bulk, Consent(yes, dry_run, as_json))
 
@@ -160,8 +168,8 @@ def _in_bulk(
     yes, dry_run = consent.yes, consent.dry_run
     if chosen and not confirmed(len(ids), bulk.noun, yes=yes, dry_run=dry_run):
         return ExitCode.OK
-    with opened_desk(config) as worklist:
-        return each(ids, lambda one: bulk.act(worklist, one), as_json=consent.as_json)
+    with audited_desk(config, bulk.verb) as desk:
+        return desk.each(ids, bulk.act, as_json=consent.as_json)
 
 
 def _ids(

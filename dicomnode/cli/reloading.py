@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from dicomnode.processes.lock import Reload
 
 ANSWER_SECONDS = 30.0
+TAKEN_SECONDS = 30.0
+"""How long `reload` waits for the roles; a worker ends its jobs before it takes it."""
 _POLL_SECONDS = 0.05
 
 
@@ -34,7 +36,8 @@ def reload(given: Given, as_json: AsJson = False) -> ExitCode:
     """Let the running node take its changed configuration, without a restart.
 
     The file is checked first, as `config check` does. What needs a restart is told and
-    stays as it was: ports, folders, the database, the logs and the audit trail.
+    stays as it was: ports, folders, the database, the logs and the audit trail. It
+    returns when every role goes by the new file, and names those that do not yet.
     """
     from dicomnode.processes import lock
 
@@ -48,7 +51,7 @@ def reload(given: Given, as_json: AsJson = False) -> ExitCode:
     told = _answer(folder, before, pid)
     if told.refused:
         raise ConfigError(f"the running node has refused it:\n{told.refused}")
-    _print(told, as_json=as_json)
+    _print(told, _late(folder, told), as_json=as_json)
     return ExitCode.OK
 
 
@@ -72,10 +75,26 @@ def _answer(folder: Path, before: Reload | None, pid: int) -> Reload:
     raise DicomNodeError(f"process {pid} does not answer; read its log, or restart it")
 
 
-def _print(told: Reload, *, as_json: bool) -> None:
+def _late(folder: Path, told: Reload) -> list[str]:
+    """The roles that do not go by it yet, after some waiting."""
+    from dicomnode.processes import lock
+
+    end = time.monotonic() + TAKEN_SECONDS
+    late = list(told.asked)
+    while True:
+        late = [one for one in late if not lock.has_taken(folder, one[1])]
+        if not late or time.monotonic() >= end:
+            return [f"{role} (process {pid})" for role, pid in late]
+        time.sleep(_POLL_SECONDS)
+
+
+def _print(told: Reload, late: list[str], *, as_json: bool) -> None:
     if as_json:
-        printing.as_json(asdict(told))
+        printing.as_json({**asdict(told), "late": late})
         return
     typer.echo(f"taken: {', '.join(told.changed) or 'nothing has changed'}")
     if told.waiting:
         typer.echo(f"needs a restart: {', '.join(told.waiting)}")
+    if late:
+        message = f"not yet taken by {', '.join(late)}: it ends first what it has begun"
+        typer.echo(message, err=True)

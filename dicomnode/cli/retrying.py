@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dicomnode.cli.choosing import (
+    Desk,
     DryRun,
     Jobs,
     Yes,
+    audited_desk,
     confirmed,
-    each,
     is_study,
-    opened_desk,
     operator,
     whole_ids,
 )
@@ -107,8 +107,8 @@ def retry(  # noqa: PLR0913 - a command has as many parameters as options
         len(chosen), "failed job(s)", yes=yes, dry_run=dry_run
     ):
         return ExitCode.OK
-    with opened_desk(config) as worklist:
-        return each(chosen, lambda one: _retried(worklist, one), as_json=as_json)
+    with audited_desk(config, "retry") as desk:
+        return desk.each(chosen, _retried, as_json=as_json)
 
 
 def _retried(worklist: Worklist, target: str) -> str:
@@ -142,14 +142,16 @@ def _redirect(config: Config, jobs: list[str], to: str, source: str) -> Redirect
     return Redirect(to, known, source, tuple(jobs))
 
 
-def _try_now(worklist: Worklist, to: str, now: datetime, *, dry_run: bool) -> None:
+def _try_now(desk: Desk, to: str, now: datetime, *, dry_run: bool) -> None:
     """End the wait for a destination that was not reached."""
+    worklist = desk.worklist
     away = {row["destination"]: row["n_waiting"] for row in worklist.views.absences()}
     if to not in away:
         return
     if dry_run:
         typer.echo(f"{to}, for which {away[to]} result(s) wait, would be tried at once")
     elif worklist.absences.try_now(to, now, operator()):
+        desk.acted(f"the wait for {to}")
         typer.echo(f"{to} is tried at once; {away[to]} result(s) wait for it")
 
 
@@ -157,14 +159,16 @@ def _send_on(
     config: Config, redirect: Redirect, *, yes: bool, dry_run: bool
 ) -> ExitCode:
     now = datetime.now(UTC)
-    with opened_desk(config) as worklist:
-        _try_now(worklist, redirect.to, now, dry_run=dry_run)
-        counts = worklist.redirects.count(redirect, now)
+    with audited_desk(config, "retry") as desk:
+        _try_now(desk, redirect.to, now, dry_run=dry_run)
+        redirects = desk.worklist.redirects
+        counts = redirects.count(redirect, now)
         for destination, count in counts.items():
             typer.echo(f"{count} for {destination} now", err=True)
         what = f"delivery(s) to be sent to {redirect.to}"
         if not confirmed(sum(counts.values()), what, yes=yes, dry_run=dry_run):
             return ExitCode.OK
-        moved = worklist.redirects.move(redirect, now, operator())
+        moved = redirects.move(redirect, now, operator())
+        desk.acted(f"{moved} delivery(s) to {redirect.to}")
     typer.echo(f"{moved} delivery(s) go to {redirect.to}")
     return ExitCode.OK

@@ -13,6 +13,7 @@ from dicomnode.cli import printing
 from dicomnode.cli.command import AsJson, ExitCode, Given, command
 from dicomnode.cli.reading import opened_views
 from dicomnode.errors import WorklistError
+from dicomnode.health import hosts
 from dicomnode.health.chores import told
 from dicomnode.health.drift import REMEDY, line_of
 from dicomnode.health.looking import look, surroundings
@@ -73,6 +74,10 @@ def _record(snapshot: Snapshot, found: list[Problem]) -> dict[str, Any]:
         "disk": asdict(snapshot.disk) if snapshot.disk else None,
         "quarantine": asdict(snapshot.quarantine),
         "spool_files": snapshot.spool.n_files if snapshot.spool else None,
+        "spools": list(snapshot.spools),
+        "hosts": [
+            hosts.told(one) for one in hosts.hosted_roles(snapshot.roles, snapshot.now)
+        ],
         "notice": RESEARCH_USE,
     }
 
@@ -97,6 +102,7 @@ def _print(snapshot: Snapshot, found: list[Problem]) -> None:
         typer.echo(f"{name:<10} {states}")
     _print_waiting(snapshot)
     _print_late(snapshot)
+    _print_hosts(snapshot)
     _print_workers(snapshot)
     _print_drift(snapshot)
     _print_disk(snapshot.disk)
@@ -131,6 +137,11 @@ def _print_late(snapshot: Snapshot) -> None:
             f"{'late':<10} {len(known)} result(s) wait for {destination}, "
             f"next try {soonest['next_attempt_at']}: {why}"
         )
+
+
+def _print_hosts(snapshot: Snapshot) -> None:
+    for host, words in hosts.hosts_of(snapshot.roles, snapshot.now):
+        typer.echo(f"{'host':<10} {printing.text_of(host)}: {words}")
 
 
 def _print_workers(snapshot: Snapshot) -> None:

@@ -1,7 +1,5 @@
 """The commands that stop a part of the running node: pause, resume, drain."""
 
-# ruff: noqa: PLC0415 - SQLAlchemy only where it is needed
-
 from __future__ import annotations
 
 import time
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dicomnode.cli import printing
-from dicomnode.cli.choosing import OnlyPipeline, Reason, operator
+from dicomnode.cli.choosing import OnlyPipeline, Reason, audited_desk, operator
 from dicomnode.cli.command import AsJson, ExitCode, Given, command
 from dicomnode.cli.reading import opened_views
 from dicomnode.domain.desk import Pause, Service
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from dicomnode.config import Config
 
 POLL_SECONDS = 0.5
+_ALL = "everything"
 _OPEN = {
     "study": ("RECEIVING", "COMPLETE"),
     "job": ("SCHEDULED", "IN_PROGRESS"),
@@ -59,16 +58,16 @@ def pause(given: Given, pipeline: OnlyPipeline = "", reason: Reason = "") -> Non
         words = ", ".join(known) or "none is configured"
         message = f"no pipeline {pipeline!r} ({words}); name one of them"
         raise ConfigError(message)
-    done = _stop(config, Pause(Service.WORK, datetime.now(UTC), pipeline, reason))
+    wanted = Pause(Service.WORK, datetime.now(UTC), pipeline, reason)
+    done = _stop(config, "pause", wanted)
     typer.echo(f"{pipeline or 'every pipeline'} {'paused' if done else 'was paused'}")
 
 
 def resume(given: Given, pipeline: OnlyPipeline = "") -> None:
     """End a pause of one pipeline; without --pipeline every pause, and the drain."""
-    from dicomnode.processes import wiring
-
-    with wiring.opened_worklist(given.load(), checked=False) as worklist:
-        number = worklist.pauses.resume(datetime.now(UTC), pipeline, operator())
+    with audited_desk(given.load(), "resume") as desk:
+        number = desk.worklist.pauses.resume(datetime.now(UTC), pipeline, operator())
+        desk.acted(pipeline or _ALL)
     typer.echo(f"{number} pause(s) ended" if number else "nothing was paused")
 
 
@@ -85,7 +84,7 @@ def drain(
     Before an upgrade, a move or the end of a node; `resume` takes it back.
     """
     config = given.load()
-    _stop(config, Pause(Service.RECEIVE, datetime.now(UTC), "", reason))
+    _stop(config, "drain", Pause(Service.RECEIVE, datetime.now(UTC), "", reason))
     end = time.monotonic() + timeout
     with opened_views(config) as views:
         left = _left(views)
@@ -99,11 +98,11 @@ def drain(
     return ExitCode.OK
 
 
-def _stop(config: Config, wanted: Pause) -> bool:
-    from dicomnode.processes import wiring
-
-    with wiring.opened_worklist(config, checked=False) as worklist:
-        return worklist.pauses.pause(wanted, operator())
+def _stop(config: Config, verb: str, wanted: Pause) -> bool:
+    with audited_desk(config, verb) as desk:
+        done = desk.worklist.pauses.pause(wanted, operator())
+        desk.acted(wanted.pipeline or _ALL)
+    return done
 
 
 def _left(views: Views) -> dict[str, int]:

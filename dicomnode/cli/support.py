@@ -147,6 +147,8 @@ def _views(views: Views) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     yield "v1_deliveries", views.deliveries()[-ROWS:]
     yield "v1_absences", views.absences()
     yield "v1_chores", views.chores()
+    yield "v1_roles", views.roles()
+    yield "v1_spools", views.spools()
     yield "v1_workers", views.workers()
     yield "v1_associations", views.associations(limit=ROWS)
 

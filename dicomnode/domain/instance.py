@@ -81,6 +81,15 @@ class StoredInstance:
     location: str
     n_bytes: int
     sha256: str
+    spooled_on: str = ""
+    """The host on which alone it can be read, until it is handed over."""
+
+
+class Whereabouts(StrEnum):
+    """What the worklist knows of a file in a spool."""
+
+    KEPT = "kept"
+    FORGOTTEN = "forgotten"
 
 
 @dataclass(frozen=True, slots=True)

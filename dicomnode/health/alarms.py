@@ -31,6 +31,7 @@ TITLES = {
     "chore-late": "housekeeping does not run:",
     "alert-channel": "alerts not sent by",
     "spool": "instances not handed over to the object store",
+    "silent-host": "no word from host",
     "certificate": "a certificate expires",
     "config-refused": "a changed configuration is wrong",
     "test": "test",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -90,6 +91,9 @@ def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
         lease_seconds=around.lease_seconds,
         spool=spool(around.data_dir) if around.spools else None,
         chores=views.chores(),
+        roles=views.roles(),
+        spools=views.spools(),
+        host=socket.gethostname(),
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dicomnode.health.chores import failing, last_turn, overdue
+from dicomnode.health.hosts import late_spools, silent_hosts
 from dicomnode.health.moments import age, moment
 from dicomnode.health.spool import LATE_SECONDS, Spool
 
@@ -64,8 +65,9 @@ class Snapshot:
     has ended unasked lately; ``refused_config`` what was wrong with a configuration
     that the running node has not taken; ``quarantine`` what was set aside; ``untold``
     why a channel of alerts has failed lately; ``spool`` what waits for the object
-    store; ``chores`` rows of v1_chores; ``lease_seconds`` is how long a silent worker
-    is believed.
+    store; ``chores`` rows of v1_chores, ``roles`` of v1_roles, ``spools`` of
+    v1_spools; ``host`` where this is looked at; ``lease_seconds`` is how long a silent
+    worker is believed.
     """
 
     now: datetime
@@ -88,6 +90,9 @@ class Snapshot:
     lease_seconds: float = 0.0
     spool: Spool | None = None
     chores: Sequence[Row] = ()
+    roles: Sequence[Row] = ()
+    spools: Sequence[Row] = ()
+    host: str = ""
 
     def live(self, worker: Row) -> bool:
         """Whether a worker has been heard of within its lease."""
@@ -119,6 +124,7 @@ def problems(snapshot: Snapshot) -> list[Problem]:
         *_nobody_keeps(snapshot),
         *_full(snapshot.disk),
         *_spooled(snapshot.spool, snapshot.now),
+        *_hosts(snapshot),
         *_stranded(snapshot.stranded),
         *_away(snapshot),
         *_unbalanced(snapshot.reconciled),
@@ -190,6 +196,17 @@ def _spooled(spool: Spool | None, now: datetime) -> Iterator[Problem]:
         what = f"{spool.n_files} instance(s) not handed over to the object store"
         remedy = "see `dicomnode doctor`, and the log of `dicomnode receive`"
         yield Problem(f"{what}, the oldest for {since}", remedy, key="spool")
+
+
+def _hosts(snapshot: Snapshot) -> Iterator[Problem]:
+    now, roles = snapshot.now, snapshot.roles
+    for _, what, remedy, key in silent_hosts(roles, now):
+        yield Problem(what, remedy, key=key)
+    # What lies here has been told of by its files.
+    told = snapshot.host if snapshot.spool and snapshot.spool.n_files else ""
+    elsewhere = [one for one in snapshot.spools if one["host"] != told]
+    for what, remedy, key, number in late_spools(elsewhere, roles, now):
+        yield Problem(what, remedy, key=key, number=number)
 
 
 def _stranded(stranded: Mapping[str, int]) -> Iterator[Problem]:
@@ -265,10 +282,12 @@ def remedy_of(row: Row) -> str:
     """What to do about one row of v1_worklist; empty when nothing is wrong."""
     if row.get("held_at"):
         return "held by an admin; `dicomnode release` lets it go on"
-    if row["job_state"] == "FAILED":
-        return f"`dicomnode retry {row['job_id']}` when the cause is gone"
-    if row["job_state"] == "CANCELED":
-        return f"`dicomnode retry {row['job_id']}` if it is wanted after all"
-    if row["study_state"] == "NOT_ROUTED":
-        return "no [[pipeline]] matches; correct its match if one should"
-    return ""
+    if row.get("spooled_on") and row["job_state"] == "SCHEDULED":
+        host = row["spooled_on"]
+        return f"instances lie in the spool of {host}; start `dicomnode receive` there"
+    by_state = {
+        "FAILED": f"`dicomnode retry {row['job_id']}` when the cause is gone",
+        "CANCELED": f"`dicomnode retry {row['job_id']}` if it is wanted after all",
+        "NOT_ROUTED": "no [[pipeline]] matches; correct its match if one should",
+    }
+    return by_state.get(str(row["job_state"] or row["study_state"]), "")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from dicomnode.ports import Clock, InstanceStore, Upkeep
 
 STAGING_HOURS = 24
 """An unfinished file this old belongs to no association that is still alive."""
+
+
+def sweep_staging(store: InstanceStore, now: datetime) -> int:
+    """Remove what died in mid-write on this host; how many files."""
+    return store.sweep(now - timedelta(hours=STAGING_HOURS))
 
 
 class Chores:
@@ -34,8 +39,8 @@ class Chores:
 
     def sweep(self) -> int:
         """Remove what died in mid-write."""
-        older_than = self._clock.now() - timedelta(hours=STAGING_HOURS)
-        return self._instances.sweep(older_than) + self._results.sweep(older_than)
+        now = self._clock.now()
+        return sweep_staging(self._instances, now) + sweep_staging(self._results, now)
 
     def tidy_database(self) -> int:
         """Let the database fold its log back."""

@@ -32,7 +32,8 @@ class Chore:
     """Something to do every ``every_seconds``; returns how many things it did.
 
     ``daily_at``: once a day at this time of day (UTC) instead. ``waits``: on others, as
-    a mail server, so that it has a thread of its own.
+    a mail server, so that it has a thread of its own. ``is_long``: it may have
+    thousands of files to remove, and studies must be routed meanwhile.
     """
 
     name: str
@@ -40,12 +41,15 @@ class Chore:
     run: Callable[[], int]
     daily_at: time | None = None
     waits: bool = False
+    is_long: bool = False
 
     @property
     def lane(self) -> str:
         """The thread that runs it."""
         if self.daily_at is not None:
             return "daily"
+        if self.is_long:
+            return "long"
         return "waiting" if self.waits else DEFAULT
 
     def trigger(self) -> BaseTrigger:
@@ -73,14 +77,15 @@ class Schedule:
         self._leads = leads
         self._logbook = logbook
         self._turned = turned
-        # One thread: chores of one scheduler never run beside each other. A daily one
-        # takes its time, and studies must be routed meanwhile.
+        # One thread for each lane: its chores never run beside each other. A daily one
+        # takes its time, as a long one does, and studies must be routed meanwhile.
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={
                 DEFAULT: ThreadPoolExecutor(1),
                 "daily": ThreadPoolExecutor(1),
                 "waiting": ThreadPoolExecutor(1),
+                "long": ThreadPoolExecutor(1),
             },
             job_defaults={
                 "coalesce": True,

@@ -20,6 +20,7 @@ from dicomnode.ports.files import (
     Incoming,
     InstanceStore,
     Quarantine,
+    Spools,
     Staging,
     Usage,
 )
@@ -29,6 +30,7 @@ from dicomnode.ports.keeping import (
     EndedStudy,
     ExpiredStudy,
     NodeEvent,
+    Roles,
     Upkeep,
 )
 from dicomnode.ports.receiving import Intake, Kept, KeptInstance, Studies
@@ -66,7 +68,9 @@ __all__ = [
     "Quarantine",
     "ReadHeader",
     "Redirects",
+    "Roles",
     "Sender",
+    "Spools",
     "Staging",
     "Stock",
     "Studies",

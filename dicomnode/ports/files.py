@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Protocol, runtime_checkable
 
-from dicomnode.domain.instance import InstanceKey, StoredInstance
+from dicomnode.domain.instance import InstanceKey, StoredInstance, Whereabouts
 
 Buffer = bytes | bytearray | memoryview
 
@@ -57,6 +57,18 @@ class InstanceStore(Protocol):
 
     def sweep(self, older_than: datetime) -> int:
         """Remove unfinished files last written before ``older_than``; how many."""
+        ...
+
+
+class Spools(Protocol):
+    """What the worklist knows of the files in the spools of the hosts."""
+
+    def whereabouts(self, locations: Collection[str]) -> Mapping[str, Whereabouts]:
+        """Of those that it knows; of a file whose row is to come it knows nothing."""
+        ...
+
+    def handed_over(self, locations: Collection[str]) -> None:
+        """They are objects now, which every host can read."""
         ...
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from dicomnode.domain.chore import ChoreRun
+from dicomnode.domain.hosts import RoleProcess
 
 
 class Clock(Protocol):
@@ -71,7 +72,10 @@ class Upkeep(Protocol):
         ...
 
     def forget_files(self, study_instance_uid: str, now: datetime) -> None:
-        """Note that the files of an expired study are gone; the rows stay."""
+        """Note that the files of an expired study are gone; the rows stay.
+
+        ``now``: before ``expired`` was asked. What has come since stays as it is.
+        """
         ...
 
     def lead(self, holder: str, now: datetime, lease_seconds: float) -> bool:
@@ -88,6 +92,21 @@ class Upkeep(Protocol):
 
     def fold_log(self) -> None:
         """The same as far as nobody has to wait for it; the log keeps its size."""
+        ...
+
+
+class Roles(Protocol):
+    """The view of a process that says that it lives."""
+
+    def beat(self, process: RoleProcess, now: datetime) -> None:
+        """A sign of life; it takes the place of the silent ones of its host and role.
+
+        What was silent for days is forgotten, wherever it was.
+        """
+        ...
+
+    def leave(self, process: RoleProcess) -> None:
+        """It ends in order: nobody need miss it."""
         ...
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,13 +31,14 @@ from dicomnode.audit import (
     syslog,
 )
 from dicomnode.audit.codes import Code
-from dicomnode.audit.events import Alert
+from dicomnode.audit.events import Alert, Query
 from dicomnode.audit.gathering import Refusals, Transfers
 from dicomnode.audit.summary import summary_of
 from dicomnode.config import Config, Destination
-from dicomnode.ports import Clock, Intake, Jobs, Sender, Upkeep
+from dicomnode.ports import Archive, Clock, Intake, Jobs, Sender, Upkeep
 from dicomnode.processes import changes
 from dicomnode.processes.audited import (
+    AuditedArchive,
     AuditedIntake,
     AuditedJobs,
     AuditedSender,
@@ -70,6 +71,21 @@ class Auditor:
         peer = Peer(destination.ae_title, destination.host)
         audited = AuditedSender(sender, self.emitter, self.node, peer, self.clock)
         return cast(Sender, audited)
+
+    def archive(
+        self,
+        archive: Archive,
+        peer: Destination,
+        as_asked: Callable[[Mapping[str, str]], Query],
+    ) -> Archive:
+        """The port, audited: what an archive was asked for; ``as_asked`` encodes it."""
+        about = Peer(peer.ae_title, peer.host)
+
+        def told(query: Mapping[str, str], error: str) -> None:
+            now, asked = self.clock.now(), as_asked(query)
+            self.emitter.emit(events.queried(self.by, about, asked, now, error))
+
+        return cast(Archive, AuditedArchive(archive, told))
 
     def jobs(self, jobs: Jobs, views: Views) -> Jobs:
         """The port, audited: studies that were analysed."""
@@ -162,7 +178,9 @@ def _auditor(name: str, config: Config, *, forward: bool) -> Iterator[Auditor]:
     clock = SystemClock()
     node = Node(config.node.ae_title, socket.gethostname(), name, os.getpid())
     transfers, refusals = Transfers(node), Refusals(node)
-    person = Participant(account(), is_requestor=True, address=node.host)
+    person = Participant(
+        account(), is_requestor=True, user_name=_behind_sudo(), address=node.host
+    )
     by = (node.participant(), person)
     if not config.audit.enabled:
         yield Auditor(node, Silent(), clock, transfers, refusals, by)
@@ -230,10 +248,16 @@ def lag_bytes(config: Config) -> int:
 def account() -> str:
     """Whose process this is, as PS3.15 A.5.2.1 writes a person: login@node."""
     try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a container may run a number without a name
+        # Not getpass: it believes the environment, which anybody may set.
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run a number without a name
         name = str(os.getuid())
     return f"{name}@{socket.gethostname()}"
+
+
+def _behind_sudo() -> str:
+    before = os.environ.get("SUDO_USER", "")
+    return f"sudo by {before}" if before else ""
 
 
 def _note_activity(auditor: Auditor, *, started: bool) -> None:

@@ -15,13 +15,13 @@ from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.clock_watch import ClockWatch
 from dicomnode.housekeeping.logbook import Logbook
-from dicomnode.housekeeping.quarantine import QuarantineKeeper
 from dicomnode.housekeeping.retaining import Retainer
 from dicomnode.housekeeping.schedule import DEFAULT, Chore, Schedule
 from dicomnode.ports.waking import STUDY_KINDS
 from dicomnode.processes import (
     alerts,
     auditing,
+    presence,
     reconcile,
     service,
     storing,
@@ -66,6 +66,7 @@ def _keep(config: Config, stop: Event) -> int:
     with (
         auditing.audited_role("keep", config) as audit,
         wiring.opened_worklist(config) as worklist,
+        presence.present("keep", worklist),
     ):
         holder = f"{socket.gethostname()}-{os.getpid()}"
         clock = SystemClock()
@@ -116,9 +117,15 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
 
     yield Chore(ROUTING, config.keep.interval_seconds, assemble_and_route)
     yield Chore("reap leases", REAP_SECONDS, reap_leases)
-    yield Chore("retain", HOUR, _retainer(config, worklist, audit).run_once)
-    yield Chore("empty quarantine", HOUR, _quarantine(config, worklist, audit).run_once)
-    yield Chore("sweep", HOUR, chores.sweep)
+    for name, run in (
+        ("retain", _retainer(config, worklist, audit).run_once),
+        (
+            "empty quarantine",
+            presence.quarantine_keeper(config, worklist, audit).run_once,
+        ),
+        ("sweep", chores.sweep),
+    ):
+        yield Chore(name, HOUR, run, is_long=True)
     yield Chore("tidy database", 5 * MINUTE, chores.tidy_database)
     if alerts.channels(config):
         telling = alerts.alerts(config, worklist)
@@ -141,16 +148,6 @@ def _retainer(config: Config, worklist: Worklist, audit: Auditor) -> Retainer:
         storing.open_results_store(config),
         SystemClock(),
         wiring.retention(config),
-    )
-
-
-def _quarantine(config: Config, worklist: Worklist, audit: Auditor) -> QuarantineKeeper:
-    return QuarantineKeeper(
-        storing.open_quarantine(config),
-        worklist.upkeep,
-        SystemClock(),
-        config.retention.quarantine_days,
-        lambda what: audit.restricted("empty quarantine", what),
     )
 
 

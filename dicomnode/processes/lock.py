@@ -1,4 +1,7 @@
-"""One supervisor on a data folder: the lock, its holder, and his last reload."""
+"""One supervisor on a data folder: the lock, its holder, and his last reload.
+
+Each process that was asked to take the new configuration leaves a mark when it has.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from dicomnode.errors import ConfigError
 from dicomnode.health.looking import RELOAD_FILE
 
 _LOCK_FILE = "node.lock"
+_MARKS = "reload.taken"
 
 
 @contextmanager
@@ -51,12 +55,16 @@ def holder(folder: Path) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """What became of the configuration; ``refused`` says why it was not taken."""
+    """What became of the configuration; ``refused`` says why it was not taken.
+
+    ``asked``: role and process id of each that was asked to take it too.
+    """
 
     at: str
     refused: str = ""
     changed: Sequence[str] = ()
     waiting: Sequence[str] = ()
+    asked: Sequence[tuple[str, int]] = ()
 
 
 def note(folder: Path, outcome: Reload) -> None:
@@ -80,3 +88,32 @@ def forget(folder: Path) -> None:
     """A node that starts has taken its configuration as it is."""
     with suppress(OSError):
         (folder / RELOAD_FILE).unlink(missing_ok=True)
+
+
+def ask_anew(folder: Path) -> None:
+    """Nobody has taken the configuration that comes now."""
+    with suppress(OSError):
+        for mark in (folder / _MARKS).iterdir():
+            mark.unlink(missing_ok=True)
+
+
+def took(folder: Path) -> None:
+    """This process goes by the new configuration from now on."""
+    with suppress(OSError):  # a full disk must not end a role
+        (folder / _MARKS).mkdir(exist_ok=True)
+        (folder / _MARKS / str(os.getpid())).touch()
+
+
+def has_taken(folder: Path, pid: int) -> bool:
+    """Whether a process has, or is no more: the one after it has read it at start."""
+    return (folder / _MARKS / str(pid)).exists() or not _is_alive(pid)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

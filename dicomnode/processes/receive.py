@@ -11,7 +11,7 @@ import structlog
 
 from dicomnode.config import Config, Tls
 from dicomnode.ports import InstanceStore
-from dicomnode.processes import auditing, service, storing, wiring
+from dicomnode.processes import auditing, presence, service, storing, wiring
 from dicomnode.processes.certificates import of_called, of_receiver
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.memory import return_large_buffers
@@ -51,7 +51,10 @@ def main(config: Config) -> int:
         role("receive", config, renewal.ask) as stop,
         auditing.audited_role("receive", config) as audit,
         wiring.opened_worklist(config) as worklist,
-        storing.handing_over(config),
+        storing.handing_over(config, worklist.spools) as hands_over,
+        presence.present(
+            "receive", worklist, presence.of_receiver(config, worklist, audit)
+        ),
     ):
         pulse = Pulse(HANGS_SECONDS)
         worklist.reserve_log()
@@ -77,7 +80,8 @@ def main(config: Config) -> int:
             if taken := renewal.taken():
                 now = taken.config
                 scp.admit(settings(now, share), wiring.extra_keywords(now))
-            return scp.is_listening and worklist.is_sound
+                renewal.applied()
+            return scp.is_listening and worklist.is_sound and hands_over()
 
         well = asked_to_stop(stop, is_well, pulse)
         scp.stop(GRACE_SECONDS)

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from threading import Event
 from time import monotonic
 
@@ -20,7 +21,7 @@ import structlog
 
 from dicomnode.config import Config
 from dicomnode.errors import ConfigError
-from dicomnode.processes import service
+from dicomnode.processes import lock, service
 from dicomnode.processes.role import role
 from dicomnode.processes.service import SUPERVISOR_PID
 from dicomnode.processes.sharing import Share
@@ -36,30 +37,45 @@ STOP_SECONDS = 45.0
 def main(config: Config) -> int:
     """Keep ``receiver.processes`` receivers running until asked to stop."""
     receiver = config.receiver
-    asked = Event()
+    children: list[Child] = []
+    passing_on = _PassingOn(config.node.data_dir, children)
     with (
-        role("receive", config, asked.set) as stop,
+        role("receive", config, passing_on.asked.set) as stop,
         _reserved_ports(config) as (port, tls_port),
     ):
         board = new_board(receiver.processes, receiver.max_associations)
-        children = [
+        children += (
             _child(config, board, Share(process, board.descriptor, port, tls_port))
             for process in range(receiver.processes)
-        ]
+        )
         _log.info("receivers.starting", n_processes=receiver.processes, port=port)
         try:
-            watch(children, stop, lambda: _pass_on(asked, children))
+            watch(children, stop, passing_on.turn)
         finally:
             stop_all(children, STOP_SECONDS)
     return 0
 
 
-def _pass_on(asked: Event, children: Sequence[Child]) -> None:
-    """Let each receiver read the configuration again, if somebody asked for that."""
-    if asked.is_set():
-        asked.clear()
-        for child in children:
-            child.ask_to_reload()
+class _PassingOn:
+    """Lets each receiver read the configuration again, and says when all have."""
+
+    def __init__(self, folder: Path, children: Sequence[Child]) -> None:
+        self.asked = Event()
+        self._folder = folder
+        self._children = children
+        self._waits_for: list[int] | None = None
+
+    def turn(self) -> None:
+        """Ask them if somebody has asked us; look whether they have taken it."""
+        if self.asked.is_set():
+            self.asked.clear()
+            found = [one.ask_to_reload() for one in self._children]
+            self._waits_for = [pid for pid in found if pid is not None]
+        if self._waits_for is None:
+            return
+        if all(lock.has_taken(self._folder, one) for one in self._waits_for):
+            self._waits_for = None
+            lock.took(self._folder)
 
 
 def _child(config: Config, board: Board, share: Share) -> Child:

@@ -9,6 +9,7 @@ import structlog
 
 from dicomnode.config import Config, Taken, load, take
 from dicomnode.errors import ConfigError
+from dicomnode.processes import lock
 from dicomnode.processes.role import role
 
 _log = structlog.get_logger(__name__)
@@ -54,6 +55,10 @@ class Renewal:
             "config.taken", changed=list(found.changed), waiting=list(found.waiting)
         )
         return found
+
+    def applied(self) -> None:
+        """Say that what was taken is in force, for who waits for it."""
+        lock.took(self.config.node.data_dir)
 
 
 class Turns:
@@ -102,11 +107,16 @@ def renewed(
     def reload() -> None:
         renewal.ask()
         found = renewal.taken()
-        if found is not None and found.touches(tables):
+        if found is None:
+            return
+        if found.touches(tables):
             turns.begin_again()
+        else:
+            renewal.applied()
 
     with role(name, config, reload, turns.end):
         code = serve(renewal.config, turns.stop)
         while turns.is_another():
+            renewal.applied()
             code = serve(renewal.config, turns.stop)
     return code

@@ -65,10 +65,14 @@ def _renew(renewal: Renewal, children: Sequence[Child], audit: Auditor) -> None:
         _note(renewal.config, "node config refuse", str(error))
         return
     auditing.note_changes(audit, taken.config)
-    for child in children:
-        child.ask_to_reload()
+    lock.ask_anew(folder)
+    asked = [
+        (one.command.role, pid)
+        for one in children
+        if (pid := one.ask_to_reload()) is not None
+    ]
     _note(renewal.config, "node config take", _words(taken))
-    told = lock.Reload(now.isoformat(), "", taken.changed, taken.waiting)
+    told = lock.Reload(now.isoformat(), "", taken.changed, taken.waiting, asked)
     lock.note(folder, told)
 
 

@@ -8,8 +8,12 @@ from model.bundle import Wanted
 
 
 def wanted(config: Config) -> Wanted:
-    """Precision, runtime and threads of the worker."""
+    """Precision, runtime, threads and batches of the worker."""
     worker = config.worker
     return Wanted(
-        worker.precision, worker.runner, wiring.cache_folder(config), worker.threads
+        worker.precision,
+        worker.runner,
+        wiring.cache_folder(config),
+        worker.threads,
+        worker.batch_size,
     )

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from dicomnode.config import Config
 from dicomnode.config.sources import DEFAULT_CREDENTIALS
 from dicomnode.errors import ConfigError
-from dicomnode.ports import InstanceStore, Quarantine, Stock
+from dicomnode.ports import InstanceStore, Quarantine, Spools, Stock
 from dicomnode.store import Inspection, LocalStore
 from dicomnode.store.quarantine import Quarantine as LocalQuarantine
 
@@ -84,18 +84,18 @@ def root(config: Config, kind: str) -> str:
 
 
 @contextmanager
-def handing_over(config: Config) -> Iterator[None]:
-    """While this lasts what is spooled is handed over to the object store."""
+def handing_over(config: Config, rows: Spools) -> Iterator[Callable[[], bool]]:
+    """While this lasts what is spooled is handed over; tells whether that goes on."""
     if not config.store.spool:
-        yield
+        yield lambda: True
         return
     from dicomnode.store.hand_over import HandOver
 
     bucket = open_bucket(config, config.store.url, "instances")
-    worker = HandOver(_folder(config, "instances"), bucket)
+    worker = HandOver(_folder(config, "instances"), bucket, rows=rows)
     worker.start()
     try:
-        yield
+        yield lambda: worker.is_alive
     finally:
         worker.stop()
 

@@ -93,10 +93,12 @@ class Child:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
 
-    def ask_to_reload(self) -> None:
-        """SIGHUP; one that is not running reads the configuration when it starts."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGHUP)
+    def ask_to_reload(self) -> int | None:
+        """SIGHUP to this process; None: it does not run, and reads the file then."""
+        if self._process is None or self._process.poll() is not None:
+            return None
+        self._process.send_signal(signal.SIGHUP)
+        return self._process.pid
 
     def wait(self, seconds: float) -> None:
         """Wait for the end, SIGKILL after ``seconds``."""

@@ -19,7 +19,7 @@ from dicomnode.audit import codes
 from dicomnode.config import Config, Pipeline
 from dicomnode.errors import ConfigError, DicomNodeError, UnknownStudy
 from dicomnode.health.looking import look, surroundings
-from dicomnode.processes import auditing, service, storing, wiring
+from dicomnode.processes import auditing, presence, service, storing, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.purging import Wish, purge
@@ -48,6 +48,7 @@ def main(config: Config) -> int:
         role("web", config, renewal.ask) as stop,
         auditing.audited_role("web", config) as audit,
         wiring.opened_worklist(config) as worklist,
+        presence.present("web", worklist),
         listening(config.web.host, config.web.port) as listener,
     ):
         views = open_views(config.worklist_url)
@@ -64,6 +65,7 @@ def main(config: Config) -> int:
                 new = _room(taken.config, worklist, views, audit)
                 # What guessers have tried stays counted.
                 app.state.room = replace(new, attempts=room.attempts)
+                renewal.applied()
             return thread.is_alive()
 
         service.ready()
@@ -128,6 +130,7 @@ def _room(config: Config, worklist: Worklist, views: Views, audit: Auditor) -> w
         views=views,
         desk=worklist.desk,
         holds=worklist.holds,
+        backfills=worklist.backfills,
         witness=_Witness(audit, views),
         clock=clock,
         look=lambda: look(views, clock.now(), around),

@@ -27,8 +27,14 @@ from dicomnode.errors import ConfigError
 from dicomnode.monitoring import FileMonitor
 from dicomnode.ports import Predictor
 from dicomnode.ports.waking import JOB_KINDS
-from dicomnode.predictor import BundlePredictor, Site, choose_device, limit_threads
-from dicomnode.processes import auditing, service, storing, waking, wiring
+from dicomnode.predictor import (
+    BundlePredictor,
+    Site,
+    batches_at_once,
+    choose_device,
+    limit_threads,
+)
+from dicomnode.processes import auditing, presence, service, storing, waking, wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.renewal import renewed
 from dicomnode.processes.running import wanted
@@ -60,14 +66,13 @@ def main(config: Config) -> int:
 def _serve(config: Config, stop: Event) -> int:
     # Before torch has threads, and so that they are ready when the bundles are.
     with opened_decoder(config) as decoder:
-        limit_threads(config.worker.threads)
         try:
             device = choose_device(config.worker.device)
         except ConfigError as error:
             return _without_device(config, stop, error)
-        batcher = Batcher(
-            config.worker.batch_size, config.worker.batch_wait_ms / 1000.0
-        )
+        # Beside a GPU the threads that prepare images are many already.
+        limit_threads(config.worker.threads or (0 if device == "cpu" else 1))
+        batcher = opened_batcher(config, device)
         pipelines = dict(_pipelines(config, device, decoder, batcher))
         if config.pipeline and not pipelines:
             _log.error("worker.no_pipeline", remedy="see the bundle errors above")
@@ -89,6 +94,7 @@ def _work(
     with (
         auditing.audited_role("work", config) as audit,
         wiring.opened_worklist(config) as worklist,
+        presence.present("work", worklist, presence.of_worker(config)),
     ):
         loop = WorkerLoop(
             _facts(device),
@@ -158,6 +164,22 @@ def _without_device(config: Config, stop: Event, error: ConfigError) -> int:
             )
         )
         return 0 if stop.wait(DEVICE_SECONDS) else 1
+
+
+def opened_batcher(config: Config, device: str) -> Batcher:
+    """On a GPU one batch is copied while the network runs on another."""
+    on_gpu = device != "cpu"
+    return Batcher(
+        config.worker.batch_size,
+        config.worker.batch_wait_ms / 1000.0,
+        n_at_once=batches_at_once(device),
+        n_preparing=_n_preparing() if on_gpu else 1,
+    )
+
+
+def _n_preparing() -> int:
+    """On the CPU the network has the cores, which a GPU leaves to what feeds it."""
+    return max(1, min(MOST_DECODERS, (os.cpu_count() or 1) // 2))
 
 
 @contextmanager

@@ -99,6 +99,7 @@ class Guest:
         self.neighbourhood = neighbourhood(str(address[0]))
         self._awaited_bytes = _HEADER_BYTES
         self._is_announced = False
+        self._mark_bytes = 0
         connection.setblocking(False)
         # Without it a response of two segments waits 40 ms for an acknowledgement.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -135,11 +136,15 @@ class Guest:
     def _gone_or_waiting(self, n_there: int) -> Wants:
         if _is_hung_up(self.connection):
             raise LeftError
-        self._wake_at(self._awaited_bytes)
         # A system that does not honour the mark would wake us for every byte.
-        return Wants.TIME if n_there else Wants.READ
+        is_too_early = n_there and self._mark_bytes == self._awaited_bytes
+        self._wake_at(self._awaited_bytes)
+        return Wants.TIME if is_too_early else Wants.READ
 
     def _wake_at(self, n_bytes: int) -> None:
+        if self._mark_bytes == n_bytes:
+            return
+        self._mark_bytes = n_bytes
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, n_bytes)
 
 

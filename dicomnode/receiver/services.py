@@ -10,6 +10,7 @@ from dicomnode.receiver.commitment import CommitmentScp
 from dicomnode.receiver.crew import Crew
 from dicomnode.receiver.gate import Gate
 from dicomnode.receiver.handlers import StoreHandler
+from dicomnode.receiver.messages import Gathered
 from dicomnode.receiver.requests_seen import SeenRequests
 
 
@@ -28,6 +29,7 @@ class Services:
     commitment: CommitmentScp | None = None
     offers_commitment: bool = False
     seen: SeenRequests = field(default_factory=SeenRequests)
+    gathered: Gathered = field(default_factory=Gathered)
     crew: Crew = field(default_factory=Crew)
     buffers: Buffers = field(default_factory=Buffers)
     handlers: dict[Any, Any] = field(default_factory=dict)

@@ -80,7 +80,7 @@ class AcceptedAssociation(Association):
         self.dul = self._reactor = Reactor(self, services.seen)
         self._reactor.take_times()
         self.dimse = self._messages = Messages(
-            self, services.store.limits.max_instance_bytes
+            self, services.store.limits.max_instance_bytes, services.gathered
         )
         self._socket = GuardedSocket(
             self,
@@ -180,6 +180,7 @@ class AcceptedAssociation(Association):
             # An error of ours must not leave a peer waiting.
             self.cut()
             self._reactor.close()
+            self._messages.release()
             self._socket.release()
             if self._gated.entered:
                 self._gate.leave(self._requested)

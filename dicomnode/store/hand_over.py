@@ -5,13 +5,18 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
+from dicomnode.domain.instance import Whereabouts
+from dicomnode.errors import WorklistError
+from dicomnode.ports import Spools
 from dicomnode.store import layout
 from dicomnode.store.bucket import Bucket
 from dicomnode.store.inspection import Inspection
@@ -19,7 +24,19 @@ from dicomnode.store.inspection import Inspection
 _LOG = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.0
+ORPHAN_SECONDS = 3600.0
+"""A file without a row, or with one that was forgotten, belongs to no association that
+is still alive once it is so old. Before that its row may be on its way.
+"""
+
 _AT_ONCE = 4
+
+
+class _Spooled(NamedTuple):
+    """A file of the spool; the oldest sorts first."""
+
+    written_at: float
+    location: str
 
 
 class HandOver:
@@ -30,19 +47,31 @@ class HandOver:
     """
 
     def __init__(
-        self, spool: Path, bucket: Bucket, look_seconds: float = LOOK_SECONDS
+        self,
+        spool: Path,
+        bucket: Bucket,
+        look_seconds: float = LOOK_SECONDS,
+        rows: Spools | None = None,
     ) -> None:
         self._spool = spool
         self._files = Inspection(spool)
         self._bucket = bucket
         self._look_seconds = look_seconds
+        self._rows = rows
         self._stop = threading.Event()
         self._waits = False
         self._thread = threading.Thread(target=self._run, name="hand-over")
 
     def start(self) -> None:
         """Begin; what was left in the spool before goes first."""
+        # The store, which makes its folder, may be opened later.
+        self._spool.mkdir(parents=True, exist_ok=True)
         self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """False: it has ended by an error, and nothing is handed over any more."""
+        return self._thread.is_alive()
 
     def stop(self) -> None:
         """End what is under way and no more; the rest stays in the spool."""
@@ -60,9 +89,11 @@ class HandOver:
         """Hand over all that lies there now, or until nothing goes any more."""
         waiting = self._oldest_first()
         for first in range(0, len(waiting), _AT_ONCE):
-            some = waiting[first : first + _AT_ONCE]
-            failures = [one for one in pool.map(self._moved, some) if one]
-            if len(failures) == len(some):
+            try:
+                failures = self._moved_together(pool, waiting[first : first + _AT_ONCE])
+            except WorklistError as error:
+                failures = [str(error)]
+            if failures and all(failures):
                 self._say(failures[0], len(waiting))
                 return
             if self._stop.is_set():
@@ -71,18 +102,51 @@ class HandOver:
             self._waits = False
             _LOG.info("store.handed_over", n_files=len(waiting))
 
-    def _oldest_first(self) -> Sequence[str]:
+    def _moved_together(
+        self, pool: ThreadPoolExecutor, some: Sequence[_Spooled]
+    ) -> Sequence[str]:
+        """Why each could not be handed over; empty if it was, or is gone.
+
+        In this order: it is an object, then the worklist knows that every host can
+        read it, then it leaves the spool. A crash between them does it once more.
+        """
+        locations = self._wanted(some)
+        failures = list(pool.map(self._put, locations))
+        pairs = zip(locations, failures, strict=True)
+        objects = [location for location, failure in pairs if not failure]
+        if objects and self._rows:
+            self._rows.handed_over(objects)
+        for location in objects:
+            self._forget(location)
+        return failures
+
+    def _wanted(self, some: Sequence[_Spooled]) -> Sequence[str]:
+        """Without those whose row is still to come, or that were purged elsewhere."""
+        if self._rows is None:
+            return [one.location for one in some]
+        known = self._rows.whereabouts([one.location for one in some])
+        limit = time.time() - ORPHAN_SECONDS
+        wanted = []
+        for one in some:
+            where = known.get(one.location)
+            if where is Whereabouts.FORGOTTEN and one.written_at < limit:
+                (self._spool / one.location).unlink(missing_ok=True)
+            elif where is Whereabouts.KEPT or (not where and one.written_at < limit):
+                wanted.append(one.location)
+        return wanted
+
+    def _oldest_first(self) -> Sequence[_Spooled]:
         found = []
         for location in self._files.locations():
             try:
                 status = os.stat(self._spool / location, follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            found.append((status.st_mtime_ns, location))
-        return [location for _, location in sorted(found)]
+            found.append(_Spooled(status.st_mtime, location))
+        return sorted(found)
 
-    def _moved(self, location: str) -> str:
-        """Why a file could not be handed over; empty if it was, or is gone."""
+    def _put(self, location: str) -> str:
+        """Why it is no object; empty if it is one, or if its file is gone."""
         try:
             with self._files.open(location) as file:
                 self._bucket.put(location, file.fileno(), self._content(location))
@@ -90,7 +154,6 @@ class HandOver:
             return ""
         except OSError as error:
             return str(error)
-        self._forget(location)
         return ""
 
     def _content(self, location: str) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from socket import gethostname
+from typing import Any, BinaryIO
 
 from dicomnode.domain.instance import InstanceKey, StoredInstance
 from dicomnode.domain.reconciliation import Measure
@@ -19,7 +22,15 @@ from dicomnode.store.objects import ObjectStore
 
 
 class SpooledFile(IncomingFile):
-    """Named like the object that it will be."""
+    """Named like the object that it will be; until then only ``host`` can read it."""
+
+    def __init__(self, host: str, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._host = host
+
+    def keep(self, key: InstanceKey) -> StoredInstance:
+        """As IncomingFile does; it says on which host it lies."""
+        return replace(super().keep(key), spooled_on=self._host)
 
     def _named(self, folder_fd: int, sop_instance_uid: str) -> str:
         _, full = layout.names(sop_instance_uid, self._content)
@@ -41,9 +52,11 @@ class SpoolStore:
         spool: Path,
         watermark_percent: float,
         monotonic: Callable[[], float] = time.monotonic,
+        host: str = "",
     ) -> None:
         self._objects = objects
-        self._spool = LocalStore(spool, watermark_percent, monotonic, SpooledFile)
+        incoming = partial(SpooledFile, host or gethostname())
+        self._spool = LocalStore(spool, watermark_percent, monotonic, incoming)
 
     def put(self, key: InstanceKey, chunks: Iterable[Buffer]) -> StoredInstance:
         """Keep a data set durably. Raises StoreFull, Unreadable, ReceiveError."""

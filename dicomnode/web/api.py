@@ -96,6 +96,18 @@ def chores(room: InRoom, account: Viewer) -> list[Record]:
     return room.views.chores()
 
 
+@api.get("/roles")
+def roles(room: InRoom, account: Viewer) -> list[Record]:
+    """``v1_roles`` by host and role: which processes of the node live where."""
+    return room.views.roles()
+
+
+@api.get("/spools")
+def spools(room: InRoom, account: Viewer) -> list[Record]:
+    """``v1_spools``, the oldest first: instances that one host alone can read."""
+    return room.views.spools()
+
+
 @api.get("/workers")
 def workers(room: InRoom, account: Viewer) -> list[Record]:
     """``v1_workers``."""

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 
 from dicomnode.domain.job import JobState
 from dicomnode.domain.study import StudyState
+from dicomnode.health.hosts import hosted_roles
 from dicomnode.health.problems import problems, remedy_of
 from dicomnode.views import Record
 from dicomnode.web.outgoing import destinations_page
@@ -65,6 +66,7 @@ def troubles(request: Request, room: InRoom, account: Viewer) -> HTMLResponse:
         "problems.html",
         snapshot=snapshot,
         problems=problems(snapshot),
+        hosts=hosted_roles(snapshot.roles, snapshot.now),
         failed=room.views.worklist(state="FAILED", limit=PAGE_ROWS),
         dead=[
             row

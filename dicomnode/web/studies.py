@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
@@ -14,7 +15,7 @@ from dicomnode.domain.instance import Instance
 from dicomnode.health.problems import remedy_of
 from dicomnode.web.acts import back_to
 from dicomnode.web.rendering import page
-from dicomnode.web.room import InRoom, Room, Who
+from dicomnode.web.room import InRoom, Room
 from dicomnode.web.signing_in import InPerson, Meant, Operator, Viewer
 
 studies = APIRouter(default_response_class=HTMLResponse, include_in_schema=False)
@@ -64,43 +65,31 @@ def study(
     )
 
 
-@studies.post("/studies/{study_instance_uid}/hold", dependencies=[Meant])
-def hold(
-    room: InRoom, account: Operator, asks: InPerson, study_instance_uid: str
-) -> Response:
-    """Keep a study from being routed, and its jobs from being claimed."""
-    room.holds.hold_study(study_instance_uid, room.clock.now(), asks.name)
-    return _done(room, asks, "hold", study_instance_uid)
+class Act(StrEnum):
+    """What an operator may do to a study."""
 
-
-@studies.post("/studies/{study_instance_uid}/release", dependencies=[Meant])
-def release(
-    room: InRoom, account: Operator, asks: InPerson, study_instance_uid: str
-) -> Response:
-    """Let a held study go on, with each of its jobs that is held."""
-    room.holds.release_study(study_instance_uid, room.clock.now(), asks.name)
-    return _done(room, asks, "release", study_instance_uid)
-
-
-@studies.post("/studies/{study_instance_uid}/complete", dependencies=[Meant])
-def complete(
-    room: InRoom, account: Operator, asks: InPerson, study_instance_uid: str
-) -> Response:
-    """Wait no longer for instances of a study."""
-    room.desk.force_complete(study_instance_uid, room.clock.now(), asks.name)
-    return _done(room, asks, "complete", study_instance_uid)
-
-
-@studies.post("/studies/{study_instance_uid}/reroute", dependencies=[Meant])
-def reroute(
-    room: InRoom, account: Operator, asks: InPerson, study_instance_uid: str
-) -> Response:
+    HOLD = "hold"
+    """Keep it from being routed, and its jobs from being claimed."""
+    RELEASE = "release"
+    """Let it go on, with each of its jobs that is held."""
+    COMPLETE = "complete"
+    """Wait no longer for instances."""
+    REROUTE = "reroute"
     """Let the router look again, with today's rules."""
-    room.desk.reroute(study_instance_uid, room.clock.now(), asks.name)
-    return _done(room, asks, "reroute", study_instance_uid)
 
 
-def _done(room: Room, asks: Who, act: str, study_instance_uid: str) -> Response:
+@studies.post("/studies/{study_instance_uid}/{act}", dependencies=[Meant])
+def do(
+    room: InRoom, account: Operator, asks: InPerson, study_instance_uid: str, act: Act
+) -> Response:
+    """Do one of the acts to a study."""
+    acts = {
+        Act.HOLD: room.holds.hold_study,
+        Act.RELEASE: room.holds.release_study,
+        Act.COMPLETE: room.desk.force_complete,
+        Act.REROUTE: room.desk.reroute,
+    }
+    acts[act](study_instance_uid, room.clock.now(), asks.name)
     room.witness.acted(asks, act, study_instance_uid)
     return back_to(f"/studies/{study_instance_uid}")
 

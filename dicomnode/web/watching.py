@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
@@ -10,8 +11,10 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from dicomnode.domain.backfill import RunState
 from dicomnode.errors import WorklistError
 from dicomnode.health.chores import seconds_since_success
+from dicomnode.health.hosts import hosted_roles
 from dicomnode.health.moments import moment
 from dicomnode.health.problems import Snapshot, problems
 from dicomnode.version import VERSION
@@ -59,7 +62,8 @@ def metrics(room: InRoom) -> Response:
     """The state of the node in the text format of Prometheus."""
     registry = CollectorRegistry()
     snapshot = room.look()
-    registry.register(_Node(snapshot, _silences(room, snapshot.now)))
+    others = (_silences(room, snapshot.now), _backfills(room))
+    registry.register(_Node(snapshot, *others))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -77,6 +81,7 @@ class _Node:
             yield _states(what, counts)
         yield _absences(self._snapshot)
         yield _chores(self._snapshot)
+        yield _roles(self._snapshot)
         yield from self._others
         yield from self._single()
 
@@ -97,6 +102,8 @@ class _Node:
         if snapshot.disk:
             used = snapshot.disk.used_percent
             yield _gauge("store_used_percent", "Of the store's file system.", used)
+        spooled = sum(int(row["n_instances"]) for row in snapshot.spools)
+        yield _gauge("spooled_instances", "That one host alone can read.", spooled)
         if snapshot.spool:
             n_files = snapshot.spool.n_files
             yield _gauge("spool_files", "Not handed over to the object store.", n_files)
@@ -162,6 +169,38 @@ def _chores(snapshot: Snapshot) -> Metric:
         seconds = seconds_since_success(row, snapshot.now)
         family.add_metric([str(row["name"])], seconds)
     return family
+
+
+def _roles(snapshot: Snapshot) -> Metric:
+    """By host, so there are no more labels than the node has hosts."""
+    family = GaugeMetricFamily(
+        "dicomnode_role_processes",
+        "Processes of a role on a host that were heard of lately; 0: it is silent.",
+        labels=["host", "role"],
+    )
+    for one in hosted_roles(snapshot.roles, snapshot.now):
+        family.add_metric([one.host, one.role], one.n_live)
+    return family
+
+
+def _backfills(room: Room) -> Metric:
+    """Of those that run or were stopped, by archive: what is done with is history."""
+    family = GaugeMetricFamily(
+        "dicomnode_backfill_studies",
+        "Studies of the backfills that are not completed, by archive and state.",
+        labels=["archive", "state"],
+    )
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in room.views.backfills():
+        if row["state"] != RunState.COMPLETED:
+            for state in _BACKFILL_STATES:
+                counts[str(row["archive"]), state] += int(row[f"n_{state}"])
+    for labels, number in counts.items():
+        family.add_metric(list(labels), number)
+    return family
+
+
+_BACKFILL_STATES = ("waiting", "asked", "received", "analysed", "skipped", "failed")
 
 
 def _info() -> Metric:

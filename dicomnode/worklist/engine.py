@@ -55,7 +55,9 @@ _SILENCE_SECONDS = 25
 """After it, a peer that a cut line leaves without a word counts as gone, on both sides.
 
 Without it a host that is cut off in a transaction holds its locks, the one of the
-events among them, against all others for two hours (the default of TCP).
+events among them, against all others for two hours (the default of TCP). A process
+that stands still in a transaction (its machine is paused, or swaps) answers keepalives
+and would hold its locks as long: its session ends too, and with it the transaction.
 """
 
 _KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
@@ -67,7 +69,8 @@ _LINE = {
 _POSTGRESQL_OPTIONS = (
     "-c timezone=UTC -c lock_timeout=10s -c synchronous_commit=on "
     "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 "
-    f"-c tcp_keepalives_count=3 -c tcp_user_timeout={_SILENCE_SECONDS}s"
+    f"-c tcp_keepalives_count=3 -c tcp_user_timeout={_SILENCE_SECONDS}s "
+    f"-c idle_in_transaction_session_timeout={_SILENCE_SECONDS}s"
 )
 _READ_ONLY = " -c default_transaction_read_only=on"
 

@@ -24,6 +24,7 @@ from dicomnode.worklist.moves import job_event, may, state_after
 from dicomnode.worklist.outbox import add_result
 from dicomnode.worklist.rows import instances_of
 from dicomnode.worklist.schema import deliveries, jobs, workers
+from dicomnode.worklist.spools import not_spooled_elsewhere
 from dicomnode.worklist.superseding import supersede_attempts, supersede_older
 from dicomnode.worklist.unreported import unreported
 
@@ -33,8 +34,9 @@ _ORDER = (jobs.c.priority.desc(), jobs.c.scheduled_at, jobs.c.job_id)
 class Jobs:
     """Implements ``ports.Jobs``."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, host: str = "") -> None:
         self._database = database
+        self._host = host
 
     def claim(
         self,
@@ -45,8 +47,11 @@ class Jobs:
         limit: int = 1,
         above: int | None = None,
     ) -> Sequence[Job]:
-        """SCHEDULED -> IN_PROGRESS, highest priority first, then the oldest."""
-        wanted = claimable(pipelines, now, limit)
+        """SCHEDULED -> IN_PROGRESS, highest priority first, then the oldest.
+
+        A study waits while an instance of it lies in the spool of another host.
+        """
+        wanted = claimable(pipelines, now, limit, self._host)
         if above is not None:
             wanted = wanted.where(jobs.c.priority > above)
         # Look first: an idle worker must not take the write lock with every poll.
@@ -189,13 +194,15 @@ class Jobs:
                 )
 
 
-def claimable(pipelines: Collection[str], now: datetime, limit: int) -> Select[Any]:
-    """The jobs that a worker may claim, in the order to claim them."""
+def claimable(
+    pipelines: Collection[str], now: datetime, limit: int, host: str = ""
+) -> Select[Any]:
+    """The jobs that a worker of ``host`` may claim, in the order to claim them."""
     return (
         select(jobs.c.job_id)
         .where(jobs.c.state == JobState.SCHEDULED.value)
         .where(jobs.c.pipeline.in_(sorted(pipelines)), jobs.c.not_before <= now)
-        .where(not_held(), not_paused())
+        .where(not_held(), not_paused(), not_spooled_elsewhere(host))
         .order_by(*_ORDER)
         .limit(limit)
     )

@@ -69,8 +69,9 @@ _OPEN = (JobState.SCHEDULED.value, JobState.IN_PROGRESS.value)
 class Ledger:
     """Implements ``ports.Ledger``."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, host: str = "") -> None:
         self._database = database
+        self._here = instances.c.spooled_on.in_(("", host))
 
     def check(self) -> None:
         """Look for damage in all of the database; raises WorklistError."""
@@ -127,10 +128,14 @@ class Ledger:
         return dict(sums)
 
     def instance_files(self, after: tuple[str, int], limit: int) -> Sequence[FileFacts]:
-        """Rows of instances whose file should be there, or is known to be missing."""
+        """Rows of instances whose file should be there, or is known to be missing.
+
+        Not those that lie in the spool of another host: nobody can look there.
+        """
         key = tuple_(instances.c.sop_instance_uid, instances.c.ordinal)
         page = (
             _instance_rows(key > after)
+            .where(self._here)
             .order_by(instances.c.sop_instance_uid, instances.c.ordinal)
             .limit(limit)
         )
@@ -147,7 +152,7 @@ class Ledger:
     def instance_file(self, location: str) -> FileFacts | None:
         """The row of an instance as it is now; None: it names no file any more."""
         with self._database.read() as connection:
-            named = _instance_rows(instances.c.location == location)
+            named = _instance_rows(instances.c.location == location).where(self._here)
             row = connection.execute(named).first()
         return None if row is None else _instance_of(row)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from socket import gethostname
 from types import TracebackType
 
 from dicomnode.worklist.absences import Absences
@@ -20,6 +21,8 @@ from dicomnode.worklist.outbox import Outbox
 from dicomnode.worklist.presence import joined
 from dicomnode.worklist.purging import Purge
 from dicomnode.worklist.redirecting import Redirects
+from dicomnode.worklist.roles import Roles
+from dicomnode.worklist.spools import Spools
 from dicomnode.worklist.studies import Studies
 from dicomnode.worklist.upgrading import check
 from dicomnode.worklist.upkeep import Upkeep
@@ -37,7 +40,9 @@ class Worklist:
         self._presence = presence or ExitStack()
         self.intake = Intake(database)
         self.studies = Studies(database)
-        self.jobs = Jobs(database)
+        # Elsewhere what lies in a spool cannot be read.
+        host = gethostname()
+        self.jobs = Jobs(database, host)
         self.outbox = Outbox(database)
         self.absences = Absences(database)
         self.commitments = Commitments(database)
@@ -48,9 +53,11 @@ class Worklist:
         self.pauses = Pauses(database)
         self.redirects = Redirects(database)
         self.purge = Purge(database)
-        self.ledger = Ledger(database)
+        self.ledger = Ledger(database, host)
         self.mender = Mender(database)
         self.backfills = Backfills(database)
+        self.spools = Spools(database)
+        self.roles = Roles(database)
         self.wakeups = database.wakeups
         self.views = Views(database)
 

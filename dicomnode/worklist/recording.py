@@ -20,9 +20,12 @@ from dicomnode.worklist.prepared import Prepared
 from dicomnode.worklist.schema import instances, studies
 
 _KNOWN = Prepared(
-    select(instances.c.ordinal, instances.c.sha256, instances.c.forgotten_at).where(
-        instances.c.sop_instance_uid == bindparam("uid")
-    )
+    select(
+        instances.c.ordinal,
+        instances.c.sha256,
+        instances.c.forgotten_at,
+        instances.c.spooled_on,
+    ).where(instances.c.sop_instance_uid == bindparam("uid"))
 )
 
 
@@ -70,6 +73,8 @@ def _keep_beside(transaction: Transaction, received: ReceivedInstance) -> Dispos
     if same is not None:
         if same.forgotten_at is not None:
             _remember_file(transaction, received, same.ordinal)
+        elif same.spooled_on and not received.stored.spooled_on:
+            _everywhere(transaction, received, same.ordinal)
         return Disposition.DUPLICATE
     if not transaction.insert_missing(instances, _instance_row(received, len(known))):
         # Another receiver has just flagged one of its own.
@@ -95,6 +100,7 @@ def _instance_row(received: ReceivedInstance, ordinal: int) -> dict[str, Any]:
         "called_ae_title": clean(received.called_ae_title),
         "address": clean(received.address),
         "attributes": json.dumps(dict(received.attributes)),
+        "spooled_on": stored.spooled_on,
     }
 
 
@@ -102,14 +108,28 @@ def _remember_file(
     transaction: Transaction, received: ReceivedInstance, ordinal: int
 ) -> None:
     """The same instance came again after retention had removed its file."""
-    key = received.key
+    key, stored = received.key, received.stored
     transaction.execute(
         update(instances)
         .where(instances.c.sop_instance_uid == key.sop_instance_uid)
         .where(instances.c.ordinal == ordinal)
-        .values(location=received.stored.location, forgotten_at=None)
+        .values(
+            location=stored.location, forgotten_at=None, spooled_on=stored.spooled_on
+        )
     )
     _keep_files(transaction, key.study_instance_uid)
+
+
+def _everywhere(
+    transaction: Transaction, received: ReceivedInstance, ordinal: int
+) -> None:
+    """It came again, to a host that has no spool: every host can read it."""
+    transaction.execute(
+        update(instances)
+        .where(instances.c.sop_instance_uid == received.key.sop_instance_uid)
+        .where(instances.c.ordinal == ordinal)
+        .values(location=received.stored.location, spooled_on="")
+    )
 
 
 def _keep_files(transaction: Transaction, study_instance_uid: str) -> None:

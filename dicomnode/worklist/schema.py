@@ -29,10 +29,10 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from dicomnode.views import utc_text
 
-HEAD = "0007"
+HEAD = "0008"
 """The revision of the schema that this program reads and writes."""
 
-KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", HEAD)
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", HEAD)
 """Every revision this program can migrate from, the oldest first."""
 
 
@@ -156,6 +156,7 @@ instances = Table(
     _text("attributes"),
     _maybe_at("forgotten_at"),
     _maybe_at("missing_at"),
+    _text("spooled_on"),
     PrimaryKeyConstraint("sop_instance_uid", "ordinal"),
     Index("ix_instances_study", "study_instance_uid"),
     Index("ix_instances_location", "location"),
@@ -163,8 +164,17 @@ instances = Table(
 """Ordinal 0 is the instance; 1 and up are flagged conflicts, kept beside it.
 
 ``forgotten_at``: its file is gone, by the retention or, if ``missing_at`` is set too,
-by a loss that reconcile has found.
+by a loss that reconcile has found. ``spooled_on``: the host in whose spool it lies; ""
+once every host can read it.
 """
+
+Index(
+    "ix_instances_spooled",
+    instances.c.study_instance_uid,
+    instances.c.spooled_on,
+    sqlite_where=instances.c.spooled_on != "",
+    postgresql_where=instances.c.spooled_on != "",
+)
 
 identities = Table(
     "identities",

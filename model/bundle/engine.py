@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.functional import normalize
 
+from model import explain
 from model.bundle.domain import statistics
+from model.bundle.gpu import Streams
 from model.network import Output
 
 if TYPE_CHECKING:
@@ -58,22 +61,37 @@ class Engine:
         """One batched forward pass over display pixels; float32 on the CPU."""
         return self.forward([self.preset(image) for image in images])
 
-    def forward(self, canvases: Sequence[Tensor]) -> Output:
+    def forward(
+        self, canvases: Sequence[Tensor], directions: Tensor | None = None
+    ) -> Output:
         """One batched forward pass in inference mode; float32 on the CPU.
 
-        canvases: (1, N, N) each.
+        canvases: (1, N, N) each. directions: (L, C) on the device; with them
+        ``features`` holds the class activation map of each, (batch, L, n, n): far
+        less to bring back from a device than the feature map.
         """
-        batch = torch.stack(list(canvases))
         if self.device.type == "cuda":
-            # From page-locked memory the copy need not wait; the forward pass that
-            # follows on the same stream does.
-            batch = batch.pin_memory().to(self.device, non_blocking=True)
+            return self._on_gpu(canvases, directions)
+        return _apart(self._run(torch.stack(list(canvases))), directions)
+
+    def _run(self, batch: Tensor) -> Output:
         with torch.inference_mode():
-            output: Output = (self.runner or self.network)(batch)
-        logits = {name: value.float().cpu() for name, value in output.logits.items()}
-        return Output(
-            logits, output.features.float().cpu(), output.pooled.float().cpu()
+            return (self.runner or self.network)(batch)
+
+    @cached_property
+    def _streams(self) -> Streams:
+        return Streams(self.device)
+
+    def _on_gpu(self, canvases: Sequence[Tensor], directions: Tensor | None) -> Output:
+        """All copies from and to page-locked memory, none waited for but the last."""
+        staged = torch.empty(
+            (len(canvases), *canvases[0].shape), dtype=torch.float32, pin_memory=True
         )
+        torch.stack(list(canvases), out=staged)
+        with self._streams.one():
+            batch = staged.to(self.device, non_blocking=True)
+            found = _apart(self._run(batch), directions)
+        return found
 
     def vectors(self, output: Output, images: Sequence[NDArray[np.float32]]) -> Tensor:
         """What the domain gate measures, float32 (batch, dimension)."""
@@ -86,3 +104,19 @@ class Engine:
         their size, which mostly follows contrast.
         """
         return torch.cat([normalize(output.pooled), torch.tensor(grey)], 1)
+
+
+def _apart(output: Output, directions: Tensor | None) -> Output:
+    """float32 on the CPU; from a GPU, there once its stream has been waited for."""
+    features = output.features.float()
+    if directions is not None:
+        features = explain.class_activations(features, directions)
+    return Output(
+        {name: _home(value) for name, value in output.logits.items()},
+        _home(features),
+        _home(output.pooled),
+    )
+
+
+def _home(value: Tensor) -> Tensor:
+    return value.float().to("cpu", non_blocking=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from model.bundle import arithmetic, exported, fusion
+from model.bundle import arithmetic, exported, fusion, gpu
 from model.bundle.arithmetic import Arithmetic
 from model.bundle.errors import BundleError
 from model.bundle.serve import Bundle
@@ -115,9 +115,23 @@ def _ways(bundle: Bundle, wanted: Wanted) -> Iterator[_Way]:
 def _opener(
     bundle: Bundle, runner: str, precision: Precision, wanted: Wanted
 ) -> Callable[[], Runner]:
+    engine = bundle.parts.engine
+    if runner == "torch" and engine.device.type == "cuda":
+        return lambda: _on_gpu(engine, _DTYPES[precision], wanted.batch_size)
     if runner == "torch":
-        return lambda: TorchRunner(bundle.parts.engine, _DTYPES[precision])
+        return lambda: TorchRunner(engine, _DTYPES[precision])
     return lambda: exported.runner(bundle, runner, precision, wanted)
+
+
+def _on_gpu(engine: Engine, dtype: torch.dtype, most: int) -> Runner:
+    """As CUDA graphs, if it can be captured; else kernel by kernel."""
+    runner, size = TorchRunner(engine, dtype), engine.preset.size
+    example = torch.zeros(1, size, size, device=engine.device)
+    try:
+        return gpu.Graphed(runner, example, most)
+    except RuntimeError:  # also for want of memory; without graphs it needs less
+        torch.cuda.empty_cache()
+        return runner
 
 
 class _Probe:
@@ -142,7 +156,8 @@ class _Probe:
                 f"moves a probability by {moved[0]:.2g} (at most {TOLERANCE:g}), the"
                 f" distance by {moved[1]:.2g} (at most {DOMAIN_TOLERANCE:g})"
             )
-        said = Arithmetic(way.runner, way.precision, moved[0])
+        graphs = isinstance(runner, gpu.Graphed)
+        said = Arithmetic(way.runner, way.precision, moved[0], graphs=graphs)
         return Bundle(self._bundle.description, parts, said)
 
     def seconds(self, bundle: Bundle) -> float:

@@ -16,9 +16,10 @@ from model.bundle.description import WEIGHTS_FILE, Description, read_bundle
 from model.bundle.domain import STATISTICS, Domain, Judged
 from model.bundle.engine import Engine, Prepared
 from model.bundle.errors import BundleError, NonFinite
+from model.bundle.gpu import prepared_for
 from model.bundle.prediction import Prediction
 from model.bundle.weights import read_tensors
-from model.network import Head, build
+from model.network import Output, build, head_of
 from model.transforms import EvalPreset
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from model.bundle.description import Label
+    from model.network import Head
 
 __all__ = ["DOMAIN", "MODEL", "TEST", "Bundle", "Engine", "Parts", "heads_of", "load"]
 
@@ -91,11 +93,12 @@ class Parts:
 class Inferred:
     """What the network said of one image.
 
-    logits: head name -> (classes,). features: (C, n, n). where: as the domain judges.
+    logits: head name -> (classes,). planes: (labels, n, n) in [0, 1], what speaks for
+    each label, and where. where: as the domain judges.
     """
 
     logits: dict[str, Tensor]
-    features: Tensor
+    planes: Tensor
     where: Judged
     image: Prepared
 
@@ -116,6 +119,11 @@ class Bundle:
         self.arithmetic = arithmetic or Arithmetic()
         self._parts = parts
         self._heads = {head.name: head for head in parts.engine.network.layout}
+        found = [self._direction(label) for label in description.labels]
+        none = torch.zeros(0, parts.engine.network.width)
+        self._directions = (torch.stack(found) if found else none).to(
+            parts.engine.device
+        )
 
     @property
     def parts(self) -> Parts:
@@ -150,25 +158,33 @@ class Bundle:
         """What only the network can do, for a batch; as `run` raises NonFinite."""
         if not images:
             return []
-        engine = self._parts.engine
-        output = engine.forward([image.canvas for image in images])
-        vectors = engine.measured(output, [image.statistics for image in images])
-        checked = (vectors, *output.logits.values())
-        if not all(bool(torch.isfinite(one).all()) for one in checked):
-            raise NonFinite(
-                "the network's output is not a number: take this image out, and report"
-                " it together with the bundle's digest"
-            )
+        output, vectors = self._forward(images)
         judged = self._parts.domain.judge(vectors)
         return [
             Inferred(
                 {name: found[index] for name, found in output.logits.items()},
-                output.features[index],
+                output.features[index],  # by now one plane for each label
                 judged[index],
                 image,
             )
             for index, image in enumerate(images)
         ]
+
+    def _forward(self, images: Sequence[Prepared]) -> tuple[Output, Tensor]:
+        """Output with the planes of the labels, and what the domain gate measures."""
+        engine = self._parts.engine
+        # Half precision may overflow where float32 does not.
+        exact = (replace(engine, runner=None),) if engine.runner else ()
+        for one in (engine, *exact):
+            output = one.forward([image.canvas for image in images], self._directions)
+            vectors = one.measured(output, [image.statistics for image in images])
+            checked = (vectors, *output.logits.values())
+            if all(bool(torch.isfinite(found).all()) for found in checked):
+                return output, vectors
+        raise NonFinite(
+            "the network's output is not a number: take this image out, and report"
+            " it together with the bundle's digest"
+        )
 
     def finish(self, found: Inferred) -> Prediction:
         """The rest, for one image; may run in any thread, beside `infer`."""
@@ -208,11 +224,7 @@ class Bundle:
         """All labels at once: one product, one resampling."""
         if not self.description.labels:
             return {}
-        directions = torch.stack(
-            [self._direction(one) for one in self.description.labels]
-        )
-        planes = explain.class_activations(found.features, directions)
-        maps = self._parts.engine.preset.to_source(planes, found.image.box)
+        maps = self._parts.engine.preset.to_source(found.planes, found.image.box)
         names = (label.name for label in self.description.labels)
         return dict(zip(names, np.clip(maps, 0, 1), strict=True))
 
@@ -264,10 +276,7 @@ def _at_site(bundle: Bundle, addendum: Path, public_key: Path | None) -> Bundle:
 
 def heads_of(table: dict[str, Any]) -> list[Head]:
     """The network's heads as bundle.json has them."""
-    return [
-        Head(item["name"], tuple(item["classes"]), item["activation"])
-        for item in table["heads"]
-    ]
+    return [head_of(item) for item in table["heads"]]
 
 
 def _parts(
@@ -283,6 +292,7 @@ def _parts(
     }
     checks.fit(network, stored)
     network.load_state_dict(stored)
+    prepared_for(device)
     network.eval().requires_grad_(requires_grad=False).to(device)
     domain = Domain(
         tensors[DOMAIN + "whitening"],

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from model.network import Head
 
+_SHARE_OF_MEMORY = 4
 __all__ = [
     "BalancedBatches",
     "Images",
@@ -49,6 +50,7 @@ class Images(Dataset[torch.Tensor]):
         self._roots = tuple(roots)
         self._side = side
         self._pixels = self._open(cache)
+        self._there: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -57,8 +59,19 @@ class Images(Dataset[torch.Tensor]):
         return torch.from_numpy(self._pixels[index].copy())
 
     def batch(self, indices: Sequence[int]) -> torch.Tensor:
-        """uint8 (len(indices), side, side)."""
-        return torch.from_numpy(self._pixels[np.asarray(indices)])
+        """uint8 (len(indices), side, side), where the images are."""
+        if self._there is None:
+            return torch.from_numpy(self._pixels[np.asarray(indices)])
+        return self._there[torch.tensor(indices).to(self._there.device)]
+
+    def move(self, device: torch.device) -> None:
+        """Hold the images in the memory of an accelerator, if they fit in a quarter of
+        what is free there: a step then copies numbers of images and no pixels.
+        """
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            if self._pixels.nbytes <= free // _SHARE_OF_MEMORY:
+                self._there = torch.from_numpy(np.array(self._pixels)).to(device)
 
     def _open(self, cache: Path) -> NDArray[np.uint8]:
         key = hashlib.sha256(

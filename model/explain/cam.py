@@ -32,7 +32,10 @@ def class_activation(features: Tensor, direction_: Tensor) -> Tensor:
 
 
 def class_activations(features: Tensor, directions: Tensor) -> Tensor:
-    """As `class_activation`, of several classes: (C, n, n) and (L, C) -> (L, n, n)."""
-    raw = (directions @ features.flatten(1)).clamp(min=0)
-    scaled = raw / raw.amax(1, keepdim=True).clamp(min=1e-12)
-    return scaled.reshape(-1, *features.shape[1:])
+    """As `class_activation`, of several classes, and of one image or a batch.
+
+    (..., C, n, n) and (L, C) -> (..., L, n, n).
+    """
+    raw = (directions @ features.flatten(-2)).clamp(min=0)
+    scaled = raw / raw.amax(-1, keepdim=True).clamp(min=1e-12)
+    return scaled.reshape(*scaled.shape[:-1], *features.shape[-2:])

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from model.data.policy import LabelPolicy, parse_policy
-from model.network import Head
+from model.network import Head, head_of
 from model.train.losses import check
 from model.transforms import EvalPreset, TrainPreset
 
@@ -28,6 +28,7 @@ class HeadRecipe:
     """One head. made: "" for a label of the manifest, or rotation | inversion | mirror
     for a target made by transforming the image. loss: "" for cross-entropy (softmax) or
     binary cross-entropy (sigmoid), or a name of `model.train.losses.LOSSES`.
+    parents: class -> the class that it is a kind of, for the hierarchical loss.
     """
 
     name: str
@@ -36,14 +37,20 @@ class HeadRecipe:
     made: str = ""
     weight: float = 1.0
     loss: str = ""
+    parents: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _one_of("made", self.made, ("", *MADE))
         check(self.loss, self.activation)
+        for name in (*self.parents, *self.parents.values()):
+            _one_of("parents", name, self.classes)
+        if bool(self.parents) != (self.loss == "hierarchical"):
+            raise ValueError("the hierarchical loss and parents need each other")
+        self.head()
 
     def head(self) -> Head:
         """As the network wants it."""
-        return Head(self.name, self.classes, self.activation)  # type: ignore[arg-type]
+        return head_of(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -152,6 +159,23 @@ class Validation:
 
 
 @dataclass(frozen=True)
+class Distil:
+    """Learning from networks that are finished (arXiv 1503.02531).
+
+    teachers: run folders, of the same heads but any [network]; the mean of their
+    logits says what each drawn image shows. share: how much of a target is theirs, the
+    rest is the label; where the label is unknown nothing is learned.
+    """
+
+    teachers: tuple[str, ...] = ()
+    share: float = 0.7
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ValueError("share must be from 0 to 1: correct the recipe")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides the weights, but the images themselves.
 
@@ -171,6 +195,7 @@ class Recipe:
     eval_preset: EvalPreset = field(default_factory=EvalPreset)
     optimiser: Optimiser = field(default_factory=Optimiser)
     validation: Validation = field(default_factory=Validation)
+    distil: Distil = field(default_factory=Distil)
 
     def to_dict(self) -> dict[str, Any]:
         """Resolved: every default written out."""

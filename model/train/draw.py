@@ -31,7 +31,9 @@ _SHUFFLE_STREAM = 1_000_033
 
 
 class Batch(NamedTuple):
-    """pixels: (batch, 1, N, N). targets: head -> (batch, classes). weight: (batch,)."""
+    """pixels: (batch, 1, N, N), on the device of the run. targets: head -> (batch,
+    classes). weight: (batch,).
+    """
 
     pixels: Tensor
     targets: dict[str, Tensor]
@@ -42,11 +44,17 @@ class Draw:
     """step -> this process's part of the batch."""
 
     def __init__(
-        self, recipe: Recipe, store: Images, group: Group | None = None
+        self,
+        recipe: Recipe,
+        store: Images,
+        group: Group | None = None,
+        device: torch.device | None = None,
     ) -> None:
         self._recipe = recipe
         self._store = store
         self._group = group or Group()
+        self._device = device or torch.device("cpu")
+        store.move(self._device)
         shares = recipe.balance or Counter(row.source for row in store.rows)
         self._batches = BalancedBatches(
             store.rows, shares, recipe.optimiser.batch, recipe.seed
@@ -82,11 +90,12 @@ class Draw:
         turns = _turns(n, data.turned, random)
         inverted = torch.rand(n, generator=random) < data.inverted
         mirrored = _mirrored(n, data.mirrored, random)
-        images = self._store.batch(indices)
+        images = self._store.batch(indices).to(self._device)
         # Mirrored first and turned then: the top of a mirrored image goes where the top
         # of a plain one goes. The mirror is asked of upright images; a turned one must
         # be put right first, so its answer is no.
-        images = torch.where(mirrored[:, None, None], images.flip(2), images)
+        flipped = mirrored[:, None, None].to(self._device)
+        images = torch.where(flipped, images.flip(2), images)
         pixels = self._preset(step)(images, turns, inverted, random)
         made = made_targets(turns, inverted, mirrored)
         if data.shuffled:
@@ -122,8 +131,8 @@ class Draw:
         other = torch.from_numpy(random.permutation(n))
 
         def mix(value: Tensor) -> Tensor:
-            part = share.reshape(-1, *[1] * (value.ndim - 1))
-            return part * value + (1 - part) * value[other]
+            part = share.reshape(-1, *[1] * (value.ndim - 1)).to(value.device)
+            return part * value + (1 - part) * value[other.to(value.device)]
 
         mixed = {name: mix(value) for name, value in batch.targets.items()}
         return Batch(mix(batch.pixels), mixed, mix(batch.weight))

@@ -17,6 +17,7 @@ from model.train.group import Group
 from model.train.losses import masked_loss
 from model.train.optimisers import learning_rate, optimiser
 from model.train.record import Record
+from model.train.teachers import Teachers
 from model.train.validation import Validator, best, is_over, mean_auroc
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class Trainer:
             torch.compile(self._model) if recipe.optimiser.compile else self._model
         )
         self._optimiser = optimiser(self._model, recipe.optimiser)
-        self._draw = Draw(recipe, store, self._group)
+        self._draw = Draw(recipe, store, self._group, self._device)
+        self._taught = Teachers(recipe.distil, recipe.heads, self._device)
         self._validate = (
             Validator(recipe, held_out, self._group)
             if held_out is not None and recipe.validation.every_steps
@@ -104,7 +106,8 @@ class Trainer:
             self.step += 1
             if record and self.step % settings.log_steps == 0:
                 seconds = round(time.monotonic() - started, 4)
-                record.write(self.step, {"seconds": seconds, **losses})
+                found = {name: float(loss) for name, loss in losses.items()}
+                record.write(self.step, {"seconds": seconds, **found})
             self._watch(record)
             due = self.step % settings.checkpoint_steps == 0 or self.step == last
             if due or self.stopped:
@@ -151,7 +154,7 @@ class Trainer:
         if record:
             record.write(self.step, {"val/auroc": self.history[-1], **_named(found)})
 
-    def _one_step(self) -> dict[str, float]:
+    def _one_step(self) -> dict[str, Tensor]:
         settings = self._recipe.optimiser
         rate = learning_rate(self.step, settings.learning_rate, settings)
         for group in self._optimiser.param_groups:
@@ -166,12 +169,14 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), settings.clip_norm)
         self._optimiser.step()
         self._average.update_parameters(self._model)
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         """Weighted loss of each head, over the images of all processes."""
         settings, gather = self._recipe.optimiser, self._group.gather
         pixels = batch.pixels.to(self._device, memory_format=torch.channels_last)
+        known = {name: t.to(self._device) for name, t in batch.targets.items()}
+        known = self._taught(pixels, known)
         half = settings.precision == "bfloat16"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=half):
             logits = self._forward(pixels).logits
@@ -181,7 +186,7 @@ class Trainer:
             * masked_loss(
                 head.head(),
                 gather(logits[head.name].float()),
-                gather(batch.targets[head.name].to(self._device)),
+                gather(known[head.name]),
                 weight,
                 settings.label_smoothing,
                 head.loss,

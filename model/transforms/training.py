@@ -8,23 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.nn.functional import affine_grid, grid_sample, interpolate
+from torch.nn.functional import affine_grid, grid_sample, interpolate, one_hot
 from torchvision.transforms.v2 import functional as v2
 
-from model.transforms.draws import (
-    GLYPHS,
-    chosen,
-    column,
-    edge,
-    integers,
-    jpeg,
-    near_edge,
-    uniform,
-)
+from model.transforms import letters
+from model.transforms.draws import Draws, column, near_edge, rectangles, strips
+from model.transforms.jpeg import through_jpeg
 from model.transforms.normalise import check, equalised, standardise
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+
+_COARSENESSES = 8
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
@@ -61,144 +57,134 @@ class TrainPreset:
     def __call__(
         self, images: Tensor, turns: Tensor, inverted: Tensor, random: Generator
     ) -> Tensor:
-        """uint8 (batch, S, S) -> float32 (batch, 1, N, N).
+        """uint8 (batch, S, S) -> float32 (batch, 1, N, N), on the images' device.
 
         turns: quarter turns clockwise, int64 (batch,). inverted: bool (batch,).
+        random: of the CPU.
         """
+        place = images.device
+        draws = Draws(len(images), random, place)
         pixels = self._normalised(images)[:, None].float() / 255
-        pixels = torch.where(inverted[:, None, None, None], 1 - pixels, pixels)
-        canvas, content = self._geometry(pixels, turns, random)
-        canvas = self._grey_values(canvas, random)
-        canvas = self._foreign_objects(canvas, random)
-        canvas = self._write_letters(canvas, random)
-        canvas = self._degrade(canvas, random)
-        keep = self._blank_borders(content, random)
-        return standardise(canvas, content * self._blank_corners(keep, random))
+        pixels = torch.where(column(inverted.to(place)), 1 - pixels, pixels)
+        canvas, content = self._geometry(pixels, turns.to(place), draws)
+        canvas = self._grey_values(canvas, draws)
+        canvas = self._foreign_objects(canvas, draws)
+        canvas = self._degrade(canvas, draws)
+        blank = self._blank_borders(draws) | self._blank_corners(draws)
+        return standardise(canvas, content * ~blank)
 
     def _normalised(self, images: Tensor) -> Tensor:
         if self.normalise == "standardise":
             return images
-        done = [equalised(image.numpy(), self.normalise) for image in images]
-        return torch.from_numpy(np.stack(done))
+        done = [equalised(image.numpy(), self.normalise) for image in images.cpu()]
+        return torch.from_numpy(np.stack(done)).to(images.device)
 
     def _geometry(
-        self, pixels: Tensor, turns: Tensor, random: Generator
+        self, pixels: Tensor, turns: Tensor, draws: Draws
     ) -> tuple[Tensor, Tensor]:
         """Quarter turn, small affine and aspect in one resampling; content mask."""
-        n = len(pixels)
-        turned = torch.stack(
-            [
-                torch.rot90(p, -int(k), (1, 2))
-                for p, k in zip(pixels, turns, strict=True)
-            ]
-        )
-        theta = self._affine(n, random)
-        shape = [n, 1, self.size, self.size]
+        theta = _quarter_turns(turns) @ self._affine(draws)
+        shape = [len(pixels), 1, self.size, self.size]
         grid = affine_grid(theta, shape, align_corners=False)
-        canvas = grid_sample(turned, grid, padding_mode="border", align_corners=False)
-        content = (grid.abs().amax(-1) <= 1).float()[:, None]
+        canvas = grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+        content = (grid.abs().amax(-1) <= 1 + _ROUNDING).float()[:, None]
         return canvas, content
 
-    def _affine(self, n: int, random: Generator) -> Tensor:
-        angle = uniform(n, self.degrees, random) * math.pi / 180
-        zoom = torch.exp(uniform(n, self.scale, random))
-        aspect = torch.exp(uniform(n, self.aspect, random))
+    def _affine(self, draws: Draws) -> Tensor:
+        angle = draws.uniform(self.degrees) * math.pi / 180
+        zoom = torch.exp(draws.uniform(self.scale))
+        aspect = torch.exp(draws.uniform(self.aspect))
         # The longer side fills the canvas, as the letterbox of service has it.
         stretch_x = zoom * aspect.clamp(min=1)
         stretch_y = zoom * (1 / aspect).clamp(min=1)
-        theta = torch.zeros(n, 2, 3)
-        theta[:, 0, 0] = torch.cos(angle) * stretch_x
-        theta[:, 0, 1] = -torch.sin(angle) * stretch_x
-        theta[:, 1, 0] = torch.sin(angle) * stretch_y
-        theta[:, 1, 1] = torch.cos(angle) * stretch_y
-        theta[:, 0, 2] = uniform(n, self.shift, random)
-        theta[:, 1, 2] = uniform(n, self.shift, random)
-        return theta
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        shift_x, shift_y = draws.uniform(self.shift), draws.uniform(self.shift)
+        across = torch.stack([cos * stretch_x, -sin * stretch_x, shift_x], 1)
+        down = torch.stack([sin * stretch_y, cos * stretch_y, shift_y], 1)
+        return torch.stack([across, down], 1)
 
-    def _grey_values(self, canvas: Tensor, random: Generator) -> Tensor:
+    def _grey_values(self, canvas: Tensor, draws: Draws) -> Tensor:
         """Window, gamma, and now and then a histogram equalisation."""
-        n = len(canvas)
-        low = column(uniform(n, self.window, random))
-        high = column(1 + uniform(n, self.window, random))
-        gamma = column(torch.exp(uniform(n, self.gamma, random)))
+        low = column(draws.uniform(self.window))
+        high = column(1 + draws.uniform(self.window))
+        gamma = column(torch.exp(draws.uniform(self.gamma)))
         shown = ((canvas - low) / (high - low)).clamp(0, 1) ** gamma
-        for index in chosen(n, self.equalise, random):
+        index = draws.chosen(self.equalise)
+        if len(index):
             eight_bit = (shown[index] * 255).to(torch.uint8)
             shown[index] = v2.equalize(eight_bit).float() / 255
         return shown
 
-    def _foreign_objects(self, canvas: Tensor, random: Generator) -> Tensor:
-        """Letters' worth of white boxes near the edge; black or white collimation."""
-        n = len(canvas)
-        for index in chosen(n, self.markers, random):
-            row, column = near_edge(self.size, random)
-            high, wide = integers(2, 3, 14, random)
-            value = 1.0 if integers(1, 0, 4, random)[0] else 0.0
-            canvas[index, :, row : row + high, column : column + wide] = value
-        for index in chosen(n, self.collimation, random):
-            colour, side = integers(2, 0, 4, random)
-            width = integers(1, 3, self.size // 6, random)[0]
-            rows, columns = edge(side, width)
-            canvas[index, :, rows, columns] = 1.0 if colour == 0 else 0.0
-        return canvas
+    def _foreign_objects(self, canvas: Tensor, draws: Draws) -> Tensor:
+        """Letters' worth of boxes near the edge; black or white collimation; an L or
+        R, plain or mirrored, on either side: a marker that tells nothing.
+        """
+        there = draws.happens(self.markers)
+        top, left = near_edge(draws, self.size)
+        box = rectangles(top, left, draws.integers(3, 14, 2) * there, self.size)
+        bright = column(draws.happens(0.75)[:, 0])
+        canvas = torch.where(box, bright.float(), canvas)
+        widths = draws.integers(3, max(4, self.size // 6)) * draws.happens(
+            self.collimation
+        )
+        side = one_hot(draws.integers(0, 4)[:, 0], 4)
+        white = column(draws.happens(0.25)[:, 0])
+        strip = strips(widths * side, self.size)
+        canvas = torch.where(strip, white.float(), canvas)
+        kind = draws.integers(0, 2, 3)
+        top, left = near_edge(draws, self.size - letters.HIGH)
+        letter = letters.written(kind, top, left, self.size)
+        return torch.where(
+            letter & column(draws.happens(self.letters)[:, 0]), 1.0, canvas
+        )
 
-    def _write_letters(self, canvas: Tensor, random: Generator) -> Tensor:
-        """An L or R, plain or mirrored, on either side: a marker that tells nothing."""
-        if not self.letters:
-            return canvas
-        for index in chosen(len(canvas), self.letters, random):
-            which, flipped, large = integers(3, 0, 2, random)
-            glyph = GLYPHS[which].repeat_interleave(1 + large, 0)
-            glyph = glyph.repeat_interleave(1 + large, 1)
-            glyph = glyph.flip(1) if flipped else glyph
-            row, column = near_edge(self.size - max(glyph.shape), random)
-            place = canvas[index, 0, row : row + len(glyph), column:]
-            place = place[:, : glyph.shape[1]]
-            place[glyph[: len(place), : place.shape[1]] > 0] = 1.0
-        return canvas
-
-    def _degrade(self, canvas: Tensor, random: Generator) -> Tensor:
+    def _degrade(self, canvas: Tensor, draws: Draws) -> Tensor:
         """JPEG round trip, coarser detectors, quantum noise."""
-        n = len(canvas)
-        for index in chosen(n, self.jpeg, random):
-            quality = integers(1, 35, 95, random)[0]
-            canvas[index, 0] = jpeg(canvas[index, 0], quality)
-        for index in chosen(n, self.resolution, random):
-            side = integers(1, self.size // 2, self.size, random)[0]
-            small = interpolate(
-                canvas[index : index + 1], size=(side, side), mode="area"
-            )
-            canvas[index] = interpolate(
-                small,
-                size=(self.size, self.size),
-                mode="bilinear",
-                align_corners=False,
-            )[0]
-        strength = column(torch.rand(n, generator=random)) * self.noise
-        return canvas + strength * torch.randn(canvas.shape, generator=random)
+        index, quality = draws.chosen(self.jpeg), draws.integers(35, 95)[:, 0]
+        if len(index):
+            canvas[index, 0] = through_jpeg(canvas[index, 0], quality[index])
+        for step, index in enumerate(draws.groups(self.resolution, _COARSENESSES)):
+            if len(index):
+                side = round(self.size * (0.5 + 0.5 * step / _COARSENESSES))
+                canvas[index] = _coarsened(canvas[index], side)
+        strength = column(draws.unit()[:, 0]) * self.noise
+        random = torch.Generator(canvas.device).manual_seed(draws.seed())
+        grain = torch.randn(canvas.shape, generator=random, device=canvas.device)
+        return canvas + strength * grain
 
-    def _blank_borders(self, content: Tensor, random: Generator) -> Tensor:
-        """Blank the same fraction of all sides, or of each side its own."""
-        keep = torch.ones_like(content)
-        for index in chosen(len(content), self.blank, random):
-            widths = torch.rand(4, generator=random) * self.blank_most
-            if integers(1, 0, 2, random)[0]:
-                widths[:] = widths[0]
-            for side, width in enumerate(widths.tolist()):
-                rows, columns = edge(side, round(width * self.size))
-                keep[index, :, rows, columns] = 0
-        return keep
+    def _blank_borders(self, draws: Draws) -> Tensor:
+        """Blank the same fraction of all sides, or of each side its own; bool."""
+        each = draws.unit(4) * self.blank_most
+        share = torch.where(draws.happens(0.5), each[:, :1], each)
+        widths = (share * self.size).round() * draws.happens(self.blank)
+        return strips(widths, self.size)
 
-    def _blank_corners(self, keep: Tensor, random: Generator) -> Tensor:
-        """Blank a rectangle in each of some corners, where side markers lie."""
-        if not self.corners:
-            return keep
-        for index in chosen(len(keep), self.corners, random):
-            sizes = torch.rand(4, 2, generator=random) * self.corners_most
-            for corner in chosen(4, 0.6, random):
-                rows, columns = (round(s * self.size) for s in sizes[corner].tolist())
-                down, right = divmod(corner, 2)
-                top = self.size - rows if down else 0
-                left = self.size - columns if right else 0
-                keep[index, :, top : top + rows, left : left + columns] = 0
-        return keep
+    def _blank_corners(self, draws: Draws) -> Tensor:
+        """Blank a rectangle in each of some corners, where side markers lie; bool."""
+        there = draws.happens(self.corners) & draws.happens(0.6, 4)
+        sides = (draws.unit(8) * self.corners_most * self.size).round()
+        sides = sides.reshape(-1, 4, 2) * there[:, :, None]
+        start = torch.zeros_like(sides[:, 0, 0])
+        blank = torch.zeros(1, dtype=torch.bool, device=sides.device)
+        for corner in range(4):
+            down, right = divmod(corner, 2)
+            rows, columns = sides[:, corner].unbind(1)
+            top = self.size - rows if down else start
+            left = self.size - columns if right else start
+            blank = blank | rectangles(top, left, sides[:, corner], self.size)
+        return blank
+
+
+def _quarter_turns(turns: Tensor) -> Tensor:
+    """(n, 2, 2): from where on the turned image to where on the image."""
+    cos = torch.tensor([1.0, 0.0, -1.0, 0.0], device=turns.device)[turns]
+    sin = torch.tensor([0.0, 1.0, 0.0, -1.0], device=turns.device)[turns]
+    return torch.stack([torch.stack([cos, sin], 1), torch.stack([-sin, cos], 1)], 1)
+
+
+def _coarsened(canvas: Tensor, side: int) -> Tensor:
+    """(n, 1, N, N) seen by a detector of side x side pixels."""
+    small = interpolate(canvas, size=(side, side), mode="area")
+    return interpolate(
+        small, size=canvas.shape[2:], mode="bilinear", align_corners=False
+    )

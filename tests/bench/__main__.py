@@ -15,11 +15,14 @@ from tests.bench import (
     claims,
     copying,
     cost,
+    device,
     latency,
     model,
     scaling,
     soak,
     startup,
+    throughput,
+    training,
     worker,
 )
 from tests.bench.ingest import running as ingest
@@ -30,6 +33,7 @@ BENCHES = {
     "node": latency.measure,
     "worker": worker.measure,
     "model": model.measure,
+    "training": training.measure,
 }
 PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "ingest": ingest.main,
@@ -38,7 +42,9 @@ PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "claims": claims.main,
     "copy": copying.main,
     "cost": cost.main,
+    "device": device.main,
     "scaling": scaling.main,
+    "throughput": throughput.main,
 }
 """Benches that read their own command line; without a name the first two run too."""
 

@@ -6,14 +6,19 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
+from typing import Any
+
+from pydicom import dcmread
 
 from dicomnode.demo.phantoms import Exposure, Order, digital_radiograph
 from dicomnode.demo.program import Program, free_port, wait_until
 from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.reconciling import ReconcilePolicy, Reconciler
+from dicomnode.ports import Stock
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.reconcile import Header
 from dicomnode.store import Inspection, LocalStore
@@ -123,10 +128,13 @@ class Chain:
         for one in acknowledged:
             rows = self.worklist.studies.instances(one.study_instance_uid)
             kept = [row for row in rows if row.sop_instance_uid == one.sop_instance_uid]
-            paths = [self.instances._root / row.location for row in kept]
-            if [_content(path) for path in paths] != [one.sha256]:
+            if [self._kept(row.location) for row in kept] != [one.sha256]:
                 lost.append(f"lost: {one.sop_instance_uid}")
         return lost
+
+    def _kept(self, location: str) -> str | None:
+        """sha256 of the data set at ``location``; None if there is none."""
+        return _content(self.instances._root / location)
 
     def left_over(self) -> list[str]:
         """Files (I2, I5) without a row, or unfinished, or in the temporary folder.
@@ -148,20 +156,26 @@ class Chain:
     def _without_row(self) -> list[str]:
         found = []
         for name, store in (("instances", self.instances), ("results", self.results)):
-            files = [path for path in store._files() if path.is_file()]
-            locations = {path.relative_to(store._root).as_posix() for path in files}
+            locations = self._locations(store)
             known = self.worklist.upkeep.known_locations(locations)
             found += [f"left over: {name}/{one}" for one in locations - known]
         return found
 
+    def _locations(self, store: Any) -> set[str]:
+        """Of everything that lies in a store, whatever its name."""
+        files = [path for path in store._files() if path.is_file()]
+        return {path.relative_to(store._root).as_posix() for path in files}
+
+    def _stocks(self) -> tuple[Stock, Stock]:
+        var = self.folder / "var"
+        return Inspection(var / "instances"), Inspection(var / "results")
+
     def _reconcile(self) -> None:
         """The node's own, as it will be when the files are old enough."""
-        var = self.folder / "var"
         reconciler = Reconciler(
             self.worklist.ledger,
             self.worklist.mender,
-            Inspection(var / "instances"),
-            Inspection(var / "results"),
+            *self._stocks(),
             Header(()),
             LaterClock(),
         )
@@ -218,6 +232,11 @@ class StoreScp:
     def contents(self) -> list[str]:
         """sha256 of each data set it has taken, as often as it came."""
         return [_content(path) or "" for path in self.folder.iterdir()]
+
+    def uids(self) -> list[str]:
+        """SOP Instance UID of each object it has taken, as often as it came."""
+        read = partial(dcmread, specific_tags=["SOPInstanceUID"])
+        return [str(read(path).SOPInstanceUID) for path in self.folder.iterdir()]
 
 
 def radiograph(folder: Path, rng: random.Random) -> Sample:

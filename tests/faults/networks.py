@@ -1,5 +1,7 @@
 """Hosts on one machine: network namespaces joined by a bridge, a cable for each.
 
+Each has a name of its own too (a UTS namespace).
+
 The process that makes them is root of a network namespace of its own, which is the
 switch: nothing of it is seen on the machine, and all of it is gone with the process.
 """
@@ -17,6 +19,7 @@ from pathlib import Path
 NETWORK = "10.77.0"
 SWITCH = f"{NETWORK}.254"
 _CLONE_NEWNET = 0x40000000
+_CLONE_NEWUTS = 0x04000000
 _BRIDGE = "switch"
 
 
@@ -27,7 +30,7 @@ def ip(*words: str) -> None:
 
 @dataclass(frozen=True)
 class Host:
-    """A network namespace, kept by a process that only waits."""
+    """Namespaces of network and name, kept by a process that only waits."""
 
     name: str
     address: str
@@ -43,7 +46,7 @@ class Host:
 
     def command(self, *argv: str) -> list[str]:
         """``argv`` as it runs on this host."""
-        return ["nsenter", "-t", str(self.keeper), "-n", *argv]
+        return ["nsenter", "-t", str(self.keeper), "-n", "-u", *argv]
 
     @property
     def _port(self) -> str:
@@ -53,9 +56,10 @@ class Host:
 def enter(keeper: int) -> None:
     """Move this thread, and what it starts from now on, to another host."""
     library = ctypes.CDLL(None, use_errno=True)
-    with Path(f"/proc/{keeper}/ns/net").open() as namespace:
-        if library.setns(namespace.fileno(), _CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), "setns")
+    for kind, flag in (("net", _CLONE_NEWNET), ("uts", _CLONE_NEWUTS)):
+        with Path(f"/proc/{keeper}/ns/{kind}").open() as namespace:
+            if library.setns(namespace.fileno(), flag):
+                raise OSError(ctypes.get_errno(), f"setns {kind}")
 
 
 @contextmanager
@@ -69,7 +73,7 @@ def hosts(names: Sequence[str]) -> Iterator[dict[str, Host]]:
     try:
         made: dict[str, Host] = {}
         for number, name in enumerate(names, 1):
-            keepers.append(_keeper())
+            keepers.append(_keeper(name))
             made[name] = _plugged_in(name, number, keepers[-1].pid)
         yield made
     finally:
@@ -78,16 +82,21 @@ def hosts(names: Sequence[str]) -> Iterator[dict[str, Host]]:
             one.wait()
 
 
-def _keeper() -> subprocess.Popen[bytes]:
-    """A process in a new namespace; it is there when this returns."""
-    argv = ["unshare", "--net", sys.executable, "-c", _WAITS]
+def _keeper(name: str) -> subprocess.Popen[bytes]:
+    """A process in new namespaces; they are there when this returns."""
+    argv = ["unshare", "--net", "--uts", sys.executable, "-c", _WAITS, name]
     keeper = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert keeper.stdout is not None
     assert keeper.stdout.readline() == b"here\n"
     return keeper
 
 
-_WAITS = "import sys; print('here', flush=True); sys.stdin.read()"
+_WAITS = """
+import socket, sys
+socket.sethostname(sys.argv[1])
+print("here", flush=True)
+sys.stdin.read()
+"""
 
 
 def _plugged_in(name: str, number: int, keeper: int) -> Host:

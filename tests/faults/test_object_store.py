@@ -7,24 +7,30 @@ spoils chosen requests.
 from __future__ import annotations
 
 import io
+import os
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from copy import copy
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
 from dicomnode.errors import ReceiveError, StoreUnreachable
-from dicomnode.ports import InstanceStore
+from dicomnode.ports import InstanceStore, Spools
 from dicomnode.store.bucket import Bucket, Place
-from dicomnode.store.hand_over import HandOver
+from dicomnode.store.hand_over import ORPHAN_SECONDS, HandOver
 from dicomnode.store.objects import ObjectStore
 from dicomnode.store.spool import SpoolStore
+from dicomnode.worklist.jobs import Jobs
 from tests.contract.test_store import DATA_SET, KEY, content
+from tests.contract.worklist.making import NOON, current, new_job
 from tests.faults.certificates import Authority
 from tests.faults.raw import HANG_SECONDS
 from tests.faults.spoiling import (
@@ -282,9 +288,9 @@ class Spooling:
     root: Path
     bucket: Bucket
 
-    def hand_over(self) -> HandOver:
+    def hand_over(self, rows: Spools | None = None) -> HandOver:
         """As a process that starts now has it."""
-        return HandOver(self.root, self.bucket, look_seconds=0.01)
+        return HandOver(self.root, self.bucket, look_seconds=0.01, rows=rows)
 
     def spooled(self) -> list[Path]:
         """Instances that wait."""
@@ -337,6 +343,19 @@ def test_60_spooled_instances_are_taken_while_it_is_down_and_follow_later(
     assert set(spooling.store.locations()) == locations
     for location in locations:
         assert content(spooling.store, location)
+
+
+def test_60_a_hand_over_that_begins_before_its_store_has_a_folder(site: Site) -> None:
+    root = site.folder / "not" / "there"
+    hand_over = HandOver(root, site.bucket(), look_seconds=0.01)
+    hand_over.start()
+    try:
+        until(root.is_dir)
+        SpoolStore(site.store(SHORT_SECONDS), root, 100).put(KEY, [DATA_SET])
+        until(lambda: bool(site.objects()))
+        assert hand_over.is_alive
+    finally:
+        hand_over.stop()
 
 
 def test_60_the_oldest_leaves_the_spool_first(site: Site, spooling: Spooling) -> None:
@@ -406,6 +425,67 @@ def test_60_only_one_process_hands_over(site: Site, spooling: Spooling) -> None:
     until(lambda: not spooling.spooled())
     first.stop()
     assert len(site.proxy.paths("PUT")) == 1
+
+
+def test_60_a_study_waits_for_the_spool_of_a_host_that_is_away(
+    site: Site, spooling: Spooling
+) -> None:
+    """Received on one host, which goes away; a worker on another does not claim it."""
+    worklist = site.kept.worklist
+    assert site.sent(spooling.store) == 0
+    [location] = list(spooling.store.locations())
+    study = worklist.views.worklist()[0]["study_instance_uid"]
+    assert worklist.studies.complete(current(worklist, study), NOON)
+    jobs = [new_job(study)]
+    assert worklist.studies.route(current(worklist, study), jobs, "", NOON)
+    elsewhere = Jobs(worklist._database, "another-host")
+    later = datetime.now(UTC) + timedelta(days=1)
+    assert not elsewhere.claim("w1", ["cxr"], later, 60)
+    with pytest.raises(FileNotFoundError):
+        site.store().open(location)
+    [waits] = worklist.views.spools()
+    assert (waits["host"], waits["n_studies"]) == (gethostname(), 1)
+    # It is back, and hands over what it had.
+    with ThreadPoolExecutor(1) as pool:
+        spooling.hand_over(worklist.spools).once(pool)
+    assert site.objects() == [location]
+    assert not spooling.spooled()
+    assert [one.job_id for one in elsewhere.claim("w1", ["cxr"], later, 60)]
+    assert content(site.store(), location)
+
+
+def test_60_a_file_whose_row_is_still_to_come_stays_in_the_spool(
+    site: Site, spooling: Spooling
+) -> None:
+    """Else its row would name a spool that it has left, and its study wait for ever."""
+    stored = spooling.store.put(KEY, [DATA_SET])
+    hand_over = spooling.hand_over(site.kept.worklist.spools)
+    with ThreadPoolExecutor(1) as pool:
+        hand_over.once(pool)
+        assert spooling.spooled()
+        assert not site.objects()
+        # Nobody was told of it, and by now nobody will be: reconcile finds the object.
+        old = time.time() - ORPHAN_SECONDS - 1
+        os.utime(spooling.root / stored.location, (old, old))
+        hand_over.once(pool)
+    assert site.objects() == [stored.location]
+    assert not spooling.spooled()
+
+
+def test_60_what_was_purged_while_its_host_was_away_is_not_handed_over(
+    site: Site, spooling: Spooling
+) -> None:
+    worklist = site.kept.worklist
+    assert site.sent(spooling.store) == 0
+    study = worklist.views.worklist()[0]["study_instance_uid"]
+    worklist.upkeep.forget_files(study, datetime.now(UTC))
+    [path] = spooling.spooled()
+    old = time.time() - ORPHAN_SECONDS - 1
+    os.utime(path, (old, old))
+    with ThreadPoolExecutor(1) as pool:
+        spooling.hand_over(worklist.spools).once(pool)
+    assert not site.objects()
+    assert not spooling.spooled()
 
 
 def test_60_a_full_spool_refuses(site: Site, spooling: Spooling) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
+import pwd
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +27,7 @@ from tests.contract.worklist.making import (
     SECRET,
     STUDY,
     current,
+    delivered,
     finished,
     new_job,
     new_result,
@@ -275,6 +280,58 @@ def test_purge_leaves_neither_file_nor_name(here: Path, worklist: Worklist) -> N
     assert audited_deletions(here) == [("0", "ticket 4711")]
     assert invoke(*purge, "--yes").exit_code == 4
     assert invoke("purge", "--study", STUDY).exit_code == 2
+
+
+def audited_verbs(here: Path) -> list[tuple[str, str]]:
+    """Who and what of each Use of Restricted Function in the trail (PS3.15 A.5)."""
+    lines = (here / "var" / "audit" / "audit.000001.log").read_text("utf-8")
+    assert SECRET not in lines
+    found = []
+    for line in lines.splitlines():
+        root = checked(line.split(" - ", 1)[1])
+        kind = root.find("EventIdentification/EventTypeCode")
+        assert kind is not None
+        assert kind.get("csd-code") == "110132"
+        _, person = root.iter("ActiveParticipant")
+        assert person.get("UserName") == "sudo by ada"
+        detail = root.find(".//ParticipantObjectDetail")
+        assert detail is not None
+        said = base64.b64decode(detail.get("value", "")).decode()
+        found.append((person.get("UserID", ""), said))
+    return found
+
+
+def test_every_verb_is_audited_with_who_and_on_what(
+    here: Path, worklist: Worklist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not what the environment claims: anybody may set that.
+    monkeypatch.setenv("LOGNAME", "somebody-else")
+    monkeypatch.setenv("SUDO_USER", "ada")
+    (job,) = scheduled(worklist)
+    done = finished(worklist, new_result(1, "PACS"), study=OTHER)
+    assert delivered(worklist)
+    verbs = [
+        ("resend", done.job_id),
+        ("hold", job.job_id),
+        ("release", job.job_id),
+        ("cancel", job.job_id),
+        ("retry", job.job_id),
+        ("hold", STUDY),
+        ("release", STUDY),
+    ]
+    for words in (*verbs, ("pause",), ("resume",), ("drain", "--no-wait")):
+        assert invoke(*words).exit_code == 0
+    # What was refused has changed nothing.
+    assert invoke("cancel", "no-such-job").exit_code == 4
+    moved = ("retry", "--to", "PACS", "--from", "OLD", "--yes")
+    finished(worklist, new_result(2, "OLD"), study=f"{OTHER}.6")
+    assert invoke(*moved).exit_code == 0
+    me = f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
+    everything = [(verb, "everything") for verb in ("pause", "resume", "drain")]
+    assert audited_verbs(here) == [
+        (me, f"{verb}: {about}")
+        for verb, about in (*verbs, *everything, ("retry", "1 delivery(s) to PACS"))
+    ]
 
 
 def audited_deletions(here: Path) -> list[tuple[str, str]]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
+import time
 import uuid
+from socket import gethostname
 
 import pytest
 
+from dicomnode.demo.program import Program, free_port
 from dicomnode.store.bucket import Place
 from tests.faults.chain import StoreScp, radiograph
 from tests.faults.modality import send
@@ -74,3 +78,37 @@ def test_60_a_node_takes_studies_during_an_outage_and_ends_them_after_it(
         done = node.cli("purge", "--study", uid, "--reason", "test", "--yes")
         assert done.returncode == 0, done.stdout + done.stderr
         assert not list(bucket.objects())
+
+
+def test_a_receiver_empties_the_quarantine_of_its_own_disk(
+    tmp_path, s3_server, require_command
+):
+    """The keeper may be on another host, which cannot see what was set aside here."""
+    node = Node(tmp_path / "node", free_port())
+    stores(node, s3_server.new_place())
+    text = node.config.read_text().replace("[web]", _QUARANTINE, 1)
+    node.config.write_text(text)
+    folder = node.folder / "var" / "instances" / "quarantine"
+    folder.mkdir(parents=True)
+    old, young = folder / "old.dcm", folder / "young.dcm"
+    for path, days in ((old, 3), (young, 0)):
+        path.write_bytes(b"refused")
+        at = time.time() - days * 86400
+        os.utime(path, (at, at))
+    part = node.folder / "var" / "instances" / "incoming" / "x.part"
+    part.parent.mkdir()
+    part.write_bytes(b"died")
+    os.utime(part, (0, 0))
+    argv, log = node._argv("receive"), tmp_path / "receive.log"
+    with Program("receive", argv, log, node._environ()) as node.program:
+        node.wait(lambda: not old.exists(), "the quarantine to be emptied")
+        node.wait(lambda: not part.exists(), "what died to be removed")
+        [event] = node.events("node quarantine empty")
+        assert event["detail"].startswith("1 refused data set(s) removed")
+        [role] = node.views.roles()
+        assert (role["role"], role["host"]) == ("receive", gethostname())
+    assert young.exists()
+    assert not node.views.roles()
+
+
+_QUARANTINE = "[retention]\nquarantine_days = 2\n\n[web]"

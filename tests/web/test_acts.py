@@ -63,6 +63,8 @@ def test_what_was_sent_is_sent_again_and_what_was_not_is_refused(closed):
     assert row["state"] == "PENDING"
     assert "otto" in last_event(closed)["detail"]
     assert post(client, f"/jobs/{closed.jobs['failed']}/resend").status_code == 409
+    acts = [one for one in closed.room.witness.seen if one[1] == "resend"]
+    assert acts == [("otto", "resend", closed.jobs["done"])]
 
 
 def test_an_act_that_is_not_allowed_now_is_refused_and_not_noted(closed):

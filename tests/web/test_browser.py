@@ -20,7 +20,15 @@ from tests.web.conftest import PASSWORD, STUDIES, instances, state_of
 pytestmark = pytest.mark.peer
 
 ARGUMENTS = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
-PAGES = ["/", "/problems", "/destinations", "/associations", "/models", "/stats"]
+PAGES = [
+    "/",
+    "/problems",
+    "/destinations",
+    "/associations",
+    "/models",
+    "/stats",
+    "/backfill",
+]
 PAGES += ["/connect", "/sign-in"]
 
 
@@ -141,12 +149,31 @@ def test_an_operator_repairs_a_job_with_the_keyboard(closed, opened):
     assert state_of(closed, "failed") == "SCHEDULED"
 
 
+def speaks(page: Page, code: str) -> None:
+    """Choose a language, and see the page in it."""
+    footer = page.get_by_role("contentinfo")
+    footer.locator("select").select_option(code)
+    footer.get_by_role("button").click()
+    page.locator(f"html[lang={code}]").wait_for(state="attached")
+
+
+def unwanted(hands, study: str) -> None:
+    """A study that is complete, and that no rule wants."""
+    studies, at = hands.worklist.studies, making.after(700)
+    hands.worklist.intake.record(making.received(study=study))
+    (one,) = (one for one in studies.receiving() if one.study_instance_uid == study)
+    assert studies.complete(one, at)
+    (one,) = (one for one in studies.unrouted() if one.study_instance_uid == study)
+    assert studies.route(one, [], "no rule", at)
+
+
 def test_an_admin_presses_every_button(closed, opened, tmp_path):
     """Each act of a job, a study and a destination, and what the page offers next."""
     one, store = making.received(study="1.2.3.7"), instances(tmp_path)
     stored = store.put(one.key, [b"pixels"])
     closed.worklist.intake.record(replace(one, stored=stored))
     making.scheduled(closed.worklist, study="1.2.3.9")
+    unwanted(closed, "1.2.3.8")
     (row,) = closed.worklist.views.worklist(state="SCHEDULED")
     job, waiting = f"/jobs/{row['job_id']}", f"/studies/{STUDIES['waiting']}"
     pressed = [
@@ -157,6 +184,7 @@ def test_an_admin_presses_every_button(closed, opened, tmp_path):
         (waiting, "Hold", "Release"),
         (waiting, "Release", "Hold"),
         (waiting, "Complete now", ""),
+        ("/studies/1.2.3.8", "Route again", ""),
     ]
     with served(closed) as url:
         page = opened(url)
@@ -170,6 +198,8 @@ def test_an_admin_presses_every_button(closed, opened, tmp_path):
             page.locator("main").get_by_role("button", name=button).click()
             if then:
                 page.locator("main").get_by_role("button", name=then).wait_for()
+        speaks(page, "de")
+        speaks(page, "en")
         page.goto("/destinations")
         page.get_by_role("button", name="Echo").first.click()
         page.get_by_role("status").first.wait_for()
@@ -182,7 +212,7 @@ def test_an_admin_presses_every_button(closed, opened, tmp_path):
     told = closed.worklist.views.events()
     assert {
         "job hold", "job release", "job cancel", "delivery resend", "study hold",
-        "study release", "study force complete", "study purge",
+        "study release", "study force complete", "study reroute", "study purge",
     } <= {one["kind"] for one in told}  # fmt: skip
 
 

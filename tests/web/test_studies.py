@@ -85,6 +85,8 @@ def test_a_study_that_no_rule_wanted_is_routed_again(closed):
     assert "no [[pipeline]] matches" in page
     assert post(client, f"{path}/reroute").status_code == 200
     assert states(closed, "waiting") == {"COMPLETE"}
+    assert closed.room.witness.seen[-1] == ("otto", "reroute", STUDIES["waiting"])
+    assert post(client, f"{path}/forget").status_code == 422
 
 
 def test_an_admin_removes_a_study_that_has_no_job(closed, tmp_path):

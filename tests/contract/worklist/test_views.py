@@ -29,7 +29,7 @@ COLUMNS = {
     "v1_worklist": "study_instance_uid revision accession_number modality "
     "calling_ae_title n_series n_instances study_state pipeline job_id job_state "
     "outcome reason attempts received_at completed_at started_at finished_at priority "
-    "error held_at",
+    "error held_at spooled_on",
     "v1_events": "seq at study_instance_uid job_id kind state detail",
     "v1_deliveries": "job_id destination result_kind sop_instance_uid state attempts "
     "next_attempt_at status error sent_at committed_at "
@@ -45,9 +45,12 @@ COLUMNS = {
     "v1_reconciliations": "started_at finished_at balanced n_found n_repaired detail",
     "v1_absences": "destination began_at attempts next_attempt_at error n_waiting",
     "v1_backfills": "backfill_id archive state detail started_at heartbeat_at found_at "
-    "finished_at n_found n_waiting n_asked n_received n_analysed n_skipped n_failed",
+    "finished_at n_found n_waiting n_asked n_received n_analysed n_skipped n_failed "
+    "paused_at stop_asked_at",
     "v1_backfill_studies": "backfill_id study_instance_uid n_instances state reason "
     "attempts changed_at",
+    "v1_roles": "process role host version started_at heartbeat_at leads_until",
+    "v1_spools": "host n_instances n_studies oldest_at",
     "v1_schema": "compatible_from",
 }
 

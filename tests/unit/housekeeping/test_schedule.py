@@ -45,6 +45,31 @@ def test_a_failing_chore_is_tried_again_and_stops_no_other():
     assert runs.rows["work"]["n_done"] == 1
 
 
+def test_studies_are_routed_while_a_long_chore_runs():
+    begun, routed, ends, runs = Event(), Event(), Event(), MemoryChoreRuns()
+
+    def retain():
+        begun.set()
+        return int(ends.wait(60))
+
+    def route():
+        if begun.is_set():
+            routed.set()
+        return 1
+
+    schedule = Schedule(
+        [Chore("retain", 0.02, retain, is_long=True), Chore("route", 0.02, route)],
+        lambda: True,
+        logbook(runs, "retain", "route"),
+    )
+    schedule.start()
+    try:
+        assert routed.wait(30)
+    finally:
+        ends.set()
+        schedule.stop()
+
+
 def test_only_the_leader_works():
     calls, leading, runs = [], [False], MemoryChoreRuns()
     schedule = Schedule([], lambda: leading[0], logbook(runs, "work"))
