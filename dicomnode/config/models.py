@@ -154,6 +154,7 @@ class Delivery(Section):
     retry_seconds: tuple[Seconds, ...] = (10, 60, 300, 1800, 7200)
     poll_seconds: Seconds = 1
     timeout_seconds: Seconds = 30
+    idle_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2
 
 
 class Keep(Section):

@@ -14,6 +14,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from dicomnode.delivery import contexts, statuses
 from dicomnode.delivery.associating import Peer, associated, is_alive
+from dicomnode.delivery.standing import Standing
 from dicomnode.domain.delivery import NOT_SUPPORTED, Outgoing, Sent
 from dicomnode.errors import NothingAccepted, Refused, Unreachable
 from dicomnode.ports import Clock
@@ -31,11 +32,19 @@ def verification() -> list[PresentationContext]:
 
 
 class StorageScu:
-    """The Sender port over DIMSE; one association for each call of ``send``."""
+    """The Sender port over DIMSE; one association for each call of ``send``.
 
-    def __init__(self, peer: Peer, clock: Clock) -> None:
+    ``idle_seconds``: so long it stays open for the next call, which then uses it.
+    """
+
+    def __init__(self, peer: Peer, clock: Clock, idle_seconds: float = 0) -> None:
         self.peer = peer
         self._clock = clock
+        self._standing = Standing(peer, idle_seconds)
+
+    def close(self) -> None:
+        """End an association that is still open."""
+        self._standing.close()
 
     def send(self, instances: Sequence[Outgoing]) -> Sequence[Sent]:
         """C-STORE each instance, in order; one answer for each.
@@ -71,15 +80,34 @@ class StorageScu:
         return elapsed
 
     def _send_group(self, group: Sequence[Outgoing]) -> Iterator[Sent]:
-        keys = dict.fromkeys(key for one in group for key in contexts.keys_of(one))
+        keys = list(dict.fromkeys(k for one in group for k in contexts.keys_of(one)))
+        rest = list(group)
         try:
-            with associated(self.peer, contexts.build(list(keys))) as association:
-                for instance in group:
-                    yield self._send_one(association, instance)
+            if self._standing.is_open_for(keys):
+                for answer in self._over_the_kept(rest[0], keys):
+                    yield answer
+                    del rest[0]
+            if rest:
+                with self._standing.opened(keys) as association:
+                    for instance in rest:
+                        yield self._send_one(association, instance)
         except NothingAccepted:
             # It is there and has answered: for each SOP class of its own.
-            for instance in group:
+            for instance in rest:
                 yield self._answer(instance, NOT_SUPPORTED, _no_context(instance))
+
+    def _over_the_kept(
+        self, instance: Outgoing, keys: Sequence[contexts.ContextKey]
+    ) -> Iterator[Sent]:
+        """Its answer; none when none came.
+
+        The peer may have ended the association meanwhile, or be about to. That says
+        nothing of the instance, which then goes over a new one.
+        """
+        with self._standing.opened(keys) as association:
+            sent = self._send_one(association, instance)
+        if sent.status is not None:
+            yield sent
 
     def _send_one(self, association: Association, instance: Outgoing) -> Sent:
         if not is_alive(association):

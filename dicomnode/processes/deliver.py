@@ -15,9 +15,9 @@ from dicomnode.delivery.confirmation import Confirmer, ConfirmPolicy
 from dicomnode.delivery.outbox import Courier, RetryPolicy
 from dicomnode.domain.commitment import CommitmentAnswer
 from dicomnode.errors import WorklistError
+from dicomnode.ports import Sender
 from dicomnode.ports.waking import DELIVERY_KINDS
 from dicomnode.processes import auditing, presence, service, storing, waking, wiring
-from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.renewal import renewed
 from dicomnode.processes.role import asked_to_stop
@@ -52,13 +52,15 @@ def _deliver(config: Config, stop: Event) -> int:
     ):
         rests = [Rest(config.delivery.poll_seconds, stop) for _ in config.destination]
         pulse = Pulse(_hangs_seconds(config))
+        idle_seconds = config.delivery.idle_seconds
+        scus = [open_sender(one, config, idle_seconds) for one in config.destination]
         threads = [
             _start(
-                _rounds(config, one, worklist, audit),
+                _rounds(config, one, worklist, audit.sender(scu, one)),
                 rest,
                 partial(pulse.beat, one.name),
             )
-            for one, rest in zip(config.destination, rests, strict=True)
+            for one, scu, rest in zip(config.destination, scus, rests, strict=True)
         ]
 
         def wake() -> None:
@@ -75,8 +77,9 @@ def _deliver(config: Config, stop: Event) -> int:
             )
         stop.set()
         wake()
-        for thread in threads:
+        for thread, scu in zip(threads, scus, strict=True):
             thread.join()
+            scu.close()
     return 0 if well else 1
 
 
@@ -98,22 +101,22 @@ class _Round(Protocol):
 
 
 def _rounds(
-    config: Config, destination: Destination, worklist: Worklist, audit: Auditor
+    config: Config, destination: Destination, worklist: Worklist, sender: Sender
 ) -> tuple[_Round, ...]:
-    courier = _courier(config, destination, worklist, audit)
+    courier = _courier(config, destination, worklist, sender)
     if destination.storage_commitment == "off":
         return (courier,)
     return courier, _confirmer(config, destination, worklist)
 
 
 def _courier(
-    config: Config, destination: Destination, worklist: Worklist, audit: Auditor
+    config: Config, destination: Destination, worklist: Worklist, sender: Sender
 ) -> Courier:
     return Courier(
         destination.name,
         worklist.outbox,
         storing.open_results_store(config),
-        audit.sender(open_sender(destination, config), destination),
+        sender,
         SystemClock(),
         RetryPolicy(
             retry_seconds=config.delivery.retry_seconds,

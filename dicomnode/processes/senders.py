@@ -8,9 +8,11 @@ from dicomnode.processes.certificates import of_called
 from dicomnode.processes.clock import SystemClock
 
 
-def open_sender(destination: Destination, config: Config) -> StorageScu:
-    """The C-STORE SCU for a configured destination."""
-    return StorageScu(peer_of(destination, config), SystemClock())
+def open_sender(
+    destination: Destination, config: Config, idle_seconds: float = 0
+) -> StorageScu:
+    """The C-STORE SCU for a configured destination; see StorageScu."""
+    return StorageScu(peer_of(destination, config), SystemClock(), idle_seconds)
 
 
 def peer_of(destination: Destination, config: Config) -> Peer:

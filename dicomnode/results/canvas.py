@@ -7,13 +7,14 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from math import ceil, floor
 from typing import TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from dicomnode.domain.findings import Pixels8
 from dicomnode.results.heatmap import Rgb8
 
 Colour: TypeAlias = tuple[int, int, int]
@@ -30,12 +31,48 @@ RED: Colour = (239, 108, 92)
 OUTLINE: Colour = (90, 220, 255)
 LARGE, MEDIUM, BODY, SMALL = 34, 24, 19, 16
 _ELLIPSIS = "..."
+_LINES_KEPT = 2048
+"""Lines of text kept as drawn: pages of one bundle say much the same."""
 
 
 @cache
 def font(size: int) -> Font:
     """Pillow's own scalable face, so that pages look alike on every machine."""
     return ImageFont.load_default(size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A line of text as a mask, and where it lies beside its anchor."""
+
+    mask: Image.Image
+    left: int
+    top: int
+
+
+@lru_cache(maxsize=_LINES_KEPT)
+def _drawn(words: str, size: int, anchor: str) -> _Drawn | None:
+    """None when there is nothing to see."""
+    face = font(size)
+    blank = ImageDraw.Draw(Image.new("L", (1, 1)))
+    left, top, right, bottom = (
+        round(one) for one in blank.textbbox((0, 0), words, face, anchor)
+    )
+    if right <= left or bottom <= top:
+        return None
+    mask = Image.new("L", (right - left, bottom - top))
+    ImageDraw.Draw(mask).text((-left, -top), words, 255, face, anchor)
+    return _Drawn(mask, left, top)
+
+
+@lru_cache(maxsize=_LINES_KEPT)
+def _length(words: str, size: int) -> float:
+    return ImageDraw.Draw(Image.new("L", (1, 1))).textlength(words, font(size))
+
+
+def _end(start: tuple[int, int], drawn: _Drawn) -> tuple[int, int]:
+    width, height = drawn.mask.size
+    return start[0] + width, start[1] + height
 
 
 def drawable(words: str) -> str:
@@ -120,12 +157,15 @@ class Canvas:
         anchor: str = "la",
     ) -> None:
         """One line of text; ``anchor`` as Pillow's text anchors."""
-        place = round(at[0] * self._scale), round(at[1] * self._scale)
-        self._draw.text(place, drawable(words), colour, self._font(size), anchor)
+        left, top = round(at[0] * self._scale), round(at[1] * self._scale)
+        drawn = _drawn(drawable(words), self._in_pixels(size), anchor)
+        if drawn is not None:
+            at_mask = left + drawn.left, top + drawn.top
+            self._image.paste(colour, (*at_mask, *_end(at_mask, drawn)), drawn.mask)
 
     def width_of(self, words: str, size: int) -> int:
         """How wide a line is."""
-        length = self._draw.textlength(drawable(words), self._font(size))
+        length = _length(drawable(words), self._in_pixels(size))
         return round(length / float(self._scale))
 
     def shorten(self, words: str, size: int, width: int) -> str:
@@ -162,9 +202,9 @@ class Canvas:
             self.text((box.left, box.top + number * step), line, size, colour)
         return box.top + len(lines) * step
 
-    def paste(self, pixels: Rgb8, left: int, top: int) -> None:
-        """Put pixels on the page, as they are, at a pixel of it."""
-        self._image.paste(Image.fromarray(pixels), (left, top))
+    def paste(self, pixels: Rgb8 | Pixels8, left: int, top: int) -> None:
+        """Put pixels, grey or in colour, on the page, as they are, at a pixel of it."""
+        self._image.paste(Image.fromarray(pixels).convert("RGB"), (left, top))
 
     def pixels(self) -> Rgb8:
         """The page as uint8 (rows, columns, 3)."""
@@ -178,5 +218,5 @@ class Canvas:
         inside = self.in_pixels(box)
         return inside.left, inside.top, inside.right - 1, inside.bottom - 1
 
-    def _font(self, size: int) -> Font:
-        return font(round(size * self._scale))
+    def _in_pixels(self, size: int) -> int:
+        return round(size * self._scale)

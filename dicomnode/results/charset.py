@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
+from functools import cache
 
 from pydicom.charset import (
     convert_encodings,
@@ -133,6 +134,7 @@ def _raw(tag: BaseTag, vr: str, value: bytes) -> RawDataElement:
     return RawDataElement(tag, vr, len(value), value, 0, False, True)
 
 
+@cache
 def _tag(keyword: str) -> BaseTag:
     number = tag_for_keyword(keyword)
     if number is None:

@@ -6,7 +6,7 @@ is a defect or a hopeless source, and is never sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from pydicom.dataset import Dataset
 
@@ -40,8 +40,11 @@ def check(dataset: Dataset, kind: str) -> None:
     defects = [*_missing(dataset, kind), *_bad_uids(dataset), *_unmarked(dataset)]
     defects += _too_long(dataset, _OURS)
     if kind in TITLES and not defects:
-        defects += [*_template_defects(dataset, kind), *_item_defects(dataset)]
-        defects += [*_unproven(dataset), *_unsaid(dataset), *_bad_predecessors(dataset)]
+        root = _Item(dataset)
+        items = list(_below(root))
+        defects += [*_template_defects(root, kind, items), *_item_defects(items)]
+        defects += [*_unproven(dataset, items), *_unsaid(items)]
+        defects += _bad_predecessors(dataset)
     if kind == "sc" and not defects:
         defects += _pixel_defects(dataset)
     if kind == "gsps" and not defects:
@@ -85,57 +88,57 @@ def _too_long(dataset: Dataset, keywords: Iterable[str]) -> Iterator[str]:
             yield f"{keyword} has more than {most} characters"
 
 
-def _template_defects(dataset: Dataset, kind: str) -> Iterator[str]:
+def _template_defects(root: _Item, kind: str, items: Sequence[_Item]) -> Iterator[str]:
     title, template = TITLES[kind]
-    if _name(dataset) != title:
+    if root.name != title:
         yield f"the title is not {title}"
-    named = [one.TemplateIdentifier for one in dataset.ContentTemplateSequence]
+    named = [one.TemplateIdentifier for one in root.dataset.ContentTemplateSequence]
     if named != [template]:
         yield f"the root does not name template {template}"
-    for parent in (dataset, *_items(dataset)):
-        yield from _row_defects(parent, TEMPLATES.get(_name(parent), ()))
+    for parent in (root, *items):
+        yield from _row_defects(parent, TEMPLATES.get(parent.name, ()))
 
 
-def _row_defects(parent: Dataset, rows: tuple[Row, ...]) -> Iterator[str]:
+def _row_defects(parent: _Item, rows: tuple[Row, ...]) -> Iterator[str]:
     place, counts = 0, dict.fromkeys(rows, 0)
-    for item in parent.get("ContentSequence") or () if rows else ():
+    for item in parent.children if rows else ():
         number = _row_of(item, rows)
         if number is None:
-            yield f"{_name(item)} has no place in {_name(parent)}"
+            yield f"{item.name} has no place in {parent.name}"
             continue
         if number < place:
-            yield f"{_name(item)} is out of order in {_name(parent)}"
+            yield f"{item.name} is out of order in {parent.name}"
         place = max(place, number)
         counts[rows[number]] += 1
     for row, count in counts.items():
         if not row.least <= count <= row.most:
-            yield f"{_name(parent)} has {count} times {row.name}"
+            yield f"{parent.name} has {count} times {row.name}"
 
 
-def _row_of(item: Dataset, rows: tuple[Row, ...]) -> int | None:
-    name = _name(item)
-    shape = text_of(item, "ValueType"), text_of(item, "RelationshipType")
+def _row_of(item: _Item, rows: tuple[Row, ...]) -> int | None:
+    shape = item.value_type, text_of(item.dataset, "RelationshipType")
     fitting = [
         number
         for number, row in enumerate(rows)
-        if (row.value_type, row.relationship) == shape and row.name in (name, "*")
+        if (row.value_type, row.relationship) == shape and row.name in (item.name, "*")
     ]
     exact = [number for number in fitting if rows[number].name != "*"]
     return next(iter((*exact, *fitting)), None)
 
 
-def _item_defects(dataset: Dataset) -> Iterator[str]:
-    for item in _items(dataset):
-        value = VALUES.get(text_of(item, "ValueType"), "")
-        if not _name(item):
+def _item_defects(items: Sequence[_Item]) -> Iterator[str]:
+    for item in items:
+        value, dataset = VALUES.get(item.value_type, ""), item.dataset
+        if not item.name:
             yield "a content item has no concept name"
-        elif not value or value not in item or item[value].is_empty:
-            yield f"content item {_name(item)} has no value"
-        for code in (*_codes(item, "ConceptNameCodeSequence"), *_codes(item, value)):
+        elif not value or value not in dataset or dataset[value].is_empty:
+            yield f"content item {item.name} has no value"
+        for code in (*item.concept, *_codes(dataset, value)):
             yield from _code_defects(code)
-        if value == "UID" and not is_valid_uid(text_of(item, "UID")):
-            yield f"content item {_name(item)} is not a valid UID"
-        if _name(item) == _GROUP and len(_ANCHORS & set(_names(item))) != 1:
+        if value == "UID" and not is_valid_uid(text_of(dataset, "UID")):
+            yield f"content item {item.name} is not a valid UID"
+        anchors = _ANCHORS.intersection(one.name for one in item.children)
+        if item.name == _GROUP and len(anchors) != 1:
             yield "a measurement group has not one image or one region"
 
 
@@ -150,36 +153,36 @@ def _code_defects(code: Dataset) -> Iterator[str]:
         yield "a code has no coding scheme"
 
 
-def _unproven(dataset: Dataset) -> Iterator[str]:
+def _unproven(dataset: Dataset, items: Sequence[_Item]) -> Iterator[str]:
     known = {
         text_of(instance, "ReferencedSOPInstanceUID")
         for study in dataset.CurrentRequestedProcedureEvidenceSequence
         for series in study.ReferencedSeriesSequence
         for instance in series.ReferencedSOPSequence
     }
-    for item in _items(dataset):
-        for instance in item.get("ReferencedSOPSequence") or ():
+    for item in items:
+        for instance in item.dataset.get("ReferencedSOPSequence") or ():
             uid = text_of(instance, "ReferencedSOPInstanceUID")
             if uid not in known:
                 yield f"instance {uid} is referred to but not in the evidence"
 
 
-def _unsaid(dataset: Dataset) -> Iterator[str]:
+def _unsaid(items: Sequence[_Item]) -> Iterator[str]:
     # A viewer prints "Finding: X" for a group, so X must be said to be present.
     present = {
-        _name(item)
-        for parent in _items(dataset)
-        if _name(parent) == _EVALUATIONS
-        for item in parent.ContentSequence
-        if codes.PRESENT.value in map(_value, _codes(item, "ConceptCodeSequence"))
+        item.name
+        for parent in items
+        if parent.name == _EVALUATIONS
+        for item in parent.children
+        if codes.PRESENT.value in item.answers
     }
-    for group in _items(dataset):
-        for item in (
-            group.get("ContentSequence") or () if _name(group) == _GROUP else ()
-        ):
-            found = [*map(_value, _codes(item, "ConceptCodeSequence"))]
-            if _name(item) == _FINDING and not present.issuperset(found):
-                yield f"a group has the finding {found} that is not stated as present"
+    for group in items:
+        for item in group.children if group.name == _GROUP else ():
+            if item.name == _FINDING and not present.issuperset(item.answers):
+                yield (
+                    f"a group has the finding {item.answers} that is not stated as"
+                    " present"
+                )
 
 
 def _bad_predecessors(dataset: Dataset) -> Iterator[str]:
@@ -209,20 +212,27 @@ def _state_defects(dataset: Dataset) -> Iterator[str]:
                 yield "an outline has not the number of points it says"
 
 
-def _items(parent: Dataset) -> Iterator[Dataset]:
-    for item in parent.get("ContentSequence") or ():
-        yield item
-        yield from _items(item)
+class _Item:
+    """A content item, what every check asks of it looked up once."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.value_type = text_of(dataset, "ValueType")
+        self.concept = tuple(dataset.get("ConceptNameCodeSequence") or ())
+        self.name = next(map(_value, self.concept), "")
+        content = dataset.get("ContentSequence") or ()
+        self.children = [_Item(one) for one in content]
+
+    @property
+    def answers(self) -> list[str]:
+        """The codes that are its value, if that is a code."""
+        return [*map(_value, _codes(self.dataset, "ConceptCodeSequence"))]
 
 
-def _names(parent: Dataset) -> Iterator[str]:
-    return (_name(item) for item in parent.get("ContentSequence") or ())
-
-
-def _name(item: Dataset) -> str:
-    for code in item.get("ConceptNameCodeSequence") or ():
-        return _value(code)
-    return ""
+def _below(parent: _Item) -> Iterator[_Item]:
+    for child in parent.children:
+        yield child
+        yield from _below(child)
 
 
 def _value(code: Dataset) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from dicomnode.domain.findings import (
     Finding,
     Pixels8,
@@ -50,10 +48,9 @@ def show(
     canvas.fill(box, BLACK)
     inside = canvas.in_pixels(box)
     fitted = fit(display, (inside.width, inside.height))
-    if activation_map is None:
-        pixels = np.repeat(fitted[..., np.newaxis], 3, axis=2)
-    else:
-        pixels = overlay(fitted, activation_map, anchors)
+    pixels = (
+        fitted if activation_map is None else overlay(fitted, activation_map, anchors)
+    )
     rows, columns = fitted.shape
     left = inside.left + (inside.width - columns) // 2
     top = inside.top + (inside.height - rows) // 2

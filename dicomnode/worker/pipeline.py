@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -186,7 +187,7 @@ class Pipeline:
         findings: StudyFindings,
         earlier: Sequence[KeptResult],
     ) -> tuple[NewResult, ...]:
-        kept: dict[str, NewResult] = {}
+        made: dict[str, tuple[BuiltResult, tuple[str, ...]]] = {}
         context = self._context(job, sources, earlier)
         if not self.spec.heat_map:
             findings = without_maps(findings)
@@ -194,10 +195,11 @@ class Pipeline:
             context = replace(context, profile=profile)
             for built in build(context, findings, self.spec.result_kinds):
                 # Companions are the same object under every profile: keep it once.
-                before = kept.get(built.sop_instance_uid)
-                also = before.destinations if before else ()
-                kept[built.sop_instance_uid] = self._keep(built, (*also, *destinations))
-        return tuple(kept.values())
+                _, also = made.get(built.sop_instance_uid, (built, ()))
+                made[built.sop_instance_uid] = built, (*also, *destinations)
+        # Each waits for the disk: all of them take little longer than one.
+        with ThreadPoolExecutor(max(1, len(made)), "keep") as keeping:
+            return tuple(keeping.map(lambda one: self._keep(*one), made.values()))
 
     def _context(
         self, job: Job, sources: Sequence[Dataset], earlier: Sequence[KeptResult]

@@ -22,6 +22,7 @@ from tests.bench import (
     soak,
     startup,
     throughput,
+    training,
     worker,
 )
 from tests.bench.ingest import running as ingest
@@ -32,6 +33,7 @@ BENCHES = {
     "node": latency.measure,
     "worker": worker.measure,
     "model": model.measure,
+    "training": training.measure,
 }
 PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "ingest": ingest.main,
