@@ -195,7 +195,8 @@ class Backfiller:
         policy = self._policy
         n_in_flight = len(self._rows.received(self._id))
         if (
-            n_in_flight >= policy.studies_in_flight
+            self._rows.is_paused(self._id)
+            or n_in_flight >= policy.studies_in_flight
             or self._rows.n_waiting() >= policy.max_waiting_jobs
             or not self._around.has_room()
         ):
@@ -231,9 +232,10 @@ class Backfiller:
         standing = self._rows.standing(study.study_instance_uid)
         why = _why_not(answer, standing.n_instances)
         if not why:
-            self._move(study, "receive", "")
+            # In this order: killed between them, a resume finds it done with.
             if standing.state is StudyState.RECEIVING:
                 self._complete(study.study_instance_uid)
+            self._move(study, "receive", "")
             return
         if answer.status in _HOPELESS:
             self._move(study, "put back", why)

@@ -256,6 +256,16 @@ class Views(ABC):
         conditions = {"backfill_id = :backfill": backfill_id}
         return self._select("v1_backfills", conditions, "started_at DESC")
 
+    def backfill_rates(self, since: datetime) -> dict[str, int]:
+        """How many studies of each backfill were done with since then."""
+        found = self._run(
+            "SELECT backfill_id, count(*) AS n FROM v1_backfill_studies "
+            "WHERE state IN ('ANALYSED', 'SKIPPED', 'FAILED') AND changed_at >= :since "
+            "GROUP BY backfill_id",
+            {"since": utc_text(since)},
+        )
+        return {row["backfill_id"]: row["n"] for row in found}
+
     def backfill_studies(self, state: str, limit: int = 100) -> list[Record]:
         """``v1_backfill_studies`` in one state, the latest change first."""
         order = "changed_at DESC, study_instance_uid"

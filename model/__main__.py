@@ -14,7 +14,7 @@ from model import export, robustness
 from model.bundle import BundleError, load
 from model.bundle import verbs as bundle_verbs
 from model.commission import verb as commission_verb
-from model.data import leaks, prepare
+from model.data import boxes, leaks, prepare
 from model.data.manifest import ManifestError
 from model.evaluate.verbs import add_verbs, rows_of
 from model.train import RecipeError, advise, load_recipe, train
@@ -45,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     one = verbs.add_parser("check-leak", help="what training saw of the other parts")
     leaks.add_arguments(one)
     one.set_defaults(verb=leaks.run)
+    boxes.add_arguments(
+        verbs.add_parser("boxes", help="what people marked, as one table")
+    )
     advise.add_arguments(
         verbs.add_parser("advise", help="what to train for a manifest, on this machine")
     )
@@ -84,6 +87,7 @@ def _add_train(verbs: Any) -> None:
     one.add_argument("--cache", type=Path, help="folder for decoded images")
     one.add_argument("--smoke", action="store_true", help="a few steps, a few images")
     one.add_argument("--device", default="cpu", help="cpu or cuda")
+    one.add_argument("--seed", type=int, help="another than the recipe's")
     one.add_argument(
         "--shuffle-labels", action="store_true", help="for `explain --shuffled`"
     )
@@ -92,6 +96,8 @@ def _add_train(verbs: Any) -> None:
 
 def _train(parsed: argparse.Namespace) -> str:
     recipe = load_recipe(parsed.config)
+    if parsed.seed is not None:
+        recipe = replace(recipe, seed=parsed.seed)
     if parsed.shuffle_labels:
         recipe = replace(recipe, data=replace(recipe.data, shuffled=True))
     weights = train(

@@ -89,8 +89,12 @@ def _object(root: Element, one: ParticipantObject) -> None:
         attributes["ParticipantObjectDataLifeCycle"] = str(one.life_cycle)
     element = SubElement(root, "ParticipantObjectIdentification", attributes)
     _code(element, "ParticipantObjectIDTypeCode", one.id_type)
-    # The schema wants a name or a query, also where the tables of A.5.3 want neither.
-    SubElement(element, "ParticipantObjectName").text = _clean(one.name)
+    if one.query:
+        encoded = base64.b64encode(one.query).decode("ascii")
+        SubElement(element, "ParticipantObjectQuery").text = encoded
+    else:
+        # The schema wants one of them, also where the tables of A.5.3 want neither.
+        SubElement(element, "ParticipantObjectName").text = _clean(one.name)
     for kind, text in one.details:
         value = base64.b64encode(text.encode("utf-8", "replace")).decode("ascii")
         pair = {"type": kind, "value": value}

@@ -170,6 +170,47 @@ def _both(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What an archive was asked: the SOP Class and the encoded identifier."""
+
+    sop_class_uid: str
+    identifier: bytes
+    transfer_syntax_uid: str
+
+
+def queried(
+    by: tuple[Participant, ...],
+    archive: Peer,
+    query: Query,
+    at: datetime,
+    error: str = "",
+) -> AuditMessage:
+    """A.5.3.10: we have asked an archive; the first of ``by`` is this process."""
+    node, *others = by
+    asked = ParticipantObject(
+        id_type=codes.SOP_CLASS_UID,
+        object_id=query.sop_class_uid,
+        type_code=_SYSTEM_OBJECT,
+        role=_REPORT,
+        details=(("TransferSyntax", query.transfer_syntax_uid),),
+        query=query.identifier,
+    )
+    return AuditMessage(
+        event=codes.QUERY,
+        action="E",
+        at=at,
+        outcome=Outcome.MINOR_FAILURE if error else Outcome.SUCCESS,
+        description=error,
+        participants=(
+            replace(node, roles=(codes.SOURCE_ROLE,)),
+            archive.participant(codes.DESTINATION_ROLE),
+            *others,
+        ),
+        objects=(asked,),
+    )
+
+
 def instances_accessed(
     by: Participant, study: AuditedStudy, at: datetime, error: str = ""
 ) -> AuditMessage:

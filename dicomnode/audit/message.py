@@ -40,7 +40,7 @@ class ParticipantObject:
 
     ``type_code``, ``role`` and ``life_cycle`` are the numbers of PS3.15 A.5.1.2;
     ``details`` pairs of type and text; ``sop_classes`` pairs of UID and number of
-    instances.
+    instances; ``query`` an encoded identifier, in the place of a name.
     """
 
     id_type: Code
@@ -52,6 +52,7 @@ class ParticipantObject:
     details: tuple[tuple[str, str], ...] = ()
     accession_number: str = ""
     sop_classes: tuple[tuple[str, int], ...] = ()
+    query: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

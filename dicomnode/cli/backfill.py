@@ -59,6 +59,7 @@ _COLUMNS = (
     "n_skipped",
     "n_failed",
     "heartbeat_at",
+    "paused_at",
     "detail",
 )
 _STUDY_COLUMNS = ("study_instance_uid", "state", "attempts", "reason")
@@ -70,6 +71,8 @@ def add_to(app: typer.Typer) -> None:
     group_command(of_backfill)(backfill)
     command(of_backfill, "status")(status)
     command(of_backfill, "stop")(stop)
+    command(of_backfill, "pause")(pause)
+    command(of_backfill, "go-on")(go_on)
     app.add_typer(of_backfill, name="backfill")
 
 
@@ -186,4 +189,24 @@ def stop(given: Given, backfill_id: Which) -> ExitCode:
     with process.opened(given.load()) as worklist:
         asked = worklist.backfills.stop(backfill_id, datetime.now(UTC), operator())
     typer.echo("asked to stop" if asked else "it does not run; nothing to stop")
+    return ExitCode.OK
+
+
+def pause(given: Given, backfill_id: Which) -> ExitCode:
+    """Let a backfill ask for nothing more until `backfill go-on`."""
+    from dicomnode.processes import backfill as process
+
+    with process.opened(given.load()) as worklist:
+        done = worklist.backfills.pause(backfill_id, datetime.now(UTC), operator())
+    typer.echo("paused" if done else "it is paused, or has ended; nothing to do")
+    return ExitCode.OK
+
+
+def go_on(given: Given, backfill_id: Which) -> ExitCode:
+    """End the pause of a backfill; one that has ended needs `backfill --resume`."""
+    from dicomnode.processes import backfill as process
+
+    with process.opened(given.load()) as worklist:
+        done = worklist.backfills.go_on(backfill_id, datetime.now(UTC), operator())
+    typer.echo("goes on" if done else "it is not paused; nothing to do")
     return ExitCode.OK

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pynetdicom import build_context
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
@@ -22,7 +24,7 @@ from dicomnode.delivery.associating import Peer, associated
 from dicomnode.domain.backfill import FoundStudy, Retrieved, daily
 from dicomnode.errors import ConfigError, Refused, Unreachable
 
-_FIND = str(StudyRootQueryRetrieveInformationModelFind)
+FIND = _FIND = str(StudyRootQueryRetrieveInformationModelFind)
 _MOVE = str(StudyRootQueryRetrieveInformationModelMove)
 _PENDING = (0xFF00, 0xFF01)  # PS3.4 Tables C.4-1, C.4-2
 _SUCCESS = 0x0000
@@ -92,6 +94,14 @@ class QueryScu:
             if identifier is not None and identifier.get("StudyInstanceUID"):
                 yield _found(identifier)
         raise Unreachable(f"{self.peer} ended C-FIND without an answer; see its log")
+
+
+def encoded(query: Mapping[str, str]) -> bytes:
+    """What is asked for, in Implicit VR Little Endian, for the audit trail."""
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, True
+    write_dataset(buffer, _identifier(query))
+    return buffer.getvalue()
 
 
 def checked(query: Mapping[str, str]) -> None:

@@ -58,7 +58,7 @@ class Retainer:
         for study in self._ended(now):
             days = self._days_of(study, now)
             if is_over(study.ended_at, days, now):
-                removed += self._remove(study, ends_before(days, now), now)
+                removed += self._remove(study, ends_before(days, now))
             if removed == REMOVED_AT_ONCE or self._n_read >= READ_AT_ONCE:
                 break
         return removed
@@ -89,8 +89,10 @@ class Retainer:
                 self._known[uid] = (study.ended_at, days)
         return days
 
-    def _remove(self, study: EndedStudy, before: datetime, now: datetime) -> bool:
+    def _remove(self, study: EndedStudy, before: datetime) -> bool:
         self._known.pop(study.study_instance_uid, None)
+        # What comes from here on is not among the files, and must not be forgotten.
+        now = self._clock.now()
         expired = self._upkeep.expired(study.study_instance_uid, before)
         if expired is None:  # something has come meanwhile
             return False

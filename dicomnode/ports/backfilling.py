@@ -87,6 +87,21 @@ class Backfills(Protocol):
         """Ask it to stop; False: it does not run. Raises UnknownStudy."""
         ...
 
+    def pause(self, backfill_id: str, now: datetime, by: str) -> bool:
+        """Let it ask for nothing until it goes on; False: it is paused, or has ended.
+
+        Raises UnknownStudy.
+        """
+        ...
+
+    def go_on(self, backfill_id: str, now: datetime, by: str) -> bool:
+        """End its pause; False: it had none. Raises UnknownStudy."""
+        ...
+
+    def is_paused(self, backfill_id: str) -> bool:
+        """Whether it is to ask for nothing now."""
+        ...
+
     def standing(self, study_instance_uid: str) -> Standing:
         """What the node has of a study."""
         ...

@@ -72,7 +72,10 @@ class Upkeep(Protocol):
         ...
 
     def forget_files(self, study_instance_uid: str, now: datetime) -> None:
-        """Note that the files of an expired study are gone; the rows stay."""
+        """Note that the files of an expired study are gone; the rows stay.
+
+        ``now``: before ``expired`` was asked. What has come since stays as it is.
+        """
         ...
 
     def lead(self, holder: str, now: datetime, lease_seconds: float) -> bool:

@@ -6,7 +6,7 @@ Each overrides the methods that make a message and passes every other one on.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from dicomnode.audit import AuditedStudy, Emitter, Node, Peer, events
 from dicomnode.audit.events import Ended
 from dicomnode.audit.gathering import Arrival, Refusals, Transfers
 from dicomnode.domain.association import Association
+from dicomnode.domain.backfill import FoundStudy
 from dicomnode.domain.delivery import NewResult, Outgoing, Sent
 from dicomnode.domain.findings import Presence
 from dicomnode.domain.instance import Disposition, ReceivedInstance
 from dicomnode.domain.job import Job, Outcome
 from dicomnode.errors import DeliveryError, WorklistError
-from dicomnode.ports import Clock, Intake, Jobs, Sender, Upkeep
+from dicomnode.ports import Archive, Clock, Intake, Jobs, Sender, Upkeep
 from dicomnode.views import Views
 
 _ACTIONS = {
@@ -86,6 +87,26 @@ class AuditedIntake(_Passing):
             if message is not None:
                 self._emitter.emit(message)
         self._intake.record_association(association)
+
+
+class AuditedArchive(_Passing):
+    """What an archive was asked for; what it sends us, the receiver audits."""
+
+    def __init__(
+        self, archive: Archive, told: Callable[[Mapping[str, str], str], None]
+    ) -> None:
+        super().__init__(archive)
+        self._archive = archive
+        self._told = told
+
+    def find(self, query: Mapping[str, str]) -> Iterator[FoundStudy]:
+        """Ask, then audit the query and whether it was answered to its end."""
+        try:
+            yield from self._archive.find(query)
+        except DeliveryError as error:
+            self._told(query, str(error))
+            raise
+        self._told(query, "")
 
 
 class AuditedSender(_Passing):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,13 +31,14 @@ from dicomnode.audit import (
     syslog,
 )
 from dicomnode.audit.codes import Code
-from dicomnode.audit.events import Alert
+from dicomnode.audit.events import Alert, Query
 from dicomnode.audit.gathering import Refusals, Transfers
 from dicomnode.audit.summary import summary_of
 from dicomnode.config import Config, Destination
-from dicomnode.ports import Clock, Intake, Jobs, Sender, Upkeep
+from dicomnode.ports import Archive, Clock, Intake, Jobs, Sender, Upkeep
 from dicomnode.processes import changes
 from dicomnode.processes.audited import (
+    AuditedArchive,
     AuditedIntake,
     AuditedJobs,
     AuditedSender,
@@ -70,6 +71,21 @@ class Auditor:
         peer = Peer(destination.ae_title, destination.host)
         audited = AuditedSender(sender, self.emitter, self.node, peer, self.clock)
         return cast(Sender, audited)
+
+    def archive(
+        self,
+        archive: Archive,
+        peer: Destination,
+        as_asked: Callable[[Mapping[str, str]], Query],
+    ) -> Archive:
+        """The port, audited: what an archive was asked for; ``as_asked`` encodes it."""
+        about = Peer(peer.ae_title, peer.host)
+
+        def told(query: Mapping[str, str], error: str) -> None:
+            now, asked = self.clock.now(), as_asked(query)
+            self.emitter.emit(events.queried(self.by, about, asked, now, error))
+
+        return cast(Archive, AuditedArchive(archive, told))
 
     def jobs(self, jobs: Jobs, views: Views) -> Jobs:
         """The port, audited: studies that were analysed."""

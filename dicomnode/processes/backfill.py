@@ -9,13 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
+from pydicom.uid import ImplicitVRLittleEndian
+
+from dicomnode.audit.events import Query
 from dicomnode.backfiller import Backfiller, BackfillPolicy, Surroundings
 from dicomnode.config import Config, Destination
-from dicomnode.delivery.query_scu import QueryScu, checked
+from dicomnode.delivery.query_scu import FIND, QueryScu, checked, encoded
 from dicomnode.domain.backfill import Backfill, FoundStudy, NewBackfill, RunState
 from dicomnode.errors import ConfigError
 from dicomnode.ports import InstanceStore
-from dicomnode.processes import storing, wiring
+from dicomnode.processes import auditing, storing, wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import role
 from dicomnode.processes.senders import peer_of
@@ -52,6 +55,7 @@ def main(config: Config, wish: Wish) -> RunState:
     checked(wish.query)
     with (
         role("backfill", config) as stop,
+        auditing.audited_command("backfill", config) as audit,
         wiring.opened_worklist(config, checked=False) as worklist,
     ):
         around = Surroundings(
@@ -62,7 +66,7 @@ def main(config: Config, wish: Wish) -> RunState:
         )
         store = storing.open_store(config)
         backfill = _begun(worklist, wish, around)
-        archive = _archive(config, wish.archive)
+        archive = audit.archive(_archive(config, wish.archive), wish.archive, _as_asked)
         return Backfiller(
             backfill,
             archive,
@@ -115,6 +119,10 @@ def _begun(worklist: Worklist, wish: Wish, around: Surroundings) -> Backfill:
         return worklist.backfills.take(wish.resume, around.holder, now, wish.by)
     new = NewBackfill(uuid4().hex[:8], wish.name, wish.query, wish.limit)
     return worklist.backfills.start(new, around.holder, now, wish.by)
+
+
+def _as_asked(query: Mapping[str, str]) -> Query:
+    return Query(FIND, encoded(query), str(ImplicitVRLittleEndian))
 
 
 def _archive(config: Config, archive: Destination) -> QueryScu:

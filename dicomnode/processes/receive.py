@@ -51,7 +51,7 @@ def main(config: Config) -> int:
         role("receive", config, renewal.ask) as stop,
         auditing.audited_role("receive", config) as audit,
         wiring.opened_worklist(config) as worklist,
-        storing.handing_over(config, worklist.spools),
+        storing.handing_over(config, worklist.spools) as hands_over,
         presence.present(
             "receive", worklist, presence.of_receiver(config, worklist, audit)
         ),
@@ -81,7 +81,7 @@ def main(config: Config) -> int:
                 now = taken.config
                 scp.admit(settings(now, share), wiring.extra_keywords(now))
                 renewal.applied()
-            return scp.is_listening and worklist.is_sound
+            return scp.is_listening and worklist.is_sound and hands_over()
 
         well = asked_to_stop(stop, is_well, pulse)
         scp.stop(GRACE_SECONDS)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,10 +84,10 @@ def root(config: Config, kind: str) -> str:
 
 
 @contextmanager
-def handing_over(config: Config, rows: Spools) -> Iterator[None]:
-    """While this lasts what is spooled is handed over to the object store."""
+def handing_over(config: Config, rows: Spools) -> Iterator[Callable[[], bool]]:
+    """While this lasts what is spooled is handed over; tells whether that goes on."""
     if not config.store.spool:
-        yield
+        yield lambda: True
         return
     from dicomnode.store.hand_over import HandOver
 
@@ -95,7 +95,7 @@ def handing_over(config: Config, rows: Spools) -> Iterator[None]:
     worker = HandOver(_folder(config, "instances"), bucket, rows=rows)
     worker.start()
     try:
-        yield
+        yield lambda: worker.is_alive
     finally:
         worker.stop()
 

@@ -130,6 +130,7 @@ def _room(config: Config, worklist: Worklist, views: Views, audit: Auditor) -> w
         views=views,
         desk=worklist.desk,
         holds=worklist.holds,
+        backfills=worklist.backfills,
         witness=_Witness(audit, views),
         clock=clock,
         look=lambda: look(views, clock.now(), around),

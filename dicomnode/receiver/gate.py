@@ -20,11 +20,14 @@ from dicomnode.receiver.acceptance import (
     decide,
 )
 from dicomnode.receiver.inside import Inside
+from dicomnode.receiver.listening import neighbourhood
 from dicomnode.receiver.peers import Peers
-from dicomnode.receiver.throttle import Throttle
+from dicomnode.receiver.throttle import Allowance, Throttle
 
 _LOG = structlog.get_logger(__name__)
 _ACCEPT = Accept()
+_MOST_OF_ONE, _MOST_OF_ALL = 30, 300
+"""Refusals that are told in a minute: of one address, and of all."""
 
 
 @dataclass(slots=True)
@@ -37,6 +40,10 @@ class Gate:
     clock: Clock
     inside: Inside = field(default_factory=Inside)
     _may_tell: Throttle = field(default_factory=Throttle)
+    # Whoever asks under ever new titles must not fill log and worklist either, and
+    # each row is a commit that the scanners wait for.
+    _of_one: Allowance = field(default_factory=lambda: Allowance(_MOST_OF_ONE))
+    _of_all: Allowance = field(default_factory=lambda: Allowance(_MOST_OF_ALL))
 
     def enter(self, request: Request) -> Decision:
         """Decide, and count an accepted association; a refused one is recorded."""
@@ -58,15 +65,31 @@ class Gate:
 
     def turned_away(self, address: str, reason: str, remedy: str) -> None:
         """Note a connection that ended before it had asked for an association."""
+        if not self._has_room(address):
+            return
         self.record(Request("", "", address), Refuse(0, 0, 0, reason, remedy))
 
     def _tell_refused(self, request: Request, decision: Refuse) -> None:
         # A sender that tries again and again must not fill log and worklist.
         cause = (decision.result, decision.source, decision.diagnostic)
         titles = (_title(request), request.called_ae_title)
-        if self._may_tell.passes((request.address, *titles, *cause)) is not None:
+        if self._may_tell.passes((request.address, *titles, *cause)) is None:
+            return
+        if self._has_room(request.address):
             _log_refused(request, decision)
             self.record(request, decision)
+
+    def _has_room(self, address: str) -> bool:
+        if self._of_one.allows(neighbourhood(address)) and self._of_all.allows(""):
+            return True
+        if self._may_tell.passes("untold") is not None:
+            _LOG.warning(
+                "receiver.refusals_not_told",
+                address=address,
+                reason="too many associations are refused to note each of them",
+                remedy="find out who asks so often, and under so many AE titles",
+            )
+        return False
 
     def record(
         self,

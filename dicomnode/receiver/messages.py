@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import struct
+import threading
 from typing import TYPE_CHECKING
 
 from pydicom.errors import BytesLengthException
 from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
 from pynetdicom.pdu_primitives import P_DATA
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
 
 _MOST_BYTES = 256 << 20
+# Of all associations of a server: without it each could hold as much at once.
+_MOST_TOGETHER_BYTES = 512 << 20
+# A request for storage commitment of 50,000 instances, which becomes many times as much
+# when it is decoded; and a command set, whose elements are few (PS3.7 E.1).
+_MOST_OTHER_BYTES, _MOST_COMMAND_BYTES = 8 << 20, 64 << 10
 # What the library lets out of its decoding of a command set that is none (PS3.7 6.3).
 _UNDECODABLE = (
     ArithmeticError,
@@ -31,15 +38,46 @@ _UNDECODABLE = (
 _COMMAND, _DATA = b"\x03", b"\x00"
 
 
+class Gathered:
+    """What the associations of a server hold in memory together; for many threads."""
+
+    def __init__(self, most_bytes: int = _MOST_TOGETHER_BYTES) -> None:
+        self.most_bytes = most_bytes
+        self._lock = threading.Lock()
+        self._n_bytes = 0
+
+    def add(self, n_bytes: int) -> bool:
+        """Count them; False: there would be too many."""
+        with self._lock:
+            if self._n_bytes + n_bytes > self.most_bytes:
+                return False
+            self._n_bytes += n_bytes
+            return True
+
+    def remove(self, n_bytes: int) -> None:
+        """They are needed no more."""
+        with self._lock:
+            self._n_bytes -= n_bytes
+
+
 class Messages(DIMSEServiceProvider):
     """Gathers messages in memory as the library does, up to a limit (PS3.7 6.3).
 
     A longer one ends the association: the library has no other way to stop it.
+    ``gathered`` counts what all associations hold; ``release`` at the end of this one.
     """
 
-    def __init__(self, association: Association, max_instance_bytes: int) -> None:
+    def __init__(
+        self, association: Association, max_instance_bytes: int, gathered: Gathered
+    ) -> None:
         super().__init__(association)
         self.most_bytes = min(_MOST_BYTES, max_instance_bytes)
+        self._gathered = gathered
+        self._n_bytes = 0
+
+    def release(self) -> None:
+        """Nothing of the last message is needed any more."""
+        self._gathered.remove(self._n_bytes)
         self._n_bytes = 0
 
     def resume(self, context_id: int, command_set: bytes, data_set: bytes) -> None:
@@ -55,10 +93,9 @@ class Messages(DIMSEServiceProvider):
         """
         for value in primitive.presentation_data_value_list:
             if self.message is None:
-                self._n_bytes = 0
-            self._n_bytes += len(value[1])
+                self.release()
             # PS3.8 9.3.5.1: a fragment has a message control header at least.
-            if self._n_bytes > self.most_bytes or not value[1]:
+            if not value[1] or not self._has_room(len(value[1])):
                 self._refuse()
                 return
             try:
@@ -66,6 +103,19 @@ class Messages(DIMSEServiceProvider):
             except _UNDECODABLE:
                 self._refuse()
                 return
+
+    def _has_room(self, n_bytes: int) -> bool:
+        if self._n_bytes + n_bytes > self._most() or not self._gathered.add(n_bytes):
+            return False
+        self._n_bytes += n_bytes
+        return True
+
+    def _most(self) -> int:
+        """Of the message under way; the library knows its kind by its command set."""
+        if isinstance(self.message, C_STORE_RQ):
+            return self.most_bytes
+        is_command = self.message is None or type(self.message) is DIMSEMessage
+        return _MOST_COMMAND_BYTES if is_command else _MOST_OTHER_BYTES
 
     def _refuse(self) -> None:
         """PS3.8 9.2.3: AA-8 aborts as for a PDU that is not as it should be."""

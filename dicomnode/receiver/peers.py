@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 import structlog
@@ -83,10 +84,7 @@ class Peers:
         )
 
     def _of(self, host: str) -> tuple[Network, ...]:
-        try:
-            return (ip_network(host, strict=False),)
-        except ValueError:
-            return self._named(host)
+        return _written(host) or self._named(host)
 
     def _named(self, host: str) -> tuple[Network, ...]:
         now = self._monotonic()
@@ -96,3 +94,12 @@ class Peers:
             networks = tuple(ip_network(ip_address(address)) for address in found)
             self._kept[host] = (now + _KEEP_SECONDS, networks)
         return networks
+
+
+@lru_cache(maxsize=1024)
+def _written(host: str) -> tuple[Network, ...]:
+    """The network of an address or CIDR network; none for a name."""
+    try:
+        return (ip_network(host, strict=False),)
+    except ValueError:
+        return ()

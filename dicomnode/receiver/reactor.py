@@ -20,7 +20,7 @@ from pynetdicom import evt
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import InvalidEventError
 
-from dicomnode.receiver.requests_seen import SeenRequests
+from dicomnode.receiver.requests_seen import SeenRequest, SeenRequests
 from dicomnode.receiver.sockets import GuardedSocket
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Reactor(DULServiceProvider):
         super().__init__(association)
         self._seen = seen
         self._owner: threading.Thread | None = None
+        self.asked: SeenRequest | None = None
         self._bell = _Bell()
         self._waiting = select.poll()
 
@@ -149,10 +150,24 @@ class Reactor(DULServiceProvider):
             return super()._decode_pdu(bytestream)
         encoded = bytes(bytestream)
         evt.trigger(self.assoc, evt.EVT_DATA_RECV, {"data": encoded})
-        request = self._seen.decoded(encoded)
+        request = self.asked = self._seen.decoded(encoded)
         evt.trigger(self.assoc, evt.EVT_PDU_RECV, {"pdu": request})
         # PS3.8 9.2.2: A-ASSOCIATE-RQ PDU received.
         return request, "Evt6"
+
+    @property
+    def may_accept(self) -> bool:
+        """Whether an A-ASSOCIATE-AC is what comes next (Sta3, PS3.8 9.2)."""
+        return (
+            self.state_machine.current_state == "Sta3"
+            and self.event_queue.empty()
+            and self.to_provider_queue.empty()
+        )
+
+    def accept(self, encoded: bytes) -> None:
+        """AE-7 (PS3.8 Table 9-7) with an A-ASSOCIATE-AC that was encoded before."""
+        self.connection.send(encoded)
+        self.state_machine.transition("Sta6")
 
     def wait(self) -> bool:
         """Until the peer or another thread has something, or a timer expires.

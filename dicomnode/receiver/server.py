@@ -114,7 +114,7 @@ class StorageServer:
             AddressInformation.from_tuple(guest.address),
         )
         try:
-            association.start()
+            association.start_in(self.services.crew)
         except RuntimeError as error:
             # The system gives no more threads; the next one may find it better.
             raise TurnedAwayError(str(error), _ADVICE, CONGESTED) from error

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from dicomnode.receiver.buffers import Buffers
 from dicomnode.receiver.commitment import CommitmentScp
+from dicomnode.receiver.crew import Crew
 from dicomnode.receiver.gate import Gate
 from dicomnode.receiver.handlers import StoreHandler
+from dicomnode.receiver.messages import Gathered
 from dicomnode.receiver.requests_seen import SeenRequests
 
 
@@ -25,3 +29,8 @@ class Services:
     commitment: CommitmentScp | None = None
     offers_commitment: bool = False
     seen: SeenRequests = field(default_factory=SeenRequests)
+    gathered: Gathered = field(default_factory=Gathered)
+    crew: Crew = field(default_factory=Crew)
+    buffers: Buffers = field(default_factory=Buffers)
+    handlers: dict[Any, Any] = field(default_factory=dict)
+    """Those that the library binds to every association, once it has bound them."""

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 from pynetdicom import evt
 from pynetdicom.transport import AssociationSocket
 
+from dicomnode.receiver.buffers import Buffers
+
 if TYPE_CHECKING:
     from pynetdicom.association import Association
 
 # An A-ASSOCIATE-RQ with 128 presentation contexts must fit, whatever P-DATA may.
 _MIN_LIMIT_BYTES = 256 * 1024
-# A CT image of 512 x 512 x 16 bits with its header, and that is most of them.
-_BUFFER_BYTES = 576 * 1024
 # PS3.8 9.3.1: type, reserved, length. So much can always be put back.
 HEADER_BYTES: Final = 6
 # PS3.8 9.3.8: A-ABORT from the service provider, invalid PDU parameter value.
@@ -46,14 +46,15 @@ class GuardedSocket(AssociationSocket):
         connection: socket.socket,
         max_pdu_bytes: int,
         deadline_seconds: float,
+        buffers: Buffers,
     ) -> None:
         super().__init__(association, client_socket=connection)
         self.limit_bytes = max(max_pdu_bytes, _MIN_LIMIT_BYTES)
         self.deadline_seconds = deadline_seconds
         connection.setblocking(False)
         self._connection = connection
-        # Untouched pages of it cost nothing, so an idle connection is cheap.
-        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
+        self._buffers = buffers
+        self._buffer = buffers.taken()
         self._begins = self._ends = HEADER_BYTES
         self._has_ended = False
         self._waiting = select.poll()
@@ -141,6 +142,13 @@ class GuardedSocket(AssociationSocket):
         """Read nothing any more: the library finds the connection closed."""
         self._begins = self._ends = HEADER_BYTES
         self._has_ended = True
+
+    def release(self) -> None:
+        """Give the buffer back, once nothing will be read; by the thread that reads."""
+        self.end()
+        buffer, self._buffer = self._buffer, memoryview(b"")
+        if buffer:
+            self._buffers.give_back(buffer)
 
     def cut(self) -> None:
         """End the connection under whoever reads from it, from any thread.

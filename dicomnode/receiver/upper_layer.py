@@ -7,6 +7,7 @@ release, abort, and every C-STORE that is not plain.
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +24,7 @@ from dicomnode.receiver.acceptance import Request
 from dicomnode.receiver.arrival import Arrival
 from dicomnode.receiver.command import StoreCommand
 from dicomnode.receiver.commitment import CommitmentSession
+from dicomnode.receiver.crew import Crew
 from dicomnode.receiver.data_path import DataPath, Message
 from dicomnode.receiver.messages import Messages
 from dicomnode.receiver.negotiation import GatedACSE
@@ -34,6 +36,7 @@ from dicomnode.receiver.statuses import Status
 
 if TYPE_CHECKING:
     from pynetdicom.dimse_primitives import DimseServiceType
+    from pynetdicom.presentation import PresentationContext
     from pynetdicom.transport import AddressInformation, AssociationServer
 
 __all__ = ["AcceptedAssociation", "Services"]
@@ -60,8 +63,10 @@ class AcceptedAssociation(Association):
         local: AddressInformation,
         remote: AddressInformation,
     ) -> None:
+        self._defaults = services.handlers
         super().__init__(server.ae, MODE_ACCEPTOR)
         self._server = server
+        self._serves = False
         # The library finds its acceptors by this part of the name.
         self.name = f"AcceptorThread@{remote.address}:{remote.port}"
         self._gate = services.gate
@@ -75,10 +80,14 @@ class AcceptedAssociation(Association):
         self.dul = self._reactor = Reactor(self, services.seen)
         self._reactor.take_times()
         self.dimse = self._messages = Messages(
-            self, services.store.limits.max_instance_bytes
+            self, services.store.limits.max_instance_bytes, services.gathered
         )
         self._socket = GuardedSocket(
-            self, connection, server.ae.maximum_pdu_size, services.deadline_seconds
+            self,
+            connection,
+            server.ae.maximum_pdu_size,
+            services.deadline_seconds,
+            services.buffers,
         )
         self.set_socket(self._socket)
         self._data_path = DataPath(self._socket, self, self._messages.most_bytes)
@@ -104,11 +113,23 @@ class AcceptedAssociation(Association):
         )
         self.requestor.address_info = remote
 
+    def _bind_defaults(self) -> None:
+        """As the library does, which takes it a lock for each; but not its log.
+
+        It would format every PDU and message for its debug log.
+        """
+        if not self._defaults:
+            super()._bind_defaults()
+            for event in _LIBRARY_LOG_EVENTS:
+                for bound in list(cast("list[Any]", self.get_handlers(event))):
+                    self.unbind(event, bound[0])
+            self._defaults.update(self._handlers)
+        self._handlers = {
+            event: list(bound) if isinstance(bound, list) else bound
+            for event, bound in self._defaults.items()
+        }
+
     def _bind(self) -> None:
-        # The library would format every PDU and message for its debug log.
-        for event in _LIBRARY_LOG_EVENTS:
-            for bound in list(cast("list[Any]", self.get_handlers(event))):
-                self.unbind(event, bound[0])
         self.bind(evt.EVT_C_STORE, self._on_c_store)
         self.bind(evt.EVT_N_ACTION, self._on_n_action)
         self.bind(evt.EVT_N_EVENT_REPORT, self._on_n_event_report)
@@ -126,6 +147,28 @@ class AcceptedAssociation(Association):
         """End it now, whatever the peer does."""
         self._socket.cut()
 
+    def start_in(self, crew: Crew) -> None:
+        """Like ``start``, in a thread of ``crew``; raises RuntimeError for none."""
+        self._serves = True
+        try:
+            crew.run(self._serve)
+        except RuntimeError:
+            self._serves = False
+            raise
+
+    def is_alive(self) -> bool:
+        """Whether a thread serves it."""
+        return self._serves or super().is_alive()
+
+    def _serve(self) -> None:
+        thread = threading.current_thread()
+        before, thread.name = thread.name, self.name
+        try:
+            self.run_reactor()
+        finally:
+            thread.name = before
+            self._serves = False
+
     def run_reactor(self) -> None:
         """Serve until release, abort or loss, then say how it went in one line."""
         began = time.perf_counter()
@@ -137,6 +180,8 @@ class AcceptedAssociation(Association):
             # An error of ours must not leave a peer waiting.
             self.cut()
             self._reactor.close()
+            self._messages.release()
+            self._socket.release()
             if self._gated.entered:
                 self._gate.leave(self._requested)
                 self._log(time.perf_counter() - began)
@@ -185,6 +230,14 @@ class AcceptedAssociation(Association):
             return self._data_path.serve()
         finally:
             self._is_serving = False
+
+    def agree(
+        self,
+        accepted: dict[int, PresentationContext],
+        rejected: list[PresentationContext],
+    ) -> None:
+        """Take the presentation contexts, which nobody writes to any more."""
+        self._accepted_cx, self._rejected_cx = dict(accepted), list(rejected)
 
     def begin(self, command: StoreCommand, context_id: int) -> Arrival | None:
         """What ``data_path.Surroundings`` asks for, as the others of that name."""

@@ -64,7 +64,14 @@ class HandOver:
 
     def start(self) -> None:
         """Begin; what was left in the spool before goes first."""
+        # The store, which makes its folder, may be opened later.
+        self._spool.mkdir(parents=True, exist_ok=True)
         self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """False: it has ended by an error, and nothing is handed over any more."""
+        return self._thread.is_alive()
 
     def stop(self) -> None:
         """End what is under way and no more; the rest stays in the spool."""

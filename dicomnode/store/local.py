@@ -133,6 +133,9 @@ class LocalStore:
         self._root.mkdir(parents=True, exist_ok=True)
         for made in missing:
             sync_folder(made.parent)
+        # Whoever made it may have been killed before its sync.
+        with suppress(PermissionError):
+            sync_folder(self._root.parent)
         return self.usage()
 
     def _path(self, location: str) -> Path:

@@ -23,6 +23,7 @@ from dicomnode.errors import (
 from dicomnode.version import VERSION
 from dicomnode.web.acts import acts
 from dicomnode.web.api import api
+from dicomnode.web.backfilling import backfilling
 from dicomnode.web.feed import Pulse, feed
 from dicomnode.web.jobs import jobs
 from dicomnode.web.pages import pages
@@ -64,7 +65,8 @@ def create(
     app.state.room, app.state.readers = room, set()
     app.state.stopping, app.state.pulse = stopping, Pulse()
     # The acts before the studies, whose last route takes any act that is not purge.
-    for router in (pages, jobs, stats, acts, studies, session, feed, watching, api):
+    shown = (pages, jobs, stats, backfilling, acts, studies, session)
+    for router in (*shown, feed, watching, api):
         app.include_router(router)
     static = Path(__file__).with_name("static")
     app.mount("/static", StaticFiles(directory=static), name="static")

@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 
 from dicomnode.domain.instance import Instance
 from dicomnode.health.problems import Snapshot
-from dicomnode.ports import Clock, Desk, Holds
+from dicomnode.ports import Backfills, Clock, Desk, Holds
 from dicomnode.views import Views
 from dicomnode.web.access import Accounts
 from dicomnode.web.attempts import Attempts
@@ -114,6 +114,7 @@ class Room:
     views: Views
     desk: Desk
     holds: Holds
+    backfills: Backfills
     witness: Witness
     clock: Clock
     look: Callable[[], Snapshot]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from dicomnode.domain.backfill import RunState
 from dicomnode.errors import WorklistError
 from dicomnode.health.chores import seconds_since_success
 from dicomnode.health.hosts import hosted_roles
@@ -60,7 +62,8 @@ def metrics(room: InRoom) -> Response:
     """The state of the node in the text format of Prometheus."""
     registry = CollectorRegistry()
     snapshot = room.look()
-    registry.register(_Node(snapshot, _silences(room, snapshot.now)))
+    others = (_silences(room, snapshot.now), _backfills(room))
+    registry.register(_Node(snapshot, *others))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -178,6 +181,26 @@ def _roles(snapshot: Snapshot) -> Metric:
     for one in hosted_roles(snapshot.roles, snapshot.now):
         family.add_metric([one.host, one.role], one.n_live)
     return family
+
+
+def _backfills(room: Room) -> Metric:
+    """Of those that run or were stopped, by archive: what is done with is history."""
+    family = GaugeMetricFamily(
+        "dicomnode_backfill_studies",
+        "Studies of the backfills that are not completed, by archive and state.",
+        labels=["archive", "state"],
+    )
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in room.views.backfills():
+        if row["state"] != RunState.COMPLETED:
+            for state in _BACKFILL_STATES:
+                counts[str(row["archive"]), state] += int(row[f"n_{state}"])
+    for labels, number in counts.items():
+        family.add_metric(list(labels), number)
+    return family
+
+
+_BACKFILL_STATES = ("waiting", "asked", "received", "analysed", "skipped", "failed")
 
 
 def _info() -> Metric:

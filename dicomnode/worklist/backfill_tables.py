@@ -31,6 +31,7 @@ backfills = Table(
     Column("found_at", Instant),
     Column("stop_asked_at", Instant),
     Column("finished_at", Instant),
+    Column("paused_at", Instant),
     PrimaryKeyConstraint("backfill_id"),
 )
 """``query``: JSON; it may name a patient, so no view shows it."""

@@ -168,6 +168,36 @@ class Backfills:
             _note(transaction, backfill_id, "stop", now, said(by))
             return True
 
+    def pause(self, backfill_id: str, now: datetime, by: str) -> bool:
+        """Let it ask for nothing until it goes on; False: it is paused, or has ended.
+
+        Raises UnknownStudy.
+        """
+        return self._paused(backfill_id, "pause", now, by)
+
+    def go_on(self, backfill_id: str, now: datetime, by: str) -> bool:
+        """End its pause; False: it had none. Raises UnknownStudy."""
+        return self._paused(backfill_id, "go on", now, by)
+
+    def _paused(self, backfill_id: str, what: str, now: datetime, by: str) -> bool:
+        pauses = what == "pause"
+        with self._database.write() as transaction:
+            row = _row(transaction, backfill_id)
+            ended = row.state != RunState.RUNNING.value
+            if pauses == (row.paused_at is not None) or (pauses and ended):
+                return False
+            _set(transaction, backfill_id, {"paused_at": now if pauses else None})
+            _note(transaction, backfill_id, what, now, said(by))
+            return True
+
+    def is_paused(self, backfill_id: str) -> bool:
+        """Whether it is to ask for nothing now."""
+        wanted = select(backfills.c.paused_at).where(
+            backfills.c.backfill_id == backfill_id
+        )
+        with self._database.read() as connection:
+            return connection.execute(wanted).scalar() is not None
+
     def standing(self, study_instance_uid: str) -> Standing:
         """What the node has of a study."""
         current = current_revisions.where(
@@ -198,7 +228,7 @@ class Backfills:
             return connection.execute(wanted).scalar() or 0
 
 
-_OPEN = {"stop_asked_at": None, "finished_at": None, "detail": ""}
+_OPEN = {"stop_asked_at": None, "finished_at": None, "detail": "", "paused_at": None}
 
 
 def _held(backfill_id: str, holder: str) -> ColumnElement[bool]:

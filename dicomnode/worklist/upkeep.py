@@ -88,10 +88,15 @@ class Upkeep:
             return files_of(connection, uid, instances_of_study(uid))
 
     def forget_files(self, study_instance_uid: str, now: datetime) -> None:
-        """Note that the files of an expired study are gone; the rows stay."""
+        """Note that the files of an expired study are gone; the rows stay.
+
+        Not of what has come after ``now``, while they were being removed.
+        """
+        later = instances_of_study(study_instance_uid) & (instances.c.received_at > now)
         forgotten = update(studies).where(
             studies.c.study_instance_uid == study_instance_uid,
             studies.c.files_forgotten_at.is_(None),
+            ~exists().where(later),
         )
         with self._database.write() as transaction:
             changed = transaction.execute(forgotten.values(files_forgotten_at=now))
@@ -99,6 +104,7 @@ class Upkeep:
                 update(instances)
                 .where(instances_of_study(study_instance_uid))
                 .where(instances.c.forgotten_at.is_(None))
+                .where(instances.c.received_at <= now)
                 .values(forgotten_at=now)
             )
             transaction.execute(

@@ -19,7 +19,7 @@ from model.bundle.errors import BundleError, NonFinite
 from model.bundle.gpu import prepared_for
 from model.bundle.prediction import Prediction
 from model.bundle.weights import read_tensors
-from model.network import Head, Output, build
+from model.network import Output, build, head_of
 from model.transforms import EvalPreset
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from model.bundle.description import Label
+    from model.network import Head
 
 __all__ = ["DOMAIN", "MODEL", "TEST", "Bundle", "Engine", "Parts", "heads_of", "load"]
 
@@ -275,10 +276,7 @@ def _at_site(bundle: Bundle, addendum: Path, public_key: Path | None) -> Bundle:
 
 def heads_of(table: dict[str, Any]) -> list[Head]:
     """The network's heads as bundle.json has them."""
-    return [
-        Head(item["name"], tuple(item["classes"]), item["activation"])
-        for item in table["heads"]
-    ]
+    return [head_of(item) for item in table["heads"]]
 
 
 def _parts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.nn.functional import interpolate
 
 from model import explain
 from model.bundle.errors import BundleError
-from model.evaluate import saliency
+from model.evaluate import pointing, saliency
 from model.explain import Target
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from model.bundle.description import Label
     from model.bundle.serve import Bundle
+    from model.data.boxes import Marked
     from model.network import Classifier
 
     Pixels = NDArray[np.float32]
@@ -58,6 +60,16 @@ METHODS: dict[str, Callable[[Classifier, Tensor, Target], Tensor]] = {
 }
 
 
+@dataclass(frozen=True)
+class Against:
+    """What maps are held against. shuffled: the same network, trained on shuffled
+    labels. marked: boxes that people drew on the image, for maps of their labels.
+    """
+
+    shuffled: Classifier | None = None
+    marked: Sequence[Marked] = ()
+
+
 def write(
     bundle: Bundle,
     image: Pixels,
@@ -65,15 +77,17 @@ def write(
     *,
     labels: Sequence[str] = (),
     methods: Sequence[str] = (),
-    shuffled: Classifier | None = None,
+    against: Against | None = None,
 ) -> list[Path]:
     """One map and one overlay per label and method, and `explain.json`.
 
     image: display pixels (rows, columns); every PNG has its rows and columns. A map's
     grey is its value (negative as 0) by the largest one. labels, methods: all when none
-    is named. shuffled: the same network, trained on shuffled labels, to compare maps
-    with. Raises BundleError for an unknown name, or when that network has other heads.
+    is named. Raises BundleError for an unknown name, or when the network to compare
+    with has other heads.
     """
+    against = against or Against()
+    shuffled = against.shuffled
     chosen = _chosen(bundle, labels)
     if shuffled and shuffled.layout != bundle.parts.engine.network.layout:
         raise BundleError(
@@ -88,7 +102,7 @@ def write(
     for label in chosen:
         for method in methods or METHODS:
             map_, fact = _explained(bundle, image, label, method, shuffled)
-            facts.append(fact)
+            facts.append(fact | pointing.fact(map_, label.name, against.marked))
             written += _put(out / f"{label.name}.{method}.png", image, map_)
     page = out / "explain.json"
     said = {"notice": NOTICE, "bundle": bundle.description.name, "maps": facts}

@@ -24,9 +24,9 @@ from model.evaluate.card import card
 from model.evaluate.figures import Evaluation, evaluate
 from model.evaluate.home import fit_domain, reference
 from model.evaluate.report import render
-from model.evaluate.runs import Run, head_of, open_run
+from model.evaluate.runs import Run, open_run
 from model.evaluate.scoring import EVERY_WAY, Scores, Variant, score
-from model.network import n_parameters
+from model.network import head_of, n_parameters
 from model.phantom import chest
 
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ def _calibrated(run: Run, scores: Scores, head: dict[str, Any]) -> dict[str, Any
         "name": head["name"],
         "classes": list(head["classes"]),
         "activation": activation,
+        **({"parents": head["parents"]} if head.get("parents") else {}),
         "temperature": round(temperature, 4),
         "sources": _trained_on(run, head),
         "calibrated": n_images >= _ENOUGH_TO_CALIBRATE and error <= _LARGEST_ERROR,

@@ -42,6 +42,7 @@ svg { width: 100%; max-width: 30rem; } svg text { font-size: 11px; fill: #1c2430
 _TITLES = {
     "shortcuts": "Shortcuts: what needs no anatomy",
     "domain": "Domain gate",
+    "pointing": "Maps against what people marked",
     "quality": "Checks without a network: how often they speak up",
 }
 _NUMBERS = ("Value", "95 % interval", "Images", "Patients")

@@ -13,7 +13,7 @@ from model.bundle.serve import Engine
 from model.bundle.weights import read_tensors
 from model.data import manifest
 from model.evaluate.scoring import AS_IS, EVERY_WAY, MIRRORED, Variant
-from model.network import Head, build
+from model.network import build, head_of
 from model.transforms import EvalPreset
 
 if TYPE_CHECKING:
@@ -86,8 +86,3 @@ def open_run(run: Path, data: Path, wanted: Collection[str] = ()) -> Run:
     note = run / "note.txt"
     said = note.read_text("utf-8").strip() if note.is_file() else ""
     return Run(recipe, kept, rows, engine, (data, run), said)
-
-
-def head_of(item: dict[str, Any]) -> Head:
-    """The head of a recipe as stored."""
-    return Head(item["name"], tuple(item["classes"]), item["activation"])

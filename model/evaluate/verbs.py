@@ -13,9 +13,10 @@ import numpy as np
 
 from model import pixels
 from model.bundle import BundleError, describe, headers_of, load, remarks
+from model.data import boxes
 from model.data.files import is_raster, locate, read_image
 from model.data.manifest import ManifestError, read
-from model.evaluate import maps, strangers, tables
+from model.evaluate import maps, pointing, strangers, tables
 from model.evaluate.compare import compare
 from model.evaluate.figures import evaluate
 from model.evaluate.report import render
@@ -67,6 +68,7 @@ def _add_explain(verbs: Any) -> None:
     one.add_argument(
         "--shuffled", type=Path, help="run folder of `train --shuffle-labels`"
     )
+    one.add_argument("--boxes", type=Path, help="table of `boxes`, of this image too")
     one.set_defaults(verb=_explain)
 
 
@@ -88,6 +90,7 @@ def _add_evaluate(verbs: Any) -> None:
     one.add_argument(
         "--strangers", type=Path, help="DICOM folder that the domain gate should refuse"
     )
+    one.add_argument("--boxes", type=Path, help="table of `boxes`: pointing game")
     one.add_argument("--draws", type=int, default=2000, help="of each bootstrap")
     one.set_defaults(verb=_evaluate)
 
@@ -111,6 +114,12 @@ def _evaluate(parsed: argparse.Namespace) -> str:
         other = load(parsed.against)
         found = compare(bundle, other, rows, parsed.data, draws=parsed.draws)
         evaluation = replace(evaluation, comparisons=tuple(found))
+    if parsed.boxes:
+        marked = boxes.read(parsed.boxes)
+        pointed = pointing.entries(
+            bundle, rows, parsed.data, marked, draws=parsed.draws
+        )
+        evaluation = replace(evaluation, entries=(*evaluation.entries, *pointed))
     if parsed.strangers:
         evaluation = _with_strangers(evaluation, bundle, rows, parsed)
     return _write(evaluation, parsed.out)
@@ -197,6 +206,14 @@ def _shuffled(run: Path, bundle: Bundle) -> Classifier:
     return opened.engine.network
 
 
+def _marked(table: Path, image: Path) -> list[boxes.Marked]:
+    name = boxes.image_name(image.name)
+    found = [box for box in boxes.read(table) if box.image == name]
+    if not found:
+        raise ManifestError(f"{table.name} has no box of {name}: give another image")
+    return found
+
+
 def _explain(parsed: argparse.Namespace) -> str:
     image = _displayed(parsed.image)
     bundle = load(parsed.bundle)
@@ -206,6 +223,9 @@ def _explain(parsed: argparse.Namespace) -> str:
         parsed.out,
         labels=parsed.label,
         methods=parsed.method,
-        shuffled=_shuffled(parsed.shuffled, bundle) if parsed.shuffled else None,
+        against=maps.Against(
+            _shuffled(parsed.shuffled, bundle) if parsed.shuffled else None,
+            _marked(parsed.boxes, parsed.image) if parsed.boxes else (),
+        ),
     )
     return f"{maps.NOTICE}\n{len(written)} files in {parsed.out}"

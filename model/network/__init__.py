@@ -7,7 +7,7 @@ activation map, in the same forward pass.
 """
 
 from model.network.build import ARCHITECTURES, STRIDES, build, n_parameters
-from model.network.classifier import Activation, Classifier, Head, Output
+from model.network.classifier import Activation, Classifier, Head, Output, head_of
 from model.network.slim import Residual
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "Output",
     "Residual",
     "build",
+    "head_of",
     "n_parameters",
 ]

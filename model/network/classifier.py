@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 
+from model.network import hierarchy
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Activation = Literal["softmax", "sigmoid"]
 
 
 @dataclass(frozen=True)
 class Head:
-    """One question. softmax: exactly one class is true; sigmoid: each on its own."""
+    """One question. softmax: exactly one class is true; sigmoid: each on its own.
+
+    parents: of a sigmoid head, for each class the index of the class that it is a kind
+    of, -1 for none; empty when no class has one. In training such a head says how
+    probable a class is where its parent is true, afterwards how probable it is.
+    """
 
     name: str
     classes: tuple[str, ...]
     activation: Activation = "softmax"
+    parents: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.activation not in ("softmax", "sigmoid"):
@@ -32,10 +40,20 @@ class Head:
             raise ValueError(
                 f"head {self.name} needs at least {least} classes: add them"
             )
+        if self.parents:
+            hierarchy.check(self.name, self.activation, self.parents, len(self.classes))
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """(batch, classes) -> (batch, classes), each row by this head's activation."""
         return logits.softmax(1) if self.activation == "softmax" else logits.sigmoid()
+
+
+def head_of(item: Mapping[str, Any]) -> Head:
+    """The head of a recipe or a bundle as stored, where parents go by name."""
+    classes, parents = tuple(item["classes"]), item.get("parents") or {}
+    named = [parents.get(name) for name in classes] if parents else []
+    places = tuple(-1 if name is None else classes.index(name) for name in named)
+    return Head(item["name"], classes, item["activation"], places)
 
 
 class Output(NamedTuple):
@@ -70,4 +88,8 @@ class Classifier(nn.Module):
         pooled = features.mean((2, 3))  # (batch, width)
         kept = self.dropout(pooled)
         logits = {name: linear(kept) for name, linear in self.heads.items()}
+        for head in () if self.training else self.layout:
+            if head.parents:
+                composed = hierarchy.composed(logits[head.name], head.parents)
+                logits[head.name] = composed
         return Output(logits, features, pooled)

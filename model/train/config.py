@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from model.data.policy import LabelPolicy, parse_policy
-from model.network import Head
+from model.network import Head, head_of
 from model.train.losses import check
 from model.transforms import EvalPreset, TrainPreset
 
@@ -28,6 +28,7 @@ class HeadRecipe:
     """One head. made: "" for a label of the manifest, or rotation | inversion | mirror
     for a target made by transforming the image. loss: "" for cross-entropy (softmax) or
     binary cross-entropy (sigmoid), or a name of `model.train.losses.LOSSES`.
+    parents: class -> the class that it is a kind of, for the hierarchical loss.
     """
 
     name: str
@@ -36,14 +37,20 @@ class HeadRecipe:
     made: str = ""
     weight: float = 1.0
     loss: str = ""
+    parents: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _one_of("made", self.made, ("", *MADE))
         check(self.loss, self.activation)
+        for name in (*self.parents, *self.parents.values()):
+            _one_of("parents", name, self.classes)
+        if bool(self.parents) != (self.loss == "hierarchical"):
+            raise ValueError("the hierarchical loss and parents need each other")
+        self.head()
 
     def head(self) -> Head:
         """As the network wants it."""
-        return Head(self.name, self.classes, self.activation)  # type: ignore[arg-type]
+        return head_of(asdict(self))
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,7 @@ class Group:
 def own_device(name: str) -> torch.device:
     """The device of this process: with torchrun, each has an accelerator of its own."""
     device = torch.device(name)
+    torch.backends.cudnn.benchmark = device.type == "cuda"  # one shape, many steps
     if name == "cuda" and "LOCAL_RANK" in os.environ:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)

@@ -16,7 +16,7 @@ from torch.nn.functional import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -46,6 +46,8 @@ def masked_loss(
     filled = target.nan_to_num(0.0)
     softmax = head.activation == "softmax"
     smooth = filled * (1 - smoothing) + smoothing / (target.shape[1] if softmax else 2)
+    if name == "hierarchical":
+        return _hierarchical(logits, target, weight, head.parents, smoothing)
     if name == "auc_margin":
         return _auc_margin(logits, filled, known.float() * weight[:, None])
     if softmax:
@@ -59,8 +61,8 @@ def masked_loss(
 
 def check(name: str, activation: str) -> None:
     """Raise ValueError when there is no such loss, or not for this activation."""
-    if name and name not in (*LOSSES, "auc_margin"):
-        known = ", ".join((*LOSSES, "auc_margin"))
+    if name and name not in (*LOSSES, *_OF_BATCHES):
+        known = ", ".join((*LOSSES, *_OF_BATCHES))
         raise ValueError(f"loss {name!r} is unknown: use one of {known}")
     if name and (activation == "softmax") != (name in _OF_SOFTMAX):
         raise ValueError(
@@ -126,6 +128,41 @@ def _auc_margin(logits: Tensor, target: Tensor, cells: Tensor) -> Tensor:
     return (each * both).sum() / both.sum().clamp(min=1)
 
 
+def _hierarchical(
+    logits: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    parents: Sequence[int],
+    smoothing: float,
+) -> Tensor:
+    """Conditional binary cross-entropy: each class where its parent is true.
+
+    target: of the class itself, NaN where unknown. A class counts as much as its parent
+    is true: with soft labels t and t' of class and parent, the loss of the conditional
+    logit z is -t log s(z) - (t' - t) log s(-z). A class that is true makes an unknown
+    parent true; one that is not says nothing below an unknown parent.
+    """
+    above = _above(target, parents)
+    known = ~(target.isnan() | above.isnan())
+    above = above.nan_to_num(0.0)
+    true = torch.minimum(target.nan_to_num(0.0), above)
+    true = true * (1 - smoothing) + above * smoothing / 2
+    each = -(true * logsigmoid(logits) + (above - true) * logsigmoid(-logits))
+    cells = known.float() * weight[:, None]
+    return (each * cells).sum() / (above * cells).sum().clamp(min=1)
+
+
+def _above(target: Tensor, parents: Sequence[int]) -> Tensor:
+    """How true the parent of each class is, (batch, classes); 1 at the top."""
+    found = torch.ones_like(target)
+    for index, parent in enumerate(parents):
+        if parent >= 0:
+            implied = torch.where(target[:, index] == 1, 1.0, torch.nan)
+            over = target[:, parent]
+            found[:, index] = torch.where(over.isnan(), implied, over)
+    return found
+
+
 def _moments(scores: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Weighted mean and variance of each class, and its sum of weights."""
     total = weight.sum(0)
@@ -143,4 +180,5 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "squared": _squared,
     "asymmetric": _asymmetric,
 }
+_OF_BATCHES = ("auc_margin", "hierarchical")
 _OF_SOFTMAX = frozenset({"cross_entropy", "softmax_focal", "softmax_squared"})

@@ -63,4 +63,4 @@ class Teachers:
                 f"teacher {run} answers other questions: give runs with the same heads"
             ) from error
         model.eval().requires_grad_(requires_grad=False)
-        return model.to(device, memory_format=torch.channels_last)
+        return model.to(device).to(memory_format=torch.channels_last)

@@ -21,6 +21,8 @@ from tests.bench import (
     scaling,
     soak,
     startup,
+    throughput,
+    training,
     worker,
 )
 from tests.bench.ingest import running as ingest
@@ -31,6 +33,7 @@ BENCHES = {
     "node": latency.measure,
     "worker": worker.measure,
     "model": model.measure,
+    "training": training.measure,
 }
 PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "ingest": ingest.main,
@@ -41,6 +44,7 @@ PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "cost": cost.main,
     "device": device.main,
     "scaling": scaling.main,
+    "throughput": throughput.main,
 }
 """Benches that read their own command line; without a name the first two run too."""
 

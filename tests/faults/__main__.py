@@ -10,17 +10,31 @@ import argparse
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 
 
 @dataclass(frozen=True)
 class Harness:
-    """A module of this folder with its options, and those of either size."""
+    """A module with its options, and those of either size.
+
+    One of this folder, or of another by its whole name; a program that Python runs.
+    """
 
     module: str
     options: tuple[str, ...]
     short: tuple[str, ...]
     full: tuple[str, ...]
+
+    @property
+    def whole_name(self) -> str:
+        """As Python's ``-m`` wants it."""
+        is_ours = (Path(__file__).parent / f"{self.module}.py").is_file()
+        return f"tests.faults.{self.module}" if is_ours else self.module
+
+
+def _tests(*paths: str) -> Harness:
+    return Harness("pytest", ("-q", "-n", "0", *paths), (), ())
 
 
 def _every_call(path: str, how: str, calls: str) -> Harness:
@@ -46,6 +60,20 @@ HARNESSES = {
         ("--data-sets", "1000000", "--pdus", "1000000"),
     ),
     "attack": Harness("attack", (), (), ("--full",)),
+    "pdus": Harness("pdus", (), ("--few",), ()),
+    "large": Harness(
+        "test_receiving", (), ("--mebibytes", "200", "--instances", "2000"), ()
+    ),
+    "malformed": Harness("malformed", (), ("--files", "118"), ("--files", "1700")),
+    "identical": _tests("tests/integration/test_receive_files.py"),
+    "names": _tests(
+        "tests/faults/test_names_in_logs.py", "tests/faults/test_hostile.py"
+    ),
+    "bundles": Harness("tampering", (), (), ("--full",)),
+    "drill": Harness("drill", (), ("--instances", "2000"), ("--instances", "100000")),
+    "years": Harness("tests.bench", ("worklist",), (), ("--full",)),
+    "soak": Harness("tests.bench", ("soak",), ("--minutes", "5"), ("--minutes", "360")),
+    "sources": _tests("tests/architecture"),
     "fulldisk": Harness("fulldisk", (), (), ()),
     "hosts": Harness("hosts", (), (), ("--rounds", "20")),
     "hosts-spool": Harness("hosts", ("--spool",), (), ("--rounds", "20")),
@@ -57,7 +85,7 @@ def run(name: str, *, full: bool) -> bool:
     """Run one to its end; whether it found nothing."""
     harness = HARNESSES[name]
     size = harness.full if full else harness.short
-    words = [f"tests.faults.{harness.module}", *harness.options, *size]
+    words = [harness.whole_name, *harness.options, *size]
     print(f"== {name}: python -m {' '.join(words)}", flush=True)
     began = monotonic()
     status = subprocess.run([sys.executable, "-m", *words]).returncode

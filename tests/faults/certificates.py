@@ -9,10 +9,11 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 HOUR = timedelta(hours=1)
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,14 @@ class Authority:
         self.pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(
-        self, name: str, until: timedelta = HOUR, hosts: tuple[str, ...] = ()
+        self,
+        name: str,
+        until: timedelta = HOUR,
+        hosts: tuple[str, ...] = (),
+        key: Key | None = None,
     ) -> Identity:
         """A certificate for ``hosts`` (the loopback by default), valid ``until``."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         hosts = hosts or ("127.0.0.1", "localhost")
         certificate = (
             self._builder(named(name), key, until)
@@ -66,7 +71,7 @@ class Authority:
         return found
 
     def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, until: timedelta
+        self, subject: x509.Name, key: Key, until: timedelta
     ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (
@@ -91,7 +96,7 @@ def alternative(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def write_key(key: ec.EllipticCurvePrivateKey, path: Path) -> None:
+def write_key(key: Key, path: Path) -> None:
     pem = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

@@ -345,6 +345,19 @@ def test_60_spooled_instances_are_taken_while_it_is_down_and_follow_later(
         assert content(spooling.store, location)
 
 
+def test_60_a_hand_over_that_begins_before_its_store_has_a_folder(site: Site) -> None:
+    root = site.folder / "not" / "there"
+    hand_over = HandOver(root, site.bucket(), look_seconds=0.01)
+    hand_over.start()
+    try:
+        until(root.is_dir)
+        SpoolStore(site.store(SHORT_SECONDS), root, 100).put(KEY, [DATA_SET])
+        until(lambda: bool(site.objects()))
+        assert hand_over.is_alive
+    finally:
+        hand_over.stop()
+
+
 def test_60_the_oldest_leaves_the_spool_first(site: Site, spooling: Spooling) -> None:
     keys = [replace(KEY, sop_instance_uid=f"1.2.{n}") for n in (5, 3, 9, 1, 7)]
     for key in keys:

@@ -226,6 +226,26 @@ def test_18_a_peer_at_its_own_limit_is_told_and_others_come_in(tmp_path: Path) -
         assert eventually(lambda: echoes(node.port))
 
 
+def test_24_who_asks_under_ever_new_titles_fills_neither_log_nor_worklist(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each row is a commit that scanners wait for, and this needs no peer entry."""
+    with receiving(tmp_path) as node:
+        for number in range(100):
+            with connected(node.port) as wire:
+                wire.sendall(request(f"NOBODY{number}"))
+                assert rejection(answer(wire)) == (1, 1, 3)
+        # A scanner that is set up wrongly is still seen.
+        with connected(node.port, "127.0.0.2") as wire:
+            wire.sendall(request("SCANNER"))
+            assert rejection(answer(wire)) == (1, 1, 3)
+        assert eventually(
+            lambda: node.intake.associations[-1].calling_ae_title == "SCANNER"
+        )
+        assert len(node.intake.associations) == 31
+    assert capsys.readouterr().out.count("receiver.refusals_not_told") == 1
+
+
 @pytest.mark.peer
 def test_18_a_flood_of_associations_is_refused_and_passes(
     tmp_path: Path, require_command: Require

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import argparse
+import logging
 import os
 import struct
 import sys
@@ -13,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
@@ -27,12 +30,16 @@ from tests.integration.wire import (
     Wire,
     associate_rq,
     associated_wire,
+    command,
     connected,
+    element,
     pdu,
     pdv,
     status,
     store,
     store_rq,
+    uid,
+    us,
 )
 from tests.unit.receiver.test_header import dataset, encoded
 
@@ -118,6 +125,23 @@ def test_19_a_pdu_that_is_too_long_is_aborted_at_its_header(
         assert not node.files()
 
 
+def aborted(wire: Wire) -> bool:
+    """By an A-ABORT, or a reset that overtakes it."""
+    return [one[0] for one in wire.pdus()] in ([7], [])
+
+
+def action_rq() -> bytes:
+    """An N-ACTION-RQ for storage commitment (PS3.7 10.3.5, PS3.4 J.3)."""
+    return command(
+        element(0x0003, uid("1.2.840.10008.1.20.1")),
+        element(0x0100, us(0x0130)),
+        element(0x0110, us(1)),
+        element(0x0800, us(1)),
+        element(0x1001, uid("1.2.840.10008.1.20.1.1")),
+        element(0x1008, us(1)),
+    )
+
+
 def large(wire: Wire, n_bytes: int) -> int:
     """The status of an instance of more than ``n_bytes``, which are never in memory."""
     wire.send(pdu(pdv(1, 3, store_rq())), pdu(pdv(1, 0, data_set())))
@@ -172,6 +196,45 @@ def test_20_an_odd_data_set_that_is_too_large_ends_the_association(
         assert [answer[0] for answer in answers[:1]] in ([], [7])
         assert is_served(node.port)
         assert not node.files()
+
+
+def test_20_what_the_library_gathers_is_limited_over_all_associations(
+    tmp_path: Path,
+) -> None:
+    """A data set that is not plain lies in memory until it is whole."""
+    rq = store_rq()
+    odd = [pdu(pdv(1, 1, rq[:20])), pdu(pdv(1, 3, rq[20:]))]
+    odd += [pdu(pdv(1, 0, FRAGMENT))] * (2 * MIB // 3 // len(FRAGMENT))
+    with receiving(tmp_path) as node:
+        node.scp._server.services.gathered.most_bytes = MIB
+        with associated_wire(node.port) as first:
+            first.send(*odd)
+            assert is_served(node.port)
+            with associated_wire(node.port) as second:
+                second.send(*odd)
+                assert aborted(second)
+        with associated_wire(node.port) as third:
+            third.send(*odd, pdu(pdv(1, 2, b"")))
+            # It has come whole, whatever the bytes say.
+            assert third.status() == 0xC000
+        assert is_served(node.port)
+
+
+@pytest.mark.parametrize(
+    ("message", "n_bytes"),
+    [([], 200 * KIB), ([pdu(pdv(5, 3, action_rq()))], 10 * MIB)],
+    ids=["a command set", "a request for storage commitment"],
+)
+def test_20_other_messages_may_gather_less(
+    tmp_path: Path, message: list[bytes], n_bytes: int
+) -> None:
+    control = 0 if message else 1
+    with receiving(tmp_path) as node:
+        with associated_wire(node.port) as wire:
+            part = pdu(pdv(5, control, FRAGMENT))
+            wire.send(*message, *[part] * (n_bytes // len(FRAGMENT)))
+            assert aborted(wire)
+        assert is_served(node.port)
 
 
 def send_many(root: Path, n_instances: int, n_over: int) -> None:
@@ -290,11 +353,21 @@ def test_21_an_echo_on_the_last_context(tmp_path: Path) -> None:
 
 
 def main() -> int:
-    """The full sizes; needs 2 GiB on the disk."""
+    """The sizes that are asked for; needs room for the data set on the disk."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.test_receiving")
+    parser.add_argument("--mebibytes", type=int, default=2048)
+    parser.add_argument("--instances", type=int, default=100_000)
+    given = parser.parse_args()
+    # A line for each instance would hide what this one has to say.
+    quiet = structlog.make_filtering_bound_logger(logging.CRITICAL)
+    structlog.configure(wrapper_class=quiet)
     with tempfile.TemporaryDirectory() as folder:
-        send_large(Path(folder) / "large", 2 << 30)
-        send_many(Path(folder) / "many", n_instances=100_000, n_over=1000)
-    sys.stdout.write("2 GiB over and under the limit, 100,000 instances: as it must\n")
+        send_large(Path(folder) / "large", given.mebibytes * MIB)
+        send_many(Path(folder) / "many", given.instances, n_over=1000)
+    sys.stdout.write(
+        f"{given.mebibytes} MiB over and under the limit with less than 50 MiB of "
+        f"memory, {given.instances} instances on one association: as it must\n"
+    )
     return 0
 
 

@@ -13,12 +13,20 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from dicomnode.domain.association import Association
 from dicomnode.receiver.scp import TlsSettings
 from dicomnode.tls import TlsFiles, client_context, faults
-from tests.faults.certificates import HOUR, Authority, Identity
-from tests.faults.raw import A_ASSOCIATE_AC, HANG_SECONDS, answer, everything, request
+from tests.faults.certificates import HOUR, Authority, Identity, Key
+from tests.faults.raw import (
+    A_ASSOCIATE_AC,
+    HANG_SECONDS,
+    answer,
+    connected,
+    everything,
+    request,
+)
 from tests.integration.receiving import Node, receiving, settings
 from tests.integration.test_receive import made
 
@@ -154,6 +162,37 @@ def test_25_tls_1_1_is_refused_and_visible(
     )
     assert "alert protocol version" in done.stderr
     assert "allow TLS 1.2 or 1.3" in seen(node).remedy
+
+
+KEYS: dict[str, Callable[[], Key]] = {
+    "ECDSA": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "RSA": lambda: rsa.generate_private_key(65537, 2048),
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+@pytest.mark.parametrize(
+    "offered",
+    ["ECDHE-{}-AES128-GCM-SHA256", "ECDHE-{}-AES256-GCM-SHA384", "TLS_AES_"],
+)
+def test_25_each_suite_of_the_profile_is_taken(
+    tmp_path: Path, authority: Authority, kind: str, offered: str
+) -> None:
+    """PS3.15 B.12 takes over BCP 195: RFC 9325 4.2.1, and all of TLS 1.3."""
+    ours = authority.issue("node", key=KEYS[kind]())
+    tls = TlsSettings(TlsFiles(ours.certificate, ours.private_key))
+    client = ssl.create_default_context(cafile=str(authority.pem))
+    if offered.startswith("ECDHE"):
+        client.maximum_version = ssl.TLSVersion.TLSv1_2
+        client.set_ciphers(offered.format(kind))
+    with receiving(tmp_path / "instances", replace(settings(), tls=tls)) as node:
+        plain = connected(node.scp.tls_port)
+        with client.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
+            used = connection.cipher()
+            assert used is not None
+            assert used[0].startswith(offered.format(kind))
+            connection.sendall(request())
+            assert answer(connection)[0] == A_ASSOCIATE_AC
 
 
 @pytest.mark.peer

@@ -30,7 +30,9 @@ ORDER = {
     "AuditSourceIdentification": [("AuditSourceTypeCode", 0, None)],
     "ParticipantObjectIdentification": [
         ("ParticipantObjectIDTypeCode", 1, 1),
-        ("ParticipantObjectName", 1, 1),
+        # A choice: one of the two (A.5.1.1).
+        ("ParticipantObjectName", 0, 1),
+        ("ParticipantObjectQuery", 0, 1),
         ("ParticipantObjectDetail", 0, None),
         ("ParticipantObjectDescription", 0, None),
     ],
@@ -106,6 +108,7 @@ EVENTS = {  # EventID -> meaning, actions, types, roles, whether study and patie
     "110105": ("DICOM Study Deleted", "D", None, set(), True),
     "110106": ("Export", "R", None, {SOURCE, MEDIA}, True),
     "110108": ("Network Entry", "E", {"110124", "110125"}, set(), False),
+    "110112": ("Query", "E", None, {SOURCE, DESTINATION}, False),
     "110113": (
         "Security Alert",
         "E",
@@ -157,6 +160,9 @@ def _check(element: Element, name: str) -> None:
         assert text in VALUES.get(attribute, {text}), (name, attribute, text)
     if name == "ParticipantObjectDetail":
         base64.b64decode(element.attrib["value"], validate=True)
+    if name == "ParticipantObjectIdentification":
+        choice = {"ParticipantObjectName", "ParticipantObjectQuery"}
+        assert sum(one.tag in choice for one in element) == 1
     if name in ORDER:
         _check_order(element, ORDER[name])
     elif len(element):
@@ -194,6 +200,13 @@ def _check_table(root: Element, event: Element) -> None:
     if code == "110113":
         details = {one.attrib["type"] for one in root.iter("ParticipantObjectDetail")}
         assert details == {"Alert Description"}
+    if code == "110112":
+        # A.5.3.10: the SOP Class queried, the identifier, its transfer syntax.
+        assert objects == [("110181", "DCM", "2", "3")]
+        (query,) = root.iter("ParticipantObjectQuery")
+        assert base64.b64decode(query.text or "", validate=True)
+        (detail,) = root.iter("ParticipantObjectDetail")
+        assert detail.attrib["type"] == "TransferSyntax"
     if code == "110101":
         assert objects == [("12", "RFC-3881", "2", "13")]
     if code in ("110100", "110108", "110114"):

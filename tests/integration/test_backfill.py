@@ -117,6 +117,32 @@ def test_an_archive_that_goes_away_is_waited_for(together: Together) -> None:
     assert "check host, port" in first["detail"]
 
 
+def test_a_pause_asks_for_nothing_until_it_goes_on(together: Together) -> None:
+    together.open_archive()
+    together.fill(3)
+    rows, clock = together.worklist.backfills, SystemClock()
+    seen: list[int] = []
+
+    def wait(_seconds: float) -> bool:
+        row = together.row()
+        backfill_id = str(row["backfill_id"])
+        came = 3 - int(str(row["n_waiting"])) if row["n_found"] else 0
+        if came == 1 and not seen:
+            assert rows.pause(backfill_id, clock.now(), "tester")
+            assert not rows.pause(backfill_id, clock.now(), "tester")
+        if rows.is_paused(backfill_id):
+            seen.append(came)
+            if len(seen) > 20:
+                assert rows.go_on(backfill_id, clock.now(), "tester")
+        together.work()
+        return False
+
+    assert backfiller(together, wait).run() is RunState.COMPLETED
+    assert set(seen) == {1}
+    assert not rows.pause(str(together.row()["backfill_id"]), clock.now(), "tester")
+    assert Counter(together.states().values()) == {"ANALYSED": 3}
+
+
 def test_stop_leaves_the_next_study_alone(together: Together) -> None:
     together.open_archive()
     together.fill(3)
@@ -174,6 +200,11 @@ def test_killed_and_resumed_from_the_command_line(together: Together) -> None:
 
         assert wait_until(all_analysed, lambda: None, HANG_SECONDS), again.tail()
     assert together.states() == dict.fromkeys(studies, "ANALYSED")
+    trail = "".join(
+        path.read_text() for path in (together.folder / "var" / "audit").iterdir()
+        if path.suffix == ".log"
+    )  # fmt: skip
+    assert trail.count('originalText="Query"') == 1
     # Nothing twice: one job and one revision for each.
     assert together.n_analysed == len(together.worklist.views.worklist()) == 5
     refused = together.cli("backfill", "stop", "nothere")

@@ -32,18 +32,20 @@ STILL = dict.fromkeys(
 )
 
 
-def stripes(folder, n, split, first=0):
-    """n images of noisy stripes, each with its own start; classes in turn."""
+def stripes(folder, n, split, first=0, kinds=2):
+    """n images of noisy stripes, each with its own start; classes in turn. A third
+    kind has no stripes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    return [_one(folder, first + i, split) for i in range(n)]
+    return [_one(folder, first + i, split, kinds) for i in range(n)]
 
 
-def _one(folder, seed, split):
+def _one(folder, seed, split, kinds):
     random = np.random.default_rng(seed)
-    down = seed % 2
+    down, across, plain = (seed % kinds == kind for kind in (1, 0, 2))
     wave = np.sin(2 * np.pi * (np.arange(SIDE) / 8 + random.random() / 4))
     plane = np.tile(wave, (SIDE, 1)) if down else np.tile(wave[:, None], SIDE)
-    grey = 128 + 50 * plane + random.normal(0, 15, plane.shape)
+    grey = 128 + 50 * plane * (not plain) + random.normal(0, 15, plane.shape)
     name = f"{split}-{seed}.png"
     Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(folder / name)
     return Row(
@@ -51,24 +53,30 @@ def _one(folder, seed, split):
         patient=f"{split}-{seed}",
         study=name,
         view="",
-        labels={"down": float(down), "across": float(1 - down)},
+        labels={
+            "down": float(down),
+            "across": float(across),
+            "striped": float(not plain),
+        },
         split=split,
         source="stripes",
         sha256=hashlib.sha256((folder / name).read_bytes()).hexdigest(),
     )
 
 
-def stores(folder, n_train=64, n_val=32):
+def stores(folder, n_train=64, n_val=32, kinds=2):
     """Decoded training and validation images."""
-    train = stripes(folder, n_train, "train")
-    held_out = stripes(folder, n_val, "val", first=1000)
+    train = stripes(folder, n_train, "train", kinds=kinds)
+    held_out = stripes(folder, n_val, "val", first=1000, kinds=kinds)
     return tuple(
         Images((folder,), rows, side=SIDE, cache=folder / "cache")
         for rows in (train, held_out)
     )
 
 
-def recipe(*, head=None, network=None, validation=None, data=None, **optimiser):
+def recipe(
+    *, head=None, network=None, validation=None, data=None, distil=None, **optimiser
+):
     """A recipe for the stripes: nothing is varied but what a test asks for."""
     softmax = {"name": "stripes", "classes": ["down", "across"]}
     return parse_recipe(
@@ -82,6 +90,7 @@ def recipe(*, head=None, network=None, validation=None, data=None, **optimiser):
             "train_preset": STILL | {"size": SIDE, "noise": 0.02},
             "eval_preset": {"size": SIDE},
             "validation": validation or {},
+            "distil": distil or {},
             "optimiser": {
                 "steps": 40,
                 "batch": 16,

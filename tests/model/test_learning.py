@@ -4,9 +4,12 @@ saw, within a few steps.
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
+from model.data.manifest import ManifestError
 from model.network import ARCHITECTURES, STRIDES
 from model.train.group import Group
 from model.train.losses import LOSSES
@@ -49,6 +52,37 @@ def learned(wanted, images, run, *, every=3):
 def test_every_loss_learns(loss, images, tmp_path):
     head = {"loss": loss} if loss in OF_SOFTMAX else SIGMOID | {"loss": loss}
     assert learned(recipe(head=head), images, tmp_path) > 0.99
+
+
+def test_the_hierarchical_loss_learns_kinds_of_a_kind(tmp_path):
+    three = stores(tmp_path / "images", n_train=96, n_val=48, kinds=3)
+    head = {
+        "classes": ["striped", "down", "across"],
+        "activation": "sigmoid",
+        "loss": "hierarchical",
+        "parents": {"down": "striped", "across": "striped"},
+    }
+    assert learned(recipe(head=head), three, tmp_path) > 0.99
+
+
+def test_a_network_learns_from_finished_ones_what_no_label_says(images, tmp_path):
+    teacher = recipe(steps=24)
+    train(teacher, images, tmp_path / "teacher")
+    wrong = {"shuffled": True}  # the labels say nothing
+    distil = {"teachers": [str(tmp_path / "teacher")], "share": 1.0}
+    assert learned(recipe(data=wrong, distil=distil), images, tmp_path) > 0.99
+    elsewhere = recipe(head={"name": "other"}, distil=distil)
+    with pytest.raises(ManifestError, match="same heads"):
+        Trainer(elsewhere, images[0], tmp_path / "other")
+
+
+def train(wanted, images, run):
+    """A run folder, as `train` leaves it."""
+    run.mkdir()
+    trainer = Trainer(wanted, images[0], run)
+    trainer.go_on()
+    trainer.finish()
+    (run / "recipe.json").write_text(json.dumps(wanted.to_dict()), "utf-8")
 
 
 @pytest.mark.parametrize(

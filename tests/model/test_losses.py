@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from model.network import Head
+from model.network import Head, build
 from model.train import RecipeError
 from model.train.config import parse_recipe
 from model.train.losses import LOSSES, masked_loss
@@ -163,3 +163,64 @@ def test_decay_is_of_kernels_only_and_settings_arrive():
         for name in ("sgd", "adam", "adamw")
     }
     assert kinds == {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
+
+
+TREE = Head("x", ("opacity", "edema", "pneumonia"), "sigmoid", (-1, 0, 0))
+
+
+def hierarchical(target, logits):
+    return float(
+        masked_loss(
+            TREE,
+            torch.tensor([logits]),
+            torch.tensor([target]),
+            torch.ones(1),
+            0.0,
+            "hierarchical",
+        )
+    )
+
+
+def test_a_class_is_learned_where_its_parent_is_true():
+    def bce(logit, t):
+        return math.log(1 + math.exp(-logit if t else logit))
+
+    # no opacity: what is below says nothing
+    assert hierarchical([0.0, 0.0, 0.0], [1.0, 3.0, -3.0]) == pytest.approx(bce(1.0, 0))
+    every = hierarchical([1.0, 1.0, 0.0], [1.0, 3.0, -3.0])
+    assert every == pytest.approx((bce(1, 1) + bce(3, 1) + bce(-3, 0)) / 3)
+    unknown = float("nan")  # edema is an opacity, so the opacity is true for edema
+    half = hierarchical([unknown, 1.0, 0.0], [1.0, 3.0, -3.0])
+    assert half == pytest.approx(bce(3, 1))
+    # soft: an opacity of 0.8 of which 0.2 is edema weighs the conditional target 0.25
+    soft = hierarchical([0.8, 0.2, unknown], [0.0, 0.0, 0.0])
+    assert soft == pytest.approx(math.log(2))
+
+
+def test_what_comes_out_is_the_product_along_the_path():
+    network = build("slim", [TREE])
+    images = torch.randn(2, 1, 64, 64)
+    raw = network.train()(images).logits["x"].detach()
+    with torch.no_grad():
+        network.load_state_dict(network.state_dict())
+        given = network.eval()(images)
+    alone = network.heads["x"](given.pooled).sigmoid()
+    p = given.logits["x"].sigmoid()
+    assert raw.shape == p.shape
+    assert torch.allclose(p[:, 0], alone[:, 0], atol=1e-6)
+    assert torch.allclose(p[:, 1], alone[:, 0] * alone[:, 1], atol=1e-6)
+    assert bool((p[:, 1:] <= p[:, :1]).all())
+
+
+@pytest.mark.parametrize(
+    ("activation", "parents", "hint"),
+    [
+        ("softmax", (-1, 0, 0), "only sigmoid"),
+        ("sigmoid", (-1, 0), "-1"),
+        ("sigmoid", (-1, 0, 3), "-1"),
+        ("sigmoid", (1, 0, 0), "its own ancestor"),
+    ],
+)
+def test_parents_that_cannot_be(activation, parents, hint):
+    with pytest.raises(ValueError, match=hint):
+        Head("x", ("a", "b", "c"), activation, parents)

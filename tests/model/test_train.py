@@ -148,10 +148,15 @@ def test_every_key_of_a_recipe_is_documented():
     section = page[page.index("### Every key") : page.index("## Pack")]
     tables = [config.HeadRecipe, config.DataRecipe, config.NetworkRecipe]
     tables += [TrainPreset, EvalPreset, config.Optimiser, config.Validation]
+    tables += [config.Distil]
     names = {f.name for table in tables for f in fields(table)}
     names |= {"name", "seed", "threads", "heads", "balance"}
     assert [name for name in sorted(names) if f"`{name}`" not in section] == []
     from model.network import ARCHITECTURES
     from model.train.losses import LOSSES
 
-    assert [name for name in (*ARCHITECTURES, *LOSSES) if name not in section] == []
+    assert [
+        name
+        for name in (*ARCHITECTURES, *LOSSES, "hierarchical")
+        if name not in section
+    ] == []

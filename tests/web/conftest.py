@@ -154,6 +154,7 @@ def room(worklist: Worklist, folder: Path, jobs: dict[str, str]) -> web.Room:
         views=worklist.views,
         desk=worklist.desk,
         holds=worklist.holds,
+        backfills=worklist.backfills,
         witness=Noted(),
         clock=clock,
         look=lambda: look(worklist.views, clock.now(), around),

@@ -20,7 +20,15 @@ from tests.web.conftest import PASSWORD, STUDIES, instances, state_of
 pytestmark = pytest.mark.peer
 
 ARGUMENTS = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
-PAGES = ["/", "/problems", "/destinations", "/associations", "/models", "/stats"]
+PAGES = [
+    "/",
+    "/problems",
+    "/destinations",
+    "/associations",
+    "/models",
+    "/stats",
+    "/backfill",
+]
 PAGES += ["/connect", "/sign-in"]
 
 

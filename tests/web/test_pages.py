@@ -6,11 +6,20 @@ import re
 
 import pytest
 
+from dicomnode.domain.backfill import FoundStudy, NewBackfill
 from dicomnode.domain.chore import ChoreRun
 from tests.contract.worklist import making
 from tests.web.conftest import STUDIES, browser, csrf, sign_in, state_of
 
-PAGES = ["/", "/problems", "/destinations", "/associations", "/models", "/stats"]
+PAGES = [
+    "/",
+    "/problems",
+    "/destinations",
+    "/associations",
+    "/models",
+    "/stats",
+    "/backfill",
+]
 PAGES += ["/connect", "/sign-in"]
 
 
@@ -190,6 +199,51 @@ def test_echo_says_how_it_went(closed):
     assert "12.3 ms" in well.text
     down = client.post("/destinations/DOWN/echo", data={"csrf": csrf(page)})
     assert "nobody answers; start the archive" in down.text
+
+
+def begun(rows):
+    """A backfill of four studies, one of which has failed."""
+    at = making.after
+    new = NewBackfill("b1", "<ARCHIVE>", {"PatientName": making.SECRET})
+    rows.start(new, "me", at(590), "ann")
+    rows.add("b1", [FoundStudy(f"1.2.{one}", 1) for one in range(4)])
+    study = rows.next("b1")
+    for event, why in (("ask", ""), ("receive", ""), ("fail", "the job failed")):
+        study = rows.move("b1", study, event, why, at(591))
+
+
+def test_a_backfill_is_seen_paused_and_stopped(closed):
+    rows = closed.worklist.backfills
+    client = browser(closed)
+    sign_in(client, "otto")
+    assert "Nothing was brought in" in client.get("/backfill").text
+    begun(rows)
+    page = client.get("/backfill").text
+    assert '<progress max="4" value="1">' in page
+    assert "&lt;ARCHIVE&gt;" in page
+    assert "the job failed" in page
+    assert making.SECRET not in page
+    form = {"csrf": csrf(page)}
+    page = client.post("/backfill/b1/pause", data=form).text
+    assert rows.is_paused("b1")
+    assert "Paused" in page
+    page = client.post("/backfill/b1/go-on", data=form).text
+    assert not rows.is_paused("b1")
+    page = client.post("/backfill/b1/stop", data=form).text
+    assert "Stops after the study in hand" in page
+    assert not rows.still_ours("b1", "me", making.after(600))
+    acts = ("pause backfill", "continue backfill", "stop backfill")
+    seen = closed.room.witness.seen
+    assert [one for one in seen if one[-1] == "b1"] == [
+        ("otto", act, "b1") for act in acts
+    ]
+    assert client.post("/backfill/none/stop", data=form).status_code == 404
+    other = browser(closed)
+    sign_in(other, "vera")
+    page = other.get("/backfill").text
+    assert "/backfill/b1/pause" not in page
+    form = {"csrf": csrf(page)}
+    assert other.post("/backfill/b1/pause", data=form).status_code == 403
 
 
 def test_signing_out_ends_the_session(closed):

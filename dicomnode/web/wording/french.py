@@ -19,10 +19,12 @@ FRENCH = Catalogue(
             "Tous ses fichiers, résultats et lignes disparaissent ; ce qu'ont les "
             "destinations y reste."
         ),
+        "Analysed": "Analysées",
         "Associations": "Associations",
         "At": "Heure",
         "Attempts": "Tentatives",
         "Audit": "Audit",
+        "Backfill": "Rattrapage",
         "Bundles": "Modèles",
         "C-STORE of every storage SOP Class, C-ECHO, storage commitment": (
             "C-STORE de toute classe SOP de stockage, C-ECHO, Storage Commitment"
@@ -40,14 +42,17 @@ FRENCH = Catalogue(
         "Destinations": "Destinations",
         "Device": "Dispositif",
         "Did": "Traités",
+        "Done": "Terminé",
         "Drift": "Dérive",
         "Echo": "Echo",
         "Error": "Erreur",
+        "Failed": "Échec",
         "Failed jobs": "Tâches en échec",
         "Figure": "Mesure",
         "Filter": "Filtrer",
         "Finding": "Observation",
         "From, to": "De, à",
+        "Go on": "Continuer",
         "Hold": "Retenir",
         "Host": "Machine",
         "Hosts": "Machines",
@@ -85,6 +90,9 @@ FRENCH = Catalogue(
         "Nobody has called yet.": "Personne n'a encore appelé.",
         "Nothing is stuck.": "Rien n'est bloqué.",
         "Nothing is to be sent.": "Rien à envoyer.",
+        "Nothing was brought in from an archive yet.": (
+            "Rien n’a encore été repris d’une archive."
+        ),
         "Nothing was watched yet.": "Rien n'a encore été observé.",
         "Notice": "Avertissement",
         "Older": "Plus anciens",
@@ -96,6 +104,8 @@ FRENCH = Catalogue(
         "Password": "Mot de passe",
         "Patient": "Patient",
         "Patients": "Patients",
+        "Pause": "Suspendre",
+        "Paused": "Suspendu",
         "Pipeline": "Pipeline",
         "Port": "Port",
         "Presence": "Présence",
@@ -132,9 +142,13 @@ FRENCH = Catalogue(
         "Sign in": "Se connecter",
         "Sign out": "Se déconnecter",
         "Skip to the content": "Aller au contenu",
+        "Skipped": "Ignorées",
         "State": "État",
         "Statistics": "Statistiques",
+        "Stop": "Arrêter",
+        "Stops after the study in hand": "S’arrête après l’étude en cours",
         "Studies": "Examens",
+        "Studies in the last hour": "Études de la dernière heure",
         "Studies received in each hour of the last week": (
             "Examens reçus à chaque heure de la dernière semaine"
         ),
@@ -147,6 +161,7 @@ FRENCH = Catalogue(
         "Timeline": "Chronologie",
         "Took": "Durée",
         "Transfer syntaxes": "Syntaxes de transfert",
+        "Under way": "En cours",
         "Use": "Utiliser",
         "Validation": "Validation",
         "Validation, with 95 % intervals over patients": (

@@ -19,10 +19,12 @@ GERMAN = Catalogue(
             "Alle Dateien, Ergebnisse und Zeilen werden gelöscht; was Ziele haben, "
             "bleibt dort."
         ),
+        "Analysed": "Analysiert",
         "Associations": "Assoziationen",
         "At": "Zeit",
         "Attempts": "Versuche",
         "Audit": "Audit",
+        "Backfill": "Nachholen",
         "Bundles": "Bündel",
         "C-STORE of every storage SOP Class, C-ECHO, storage commitment": (
             "C-STORE jeder Storage-SOP-Klasse, C-ECHO, Storage Commitment"
@@ -40,14 +42,17 @@ GERMAN = Catalogue(
         "Destinations": "Ziele",
         "Device": "Gerät",
         "Did": "Erledigt",
+        "Done": "Fertig",
         "Drift": "Drift",
         "Echo": "Echo",
         "Error": "Fehler",
+        "Failed": "Fehlgeschlagen",
         "Failed jobs": "Fehlgeschlagene Aufträge",
         "Figure": "Kennzahl",
         "Filter": "Filtern",
         "Finding": "Befund",
         "From, to": "Von, bis",
+        "Go on": "Fortsetzen",
         "Hold": "Zurückhalten",
         "Host": "Rechner",
         "Hosts": "Rechner",
@@ -86,6 +91,9 @@ GERMAN = Catalogue(
         "Nobody has called yet.": "Noch hat niemand gerufen.",
         "Nothing is stuck.": "Nichts steckt fest.",
         "Nothing is to be sent.": "Es ist nichts zu senden.",
+        "Nothing was brought in from an archive yet.": (
+            "Aus einem Archiv wurde noch nichts geholt."
+        ),
         "Nothing was watched yet.": "Noch wurde nichts beobachtet.",
         "Notice": "Hinweis",
         "Older": "Ältere",
@@ -97,6 +105,8 @@ GERMAN = Catalogue(
         "Password": "Passwort",
         "Patient": "Patient",
         "Patients": "Patienten",
+        "Pause": "Anhalten",
+        "Paused": "Angehalten",
         "Pipeline": "Pipeline",
         "Port": "Port",
         "Presence": "Vorliegen",
@@ -133,9 +143,13 @@ GERMAN = Catalogue(
         "Sign in": "Anmelden",
         "Sign out": "Abmelden",
         "Skip to the content": "Zum Inhalt springen",
+        "Skipped": "Übersprungen",
         "State": "Zustand",
         "Statistics": "Statistik",
+        "Stop": "Beenden",
+        "Stops after the study in hand": "Endet nach der laufenden Studie",
         "Studies": "Studien",
+        "Studies in the last hour": "Studien in der letzten Stunde",
         "Studies received in each hour of the last week": (
             "Empfangene Studien je Stunde der letzten Woche"
         ),
@@ -148,6 +162,7 @@ GERMAN = Catalogue(
         "Timeline": "Verlauf",
         "Took": "Dauer",
         "Transfer syntaxes": "Transfersyntaxen",
+        "Under way": "Unterwegs",
         "Use": "Verwenden",
         "Validation": "Validierung",
         "Validation, with 95 % intervals over patients": (

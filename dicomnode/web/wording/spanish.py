@@ -19,10 +19,12 @@ SPANISH = Catalogue(
             "Se eliminan todos sus archivos, resultados y filas; lo que tienen los "
             "destinos se queda allí."
         ),
+        "Analysed": "Analizados",
         "Associations": "Asociaciones",
         "At": "Hora",
         "Attempts": "Intentos",
         "Audit": "Auditoría",
+        "Backfill": "Recuperación",
         "Bundles": "Modelos",
         "C-STORE of every storage SOP Class, C-ECHO, storage commitment": (
             "C-STORE de toda clase SOP de almacenamiento, C-ECHO, Storage Commitment"
@@ -40,14 +42,17 @@ SPANISH = Catalogue(
         "Destinations": "Destinos",
         "Device": "Dispositivo",
         "Did": "Hechos",
+        "Done": "Hecho",
         "Drift": "Deriva",
         "Echo": "Eco",
         "Error": "Error",
+        "Failed": "Fallidos",
         "Failed jobs": "Trabajos fallidos",
         "Figure": "Medida",
         "Filter": "Filtrar",
         "Finding": "Hallazgo",
         "From, to": "De, a",
+        "Go on": "Continuar",
         "Hold": "Retener",
         "Host": "Equipo",
         "Hosts": "Equipos",
@@ -84,6 +89,9 @@ SPANISH = Catalogue(
         "Nobody has called yet.": "Nadie ha llamado aún.",
         "Nothing is stuck.": "Nada está atascado.",
         "Nothing is to be sent.": "No hay nada que enviar.",
+        "Nothing was brought in from an archive yet.": (
+            "Aún no se ha traído nada de un archivo."
+        ),
         "Nothing was watched yet.": "Aún no se ha observado nada.",
         "Notice": "Aviso",
         "Older": "Anteriores",
@@ -95,6 +103,8 @@ SPANISH = Catalogue(
         "Password": "Contraseña",
         "Patient": "Paciente",
         "Patients": "Pacientes",
+        "Pause": "Pausar",
+        "Paused": "En pausa",
         "Pipeline": "Pipeline",
         "Port": "Puerto",
         "Presence": "Presencia",
@@ -131,9 +141,13 @@ SPANISH = Catalogue(
         "Sign in": "Iniciar sesión",
         "Sign out": "Cerrar sesión",
         "Skip to the content": "Ir al contenido",
+        "Skipped": "Omitidos",
         "State": "Estado",
         "Statistics": "Estadísticas",
+        "Stop": "Detener",
+        "Stops after the study in hand": "Se detiene tras el estudio en curso",
         "Studies": "Estudios",
+        "Studies in the last hour": "Estudios en la última hora",
         "Studies received in each hour of the last week": (
             "Estudios recibidos en cada hora de la última semana"
         ),
@@ -146,6 +160,7 @@ SPANISH = Catalogue(
         "Timeline": "Cronología",
         "Took": "Duración",
         "Transfer syntaxes": "Sintaxis de transferencia",
+        "Under way": "En curso",
         "Use": "Usar",
         "Validation": "Validación",
         "Validation, with 95 % intervals over patients": (

@@ -12,6 +12,8 @@ from model.data.readers import (
     medmnist,
     mimic,
     nih,
+    nih_google,
+    openi,
     padchest,
     rsna,
     vindr,
@@ -39,6 +41,12 @@ READERS = {
         (*_VIEWS, "labels", "test_labels", "tables"),
     ),
     "nih": Reader(nih.read, "NIH ChestX-ray14, either table", ("table",)),
+    "nih-google": Reader(
+        nih_google.read, "radiologists' labels of NIH images (Google)", ("table",)
+    ),
+    "openi": Reader(
+        openi.read, "Indiana University (OpenI): reports and images", _VIEWS
+    ),
     "rsna": Reader(rsna.read, "RSNA pneumonia 2018, stage 2", ("mapping",)),
     "vindr": Reader(vindr.read, "VinDr-CXR, Kaggle or PhysioNet", ("readers",)),
     "padchest": Reader(

@@ -32,6 +32,7 @@ _TAGS = [
     "ViewPosition",
     "Manufacturer",
     "Rows",
+    "Columns",
 ]
 _DATE = 8
 # What pydicom raises for files that are cut or are not DICOM

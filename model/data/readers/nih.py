@@ -49,7 +49,7 @@ FINDINGS = tuple(
         "Pneumothorax",
     )
 )
-_TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
+TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 _LISTS = {"train": "train_val_list.txt", "test": "test_list.txt"}
 _NEEDED = ("Image Index", "Finding Labels", "Patient ID", "View Position")
 _FOLDERS = ("images", "images_*/images", "images_*", ".")
@@ -59,8 +59,8 @@ _SUFFIXES = (".png", ".jpg", ".jpeg")
 def read(root: Path, options: Options, tally: Tally) -> Iterator[Row]:
     """Rows of the newer table that is there; images also as .jpg of the same name."""
     del tally
-    path = options.table or table(root, *_TABLES)
-    parts, files = official_parts(root), _files(root)
+    path = options.table or table(root, *TABLES)
+    parts, files = official_parts(root), files_of(root)
     for cells in lines(path, _NEEDED):
         image = cells["Image Index"].strip()
         stem = image.rsplit(".", 1)[0]
@@ -88,7 +88,7 @@ def patient_of(number: str) -> str:
         ) from None
 
 
-def _files(root: Path) -> dict[str, str]:
+def files_of(root: Path) -> dict[str, str]:
     """Name without suffix -> path below root."""
     found: dict[str, str] = {}
     for folder in _FOLDERS:

@@ -208,6 +208,22 @@ def test_forgotten_files_are_not_expired_again(worklist: Worklist) -> None:
     assert kinds(worklist).count("study forget files") == 1
 
 
+def test_what_comes_while_files_are_removed_is_not_forgotten(
+    worklist: Worklist,
+) -> None:
+    finished(worklist, new_result(1))
+    looked_at = after(8)
+    assert worklist.upkeep.expired(STUDY, after(1))
+    # A thousand files take their time.
+    worklist.intake.record(received(2, at=after(9)))
+    worklist.upkeep.forget_files(STUDY, looked_at)
+    assert [one.sop_instance_uid[-1] for one in worklist.studies.instances(STUDY)] == [
+        "2"
+    ]
+    assert "study forget files" not in kinds(worklist)
+    assert current(worklist).revision == 2
+
+
 def test_a_late_instance_of_a_forgotten_study_is_analysed_alone(
     worklist: Worklist,
 ) -> None:

@@ -45,7 +45,8 @@ COLUMNS = {
     "v1_reconciliations": "started_at finished_at balanced n_found n_repaired detail",
     "v1_absences": "destination began_at attempts next_attempt_at error n_waiting",
     "v1_backfills": "backfill_id archive state detail started_at heartbeat_at found_at "
-    "finished_at n_found n_waiting n_asked n_received n_analysed n_skipped n_failed",
+    "finished_at n_found n_waiting n_asked n_received n_analysed n_skipped n_failed "
+    "paused_at stop_asked_at",
     "v1_backfill_studies": "backfill_id study_instance_uid n_instances state reason "
     "attempts changed_at",
     "v1_roles": "process role host version started_at heartbeat_at leads_until",

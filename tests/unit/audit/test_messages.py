@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dicomnode.audit import AuditedStudy, Node, Participant, Peer, Source, codes, events
 from dicomnode.audit.encoding import encode
-from dicomnode.audit.events import Alert, Ended
+from dicomnode.audit.events import Alert, Ended, Query
 from dicomnode.audit.message import AuditMessage, Outcome
 from dicomnode.audit.syslog import line_of
 from tests.integration.audit_schema import checked, event_id
@@ -23,6 +23,7 @@ CT = Peer("CT1", "10.1.2.3")
 STUDY = AuditedStudy("1.2.3", "PID-7", "A7", {"1.2.840.10008.5.1.4.1.1.2": 3})
 PERSON = Participant("ada@node1", is_requestor=True, address="node1")
 BY = (NODE.participant(), PERSON)
+QUERY = Query("1.2.840.10008.5.1.4.1.2.2.1", b"\x08\x00", "1.2.840.10008.1.2")
 SOURCE = Source("DICOMNODE@node1", "North Hospital")
 
 MESSAGES = {
@@ -41,6 +42,8 @@ MESSAGES = {
     "configuration": events.security_alert(
         BY, Alert(codes.SECURITY_CONFIGURATION, "peer[1].hosts"), "file:///c.toml", AT
     ),
+    "query": events.queried(BY, CT, QUERY, AT),
+    "query refused": events.queried(BY, CT, QUERY, AT, "0xA700"),
     "login": events.user_authentication(
         NODE, PERSON, AT, codes.LOGIN, "wrong password"
     ),
@@ -56,6 +59,16 @@ def root_of(message: AuditMessage) -> Element:
 @pytest.mark.parametrize("name", MESSAGES)
 def test_it_conforms(name: str) -> None:
     root_of(MESSAGES[name])
+
+
+def test_a_query_is_in_the_message_as_it_was_asked() -> None:
+    [asked] = root_of(MESSAGES["query"]).iter("ParticipantObjectIdentification")
+    assert asked.get("ParticipantObjectID") == QUERY.sop_class_uid
+    text = asked.findtext("ParticipantObjectQuery") or ""
+    assert base64.b64decode(text) == QUERY.identifier
+    refused = root_of(MESSAGES["query refused"]).find("EventIdentification")
+    assert refused is not None
+    assert refused.get("EventOutcomeIndicator") == "4"
 
 
 def test_a_transfer_says_who_gave_whom_what() -> None:

@@ -1,4 +1,4 @@
-"""Several hosts: whose spool an instance lies in, and which roles run where.
+"""Several hosts: whose spool an instance lies in, which roles run where; pauses.
 
 It only adds, so programs of the schema before it go on working: v1_schema stays.
 """
@@ -51,6 +51,28 @@ FROM roles r LEFT JOIN leaders l
   ON l.name = 'schedulers' AND r.role = 'keep' AND l.holder = r.host || '-' || r.pid
 """
 
+_BACKFILLS = """
+SELECT b.backfill_id, b.archive, b.state, b.detail, b.started_at, b.heartbeat_at,
+       b.found_at, b.finished_at,
+       count(s.state) AS n_found,
+       count(CASE WHEN s.state = 'FOUND' THEN 1 END) AS n_waiting,
+       count(CASE WHEN s.state = 'ASKED' THEN 1 END) AS n_asked,
+       count(CASE WHEN s.state = 'RECEIVED' THEN 1 END) AS n_received,
+       count(CASE WHEN s.state = 'ANALYSED' THEN 1 END) AS n_analysed,
+       count(CASE WHEN s.state = 'SKIPPED' THEN 1 END) AS n_skipped,
+       count(CASE WHEN s.state = 'FAILED' THEN 1 END) AS n_failed"""
+
+_GROUPED = """
+FROM backfills b LEFT JOIN backfill_studies s ON s.backfill_id = b.backfill_id
+GROUP BY b.backfill_id, b.archive, b.state, b.detail, b.started_at, b.heartbeat_at,
+         b.found_at, b.finished_at"""
+
+V1_BACKFILLS_BEFORE = f"VIEW v1_backfills AS{_BACKFILLS}{_GROUPED}"
+V1_BACKFILLS = (
+    f"VIEW v1_backfills AS{_BACKFILLS},\n"
+    f"       b.paused_at, b.stop_asked_at{_GROUPED}, b.paused_at, b.stop_asked_at"
+)
+
 _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _INDEX = "ix_instances_spooled"
 
@@ -77,12 +99,16 @@ def upgrade() -> None:
         sa.Column("heartbeat_at", _TEXT, nullable=False),
         sa.PrimaryKeyConstraint("process"),
     )
+    op.add_column("backfills", sa.Column("paused_at", _TEXT))
     if op.get_bind().dialect.name == "postgresql":
-        # Replaced in its place, so that rights granted on it stay.
+        # Replaced in their place, so that rights granted on them stay.
         op.execute(f"CREATE OR REPLACE {V1_WORKLIST}")
+        op.execute(f"CREATE OR REPLACE {V1_BACKFILLS}")
     else:
         op.execute("DROP VIEW v1_worklist")
+        op.execute("DROP VIEW v1_backfills")
         op.execute(f"CREATE {V1_WORKLIST}")
+        op.execute(f"CREATE {V1_BACKFILLS}")
     op.execute(V1_SPOOLS)
     op.execute(V1_ROLES)
 
@@ -93,9 +119,11 @@ def downgrade() -> None:
     PostgreSQL cannot take columns from a view: rights granted on it must be granted
     again.
     """
-    for view in ("v1_worklist", "v1_spools", "v1_roles"):
+    for view in ("v1_worklist", "v1_backfills", "v1_spools", "v1_roles"):
         op.execute(f"DROP VIEW {view}")
     op.drop_table("roles")
     op.drop_index(_INDEX, table_name="instances")
     op.drop_column("instances", "spooled_on")
+    op.drop_column("backfills", "paused_at")
     op.execute(f"CREATE {V1_WORKLIST_BEFORE}")
+    op.execute(f"CREATE {V1_BACKFILLS_BEFORE}")
