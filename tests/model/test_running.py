@@ -131,7 +131,7 @@ def cache(tmp_path_factory):
 def test_another_runtime_agrees_with_its_maps(name, packed, cache):
     for module in EXTRAS[name]:
         pytest.importorskip(module)
-    wanted = bundle.Wanted(runner=name, cache=cache, threads=1)
+    wanted = bundle.Wanted("float32", name, cache, threads=1)
     found = bundle.load(packed[0], running=wanted)
     assert str(found.arithmetic) == f"{name} float32"
     assert not found.arithmetic.refused
@@ -148,7 +148,7 @@ def test_another_runtime_agrees_with_its_maps(name, packed, cache):
 def test_a_kept_file_that_was_changed_is_written_anew(packed, cache):
     for module in EXTRAS["onnxruntime"]:
         pytest.importorskip(module)
-    wanted = bundle.Wanted(runner="onnxruntime", cache=cache, threads=1)
+    wanted = bundle.Wanted("float32", "onnxruntime", cache, threads=1)
     bundle.load(packed[0], running=wanted)
     [path] = cache.glob("*-onnx-*/model.onnx")
     raw = path.read_bytes()
@@ -160,7 +160,7 @@ def test_a_kept_file_that_was_changed_is_written_anew(packed, cache):
 
 def test_a_runtime_that_is_not_installed_is_named_and_torch_runs(packed, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
-    found = bundle.load(packed[0], running=bundle.Wanted(runner="openvino"))
+    found = bundle.load(packed[0], running=bundle.Wanted("float32", "openvino"))
     assert str(found.arithmetic) == "torch float32"
     assert "pip install 'dicomnode[openvino]'" in found.arithmetic.refused[0]
 
