@@ -62,6 +62,8 @@ COMMANDS = [
     ["demo"],
     ["backfill", "status"],
     ["backfill", "stop"],
+    ["backfill", "pause"],
+    ["backfill", "go-on"],
     ["account"],
     ["doctor"],
     ["support-bundle"],
