@@ -15,11 +15,11 @@ import torch
 from model.network import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
-    from model.bundle.engine import Runner
+    Runner = Callable[[Tensor], Output]
 
 AT_ONCE = 2
 """Batches on their way at once: one is copied while the network runs on another."""
