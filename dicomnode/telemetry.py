@@ -15,6 +15,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import MutableMapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -93,12 +94,16 @@ def configure(
     ``log_format`` is json or console; ``level`` debug, info, warning or error.
     """
     target = sys.stdout if stream is None else stream
+    handler = _bridge(target, role, log_format, level.upper())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.stdlib.filter_by_level,
             structlog.stdlib.add_log_level,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+            _identity(role),
+            *_shared(),
+            *_rendering(log_format, target),
+            _writing(handler),
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -109,7 +114,27 @@ def configure(
     threading.excepthook = _log_uncaught_in_thread
 
 
-def _bridge(stream: TextIO, role: str, log_format: str, level: str) -> None:
+def _writing(handler: logging.StreamHandler[TextIO]) -> Processor:
+    """Write lines of ours as ``handler`` does those of libraries, between them.
+
+    By way of a record of logging, which is made and formatted first, a line takes twice
+    as long, and there is one for each image.
+    """
+
+    def write(_logger: object, _method: str, line: EventDict) -> EventDict:
+        # As there, what cannot be written is not (logging.raiseExceptions).
+        with handler.lock or nullcontext(), suppress(OSError, ValueError):
+            handler.stream.write(f"{line}\n")
+            handler.flush()
+        raise structlog.DropEvent
+
+    return write
+
+
+def _bridge(
+    stream: TextIO, role: str, log_format: str, level: str
+) -> logging.StreamHandler[TextIO]:
+    """The handler of what libraries log."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -134,6 +159,7 @@ def _bridge(stream: TextIO, role: str, log_format: str, level: str) -> None:
         logging.getLogger(ours).setLevel(level)
     logging.captureWarnings(capture=True)
     warnings.filterwarnings("ignore", module=r"pydicom(\..*)?")
+    return handler
 
 
 def _shared() -> list[Processor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Container, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_16
 
@@ -40,12 +40,8 @@ class TruncatedError(Exception):
     """What is known to be the beginning of a data set ends before the last element."""
 
 
-class Element(NamedTuple):
-    """An element of defined length; ``vr`` is empty where it is implicit."""
-
-    tag: int
-    vr: str
-    value: memoryview
+Element = tuple[int, bytes, memoryview]
+"""Tag, VR and value, of defined length; the VR is empty where it is implicit."""
 
 
 _Head = tuple[int, int, bytes, int, int]
@@ -77,7 +73,7 @@ def elements(
             elif position > len(data):
                 break
             elif tag in wanted:
-                yield Element(tag, vr.decode(), data[begins:position])
+                yield tag, vr, data[begins:position]
     except struct.error:
         pass
     if not whole:

@@ -20,7 +20,6 @@ from dicomnode.receiver.elements import (
     BIG_ENDIAN,
     EXPLICIT,
     IMPLICIT,
-    Element,
     Syntax,
     TruncatedError,
     elements,
@@ -130,23 +129,21 @@ def _read(
 ) -> dict[str, str | tuple[str, ...]]:
     found: dict[str, str | tuple[str, ...]] = {}
     encodings = values.encodings("")
-    for element in elements(data, syntax, wanted, max(wanted), whole):
-        if len(element.value) > _MAX_VALUE_BYTES:
+    for tag, vr, value in elements(data, syntax, wanted, max(wanted), whole):
+        if len(value) > _MAX_VALUE_BYTES:
             continue
-        if element.tag == _SPECIFIC_CHARACTER_SET:
-            encodings = values.encodings(bytes(element.value).decode("latin-1"))
-        elif value := _value(element, syntax, encodings):
-            found.setdefault(wanted[element.tag], value)
+        if tag == _SPECIFIC_CHARACTER_SET:
+            encodings = values.encodings(bytes(value).decode("latin-1"))
+            continue
+        known = _vr(tag, vr)
+        if text := values.text(known, bytes(value), syntax.order, encodings):
+            found.setdefault(wanted[tag], text)
     return found
 
 
-def _value(
-    element: Element, syntax: Syntax, encodings: tuple[str, ...]
-) -> str | tuple[str, ...]:
-    vr = element.vr
-    if vr in {"", "UN"}:
-        vr = dictionary_VR(element.tag)
-    return values.text(vr, bytes(element.value), syntax.order, encodings)
+@lru_cache(maxsize=512)
+def _vr(tag: int, vr: bytes) -> str:
+    return dictionary_VR(tag) if vr in {b"", b"UN"} else vr.decode()
 
 
 def _header(

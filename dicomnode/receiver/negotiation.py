@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from pydicom.uid import UID
 from pynetdicom import evt
@@ -20,10 +20,20 @@ if TYPE_CHECKING:
 
     from pynetdicom.association import Association
     from pynetdicom.pdu_primitives import A_ASSOCIATE
+    from pynetdicom.presentation import PresentationContext
 
     from dicomnode.receiver.reactor import Reactor
     from dicomnode.receiver.requests_seen import SeenRequest
-    from dicomnode.receiver.upper_layer import AcceptedAssociation
+
+
+class _Agreeing(Protocol):
+    """An association that can be given what was negotiated before."""
+
+    def agree(
+        self,
+        accepted: dict[int, PresentationContext],
+        rejected: list[PresentationContext],
+    ) -> None: ...
 
 
 class GatedACSE(ACSE):
@@ -90,8 +100,7 @@ class GatedACSE(ACSE):
             return False
         self.requestor.ae_title = before.primitive.calling_ae_title
         self.acceptor.primitive = before.primitive
-        association = cast("AcceptedAssociation", self.assoc)
-        association.agree(before.accepted, before.rejected)
+        cast("_Agreeing", self.assoc).agree(before.accepted, before.rejected)
         self._reactor.accept(before.encoded)
         evt.trigger(self.assoc, evt.EVT_ACCEPTED, {})
         self.assoc.is_established = True

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import fields
+from functools import lru_cache
 from hashlib import sha256
 
 from dicomnode.domain.instance import InstanceKey
@@ -26,6 +27,7 @@ _UID_LENGTH = 64
 # PS3.5 9.1. Components with leading zeros are wrong but common, and harmless here.
 _UID = r"[0-9]+(?:\.[0-9]+)*"
 _IS_UID = re.compile(_UID)
+_EVERY = tuple(field.name for field in fields(InstanceKey))
 _COMMANDED = ("sop_class_uid", "sop_instance_uid", "transfer_syntax_uid")
 _IS_LOCATION = re.compile(
     rf"[0-9a-f]{{2}}/{_UID}/{_UID}\.(?:[0-9a-f]{{12}}|[0-9a-f]{{64}})\.dcm"
@@ -37,7 +39,7 @@ def check(key: InstanceKey) -> None:
 
     No path is ever built from a UID that has not passed here.
     """
-    _check(key, [field.name for field in fields(key)])
+    _check(key, _EVERY)
 
 
 def check_command(key: InstanceKey) -> None:
@@ -47,8 +49,7 @@ def check_command(key: InstanceKey) -> None:
 
 def _check(key: InstanceKey, names: Iterable[str]) -> None:
     for each in names:
-        uid = getattr(key, each)
-        if len(uid) > _UID_LENGTH or not _IS_UID.fullmatch(uid):
+        if not _is_uid(getattr(key, each)):
             name = each.removesuffix("_uid").replace("_", " ")
             message = (
                 f"the {name} UID is not a UID (PS3.5 9.1: digits and dots, at most 64)"
@@ -57,6 +58,13 @@ def _check(key: InstanceKey, names: Iterable[str]) -> None:
             raise Unreadable(message)
 
 
+@lru_cache(maxsize=1024)
+def _is_uid(text: str) -> bool:
+    # All but one of an image are those of the image before.
+    return len(text) <= _UID_LENGTH and _IS_UID.fullmatch(text) is not None
+
+
+@lru_cache(maxsize=1024)
 def folder(study_instance_uid: str) -> str:
     """The folder of a study, relative to the store."""
     shard = sha256(study_instance_uid.encode()).hexdigest()[:2]

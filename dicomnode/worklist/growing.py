@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -63,7 +63,7 @@ def extend_studies(transaction: Transaction, fresh: Sequence[ReceivedInstance]) 
         if uid not in known:
             _first_revision(transaction, uid, by_study[uid][0])
     news = {uid: _news(group, uid in known) for uid, group in by_study.items()}
-    current = _current(transaction, [uid for uid in uids if news[uid]])
+    current = _still_current(transaction, [uid for uid in uids if news[uid]], known)
     counted = [
         _counted(transaction, row, news[row.study_instance_uid]) for row in current
     ]
@@ -72,11 +72,25 @@ def extend_studies(transaction: Transaction, fresh: Sequence[ReceivedInstance]) 
         transaction.run(_COUNT_IN, counted)
 
 
-def _known(transaction: Transaction, uids: Sequence[str]) -> set[str]:
+def _known(transaction: Transaction, uids: Sequence[str]) -> Mapping[str, Any]:
     """Those of the studies that are there, locked where writers do not take turns."""
-    if transaction.is_sqlite:
-        return {row.study_instance_uid for row in _current(transaction, uids)}
-    return {row.study_instance_uid for row in transaction.rows(_LOCK, {"uids": uids})}
+    found = (
+        _current(transaction, uids)
+        if transaction.is_sqlite
+        else transaction.rows(_LOCK, {"uids": uids})
+    )
+    return {row.study_instance_uid: row for row in found}
+
+
+def _still_current(
+    transaction: Transaction, uids: Sequence[str], known: Mapping[str, Any]
+) -> Sequence[Any]:
+    """The current revisions, of which SQLite's only writer knows most already."""
+    if not transaction.is_sqlite:
+        return _current(transaction, uids)
+    made = _current(transaction, [uid for uid in uids if uid not in known])
+    rows = {row.study_instance_uid: row for row in (*known.values(), *made)}
+    return [rows[uid] for uid in uids if uid in rows]
 
 
 def _current(transaction: Transaction, uids: Sequence[str]) -> Sequence[Any]:

@@ -15,16 +15,15 @@ from model.bundle.gpu import Streams
 from model.network import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from model.bundle.gpu import Runner
     from model.network import Classifier
     from model.transforms import Box, EvalPreset
-
-    Runner = Callable[[Tensor], Output]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from model.bundle.errors import BundleError
 
 if TYPE_CHECKING:
     from model.bundle.arithmetic import Precision, Wanted
-    from model.bundle.engine import Runner
+    from model.bundle.gpu import Runner
     from model.bundle.runtimes import Runtime, Session
     from model.bundle.serve import Bundle
     from model.network import Classifier, Output

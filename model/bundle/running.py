@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from model.bundle.arithmetic import Precision, Wanted
-    from model.bundle.engine import Engine, Prepared, Runner
+    from model.bundle.engine import Engine, Prepared
+    from model.bundle.gpu import Runner
     from model.bundle.serve import Parts
 
     Said = tuple[NDArray[np.float64], NDArray[np.float64]]

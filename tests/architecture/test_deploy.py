@@ -100,17 +100,17 @@ def metrics() -> set[str]:
     """The names that /metrics gives, where everything has something to say."""
     from prometheus_client import CollectorRegistry, generate_latest
 
-    from dicomnode.web.watching import _Node, _silences
+    from dicomnode.web.watching import _backfills, _Node, _silences
     from tests.unit.health.snapshots import FULL
 
     registry = CollectorRegistry()
     registry.register(_Node(FULL))  # type: ignore[arg-type]
     text = generate_latest(registry).decode()
     names = {family.name for family in text_string_to_metric_families(text)}
-    views = SimpleNamespace(senders=lambda _since: [])
+    views = SimpleNamespace(senders=lambda _since: [], backfills=list)
     site = SimpleNamespace(peers=[SimpleNamespace(ae_title="CT1")])
     room: Any = SimpleNamespace(views=views, site=site)
-    return names | {_silences(room, FULL.now).name}
+    return names | {_silences(room, FULL.now).name, _backfills(room).name}
 
 
 def test_the_dashboard_shows_metrics_that_exist(metrics: set[str]) -> None:

@@ -60,6 +60,7 @@ HARNESSES = {
         ("--data-sets", "1000000", "--pdus", "1000000"),
     ),
     "attack": Harness("attack", (), (), ("--full",)),
+    "probes": Harness("probes", (), ("-n", "2000"), ("-n", "100000")),
     "pdus": Harness("pdus", (), ("--few",), ()),
     "large": Harness(
         "test_receiving", (), ("--mebibytes", "200", "--instances", "2000"), ()

@@ -223,15 +223,20 @@ class Trial:
         assert added.terminate() == 0
 
     def _with_a_job(self, role: HostedRole, samples: list[Sample]) -> str:
-        """Send until this worker has a job in hand for the first time."""
+        """Wait until this worker has a job in hand for the first time.
+
+        More is sent when nothing waits: a slow machine must not be buried.
+        """
+        views = self.group.chain.worklist.views
         while True:
-            more = self.modality.studies(2)
-            self.modality.send(more)
-            samples += more
+            if not views.counts()["job"]["SCHEDULED"]:
+                more = self.modality.studies(2)
+                self.modality.send(more)
+                samples += more
             ends_at = monotonic() + _AWAY_SECONDS
             while monotonic() < ends_at:
                 job_id = self.group.job_of(role)
-                rows = self.group.chain.worklist.views.job(job_id) if job_id else []
+                rows = views.job(job_id) if job_id else []
                 if rows and rows[0]["attempts"] == 1 and not rows[0]["finished_at"]:
                     return str(job_id)
 

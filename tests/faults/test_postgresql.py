@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -17,7 +18,9 @@ import pytest
 
 from dicomnode.domain.delivery import NewResult
 from dicomnode.domain.instance import InstanceKey
+from dicomnode.errors import WorklistError
 from dicomnode.results import build, encode_data_set
+from dicomnode.worklist import engine, upgrade
 from tests.contract.worklist.cluster import Cluster, running_cluster
 from tests.contract.worklist.making import finished
 from tests.faults.chain import Chain, StoreScp, until
@@ -287,3 +290,34 @@ def test_59_a_commit_whose_answer_is_lost_is_not_doubled_when_sent_again(
         assert site.chain.lost(samples) == []
         site.takes(samples)
     site.ends_well()
+
+
+def stand_still(still: engine.Database, other: engine.Database) -> None:
+    """Hold the lock of the events until another has taken it; raises WorklistError."""
+    said = [engine.Event(datetime.now(UTC), one, None) for one in ("still", "other")]
+    with still.write() as transaction:
+        transaction.note(said[0])
+        transaction.flush()
+        # It does no more; the other waits for its lock, and gets it.
+        with other.write() as second:
+            second.note(said[1])
+
+
+def test_59_who_stands_still_in_a_transaction_holds_up_nobody_for_long(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frozen process answers keepalives and would keep the lock of the events."""
+    url, shorter = cluster.url(DATABASE), "in_transaction_session_timeout=1s"
+    upgrade(url)
+    options = engine._POSTGRESQL_OPTIONS
+    usual = f"in_transaction_session_timeout={engine._SILENCE_SECONDS}s"
+    assert usual in options
+    other = engine.open_database(url)
+    monkeypatch.setattr(engine, "_POSTGRESQL_OPTIONS", options.replace(usual, shorter))
+    still = engine.open_database(url)
+    with closing(other), closing(still):
+        with pytest.raises(WorklistError):
+            stand_still(still, other)
+        with other.read() as connection:
+            kinds = connection.exec_driver_sql("SELECT kind FROM events").scalars()
+            assert list(kinds) == ["other"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,11 +44,22 @@ def test_each_receiver_takes_every_image(tmp_path: Path) -> None:
 def test_without_a_compiler_python_sends(tmp_path: Path) -> None:
     found = bench(
         *("--receivers", "dicomnode;sink", "--workloads", "each-8", "--python"),
-        *("--sync", "off"),
         out=tmp_path / "out.json",
     )
     assert found["sender"] == "Python"
     assert [run["failures"] for run in found["runs"]] == [0, 0]
+
+
+def test_without_a_compiler_we_sync_and_are_not_compared_with_who_does_not(
+    tmp_path: Path,
+) -> None:
+    found = bench(
+        *("--receivers", "dicomnode;sink", "--workloads", "each-8", "--python"),
+        *("--sync", "off"),
+        out=tmp_path / "out.json",
+    )
+    assert [run["receiver"] for run in found["runs"]] == ["sink"]
+    assert "left out" in found["said"]
 
 
 @pytest.mark.parametrize("name", ["CT", "MR", "US"])
@@ -104,3 +116,28 @@ def test_the_worklist_bench_measures_every_operation(tmp_path: Path) -> None:
     shown = measuring.table(found).splitlines()
     assert len(shown) == 1 + len(measuring.OPERATIONS)
     assert "100 / 200" in shown[0]
+
+
+def test_the_worklist_bench_shows_which_indexes_are_used(tmp_path: Path) -> None:
+    from tests.bench.worklist import measuring
+    from tests.bench.worklist.filling import Size
+
+    size = Size(20, 60)
+    with measuring.filled(tmp_path / "worklist", size):
+        pass
+    said = measuring.plans_of(tmp_path / "worklist", size)
+    for name in measuring.OPERATIONS:
+        assert f"\n{name}\n" in f"\n{said}\n", name
+    recorded = said.partition("completion scan")[0]
+    assert "SEARCH studies USING INDEX" in recorded
+    assert "SCAN" not in recorded
+    assert "! SELECT state, count(*)" in said
+
+
+def test_a_receiver_that_is_kept_from_syncing_syncs_nothing(tmp_path: Path) -> None:
+    if not (nosync := native.tools(tmp_path).nosync):
+        pytest.skip("no C compiler")
+    # A descriptor that is none: the kernel would say so.
+    argv = [sys.executable, "-c", "import os; os.fsync(999); os.fdatasync(999)"]
+    assert subprocess.run(argv, capture_output=True).returncode
+    assert not subprocess.run(argv, env={**os.environ, "LD_PRELOAD": nosync}).returncode

@@ -14,11 +14,15 @@ _FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread")
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Command lines that begin a sender and a sink."""
+    """Command lines that begin a sender and a sink.
+
+    ``nosync``: a library that makes syncs do nothing when it is preloaded, if any.
+    """
 
     sender: tuple[str, ...]
     sink: tuple[str, ...]
     made_of: str
+    nosync: str = ""
 
 
 def tools(folder: Path, compiler: str | None = None) -> Tools:
@@ -27,7 +31,8 @@ def tools(folder: Path, compiler: str | None = None) -> Tools:
     if compiler is None:
         return plain()
     sender, sink = (_compiled(compiler, folder, name) for name in ("sender", "sink"))
-    return Tools((sender,), (sink,), "C")
+    nosync = _compiled(compiler, folder, "nosync", "-shared", "-fPIC")
+    return Tools((sender,), (sink,), "C", nosync)
 
 
 def plain() -> Tools:
@@ -39,8 +44,9 @@ def plain() -> Tools:
     return Tools(sender, sink, "Python")
 
 
-def _compiled(compiler: str, folder: Path, name: str) -> str:
+def _compiled(compiler: str, folder: Path, name: str, *more: str) -> str:
     program = folder / name
     source = SOURCES / f"{name}.c"
-    subprocess.run([compiler, *_FLAGS, "-o", program, source], check=True)
+    flags = (*_FLAGS, *more)
+    subprocess.run([compiler, *flags, "-o", program, source], check=True)
     return str(program)

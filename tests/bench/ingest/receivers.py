@@ -64,6 +64,9 @@ class Receiver:
         port = free_port()
         argv = self._argv(folder, tools, port, sync)
         environment = {**os.environ, **dict(self.environment)}
+        if self.kind == "dicomnode" and not sync:
+            # It has no switch for this, so it is done to it.
+            environment["LD_PRELOAD"] = tools.nosync
         log = folder / "receiver.log"
         with ours.listening(self.name, argv, log, port, environment) as program:
             yield Running(port, ours.pid_of(program))

@@ -191,6 +191,10 @@ def _is_isolated() -> bool:
 
 
 def _plan(given: argparse.Namespace, folder: Path, left_out: Sequence[str]) -> Plan:
+    made = plain() if given.python else tools(folder)
+    if given.sync == "off" and not made.nosync:
+        print("no C compiler here: our receiver cannot be kept from syncing, left out")
+        left_out = (*left_out, "dicomnode")
     chosen = [receivers.BY_NAME[name] for name in _names(given.receivers)]
     present = [one for one in chosen if one.is_there() and one.kind not in left_out]
     works = [workloads.BY_NAME[name] for name in _names(given.workloads)]
@@ -201,7 +205,7 @@ def _plan(given: argparse.Namespace, folder: Path, left_out: Sequence[str]) -> P
         sync=given.sync == "on",
         divisor=given.divide,
         folder=given.folder,
-        tools=plain() if given.python else tools(folder),
+        tools=made,
     )
 
 

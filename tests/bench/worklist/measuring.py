@@ -1,7 +1,9 @@
 """`python -m tests.bench worklist`: what runs all day, on worklists of growing size.
 
 Each operation is measured on every size; it must stay flat or grow with the logarithm.
-The disk counts where something is written; the rest is reading.
+The disk counts where something is written; the rest is reading. With ``--plans`` the
+indexes that SQLite uses are shown for each (EXPLAIN QUERY PLAN); a statement that reads
+a table from end to end has a ``!`` before it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -30,6 +33,7 @@ from dicomnode.domain.instance import (
 )
 from dicomnode.domain.job import job_id_of
 from dicomnode.worklist import Worklist, open_worklist
+from tests.bench.worklist import plans
 from tests.bench.worklist.filling import (
     CT,
     DESTINATION,
@@ -199,6 +203,22 @@ def figures(folder: Path, size: Size, repeat: int) -> dict[str, float]:
     return found
 
 
+def plans_of(folder: Path, size: Size) -> str:
+    """The plan of each operation on a worklist that is filled already."""
+    database = folder / "worklist.db"
+    embedded = EmbeddedViews(database)
+    with plans.traced() as found, open_worklist(f"sqlite:///{database}") as worklist:
+        embedded._connection.set_trace_callback(found.append)
+        fresh = count(20 * size.n_studies)
+        subject = Subject(worklist, embedded, size, folder, fresh)
+        texts = [
+            plans.told(name, partial(operation, subject), found, database)
+            for name, operation in OPERATIONS.items()
+        ]
+    embedded.close()
+    return "\n\n".join(texts)
+
+
 def table(columns: Mapping[Size, Mapping[str, float]]) -> str:
     """One row for each operation, one column for each size, and the growth."""
     sizes = list(columns)
@@ -220,16 +240,21 @@ def main(words: Sequence[str]) -> int:
         prog="python -m tests.bench worklist", description=__doc__
     )
     parser.add_argument("--full", action="store_true", help="up to 1,000,000 instances")
+    parser.add_argument("--plans", action="store_true", help="EXPLAIN QUERY PLAN too")
     parser.add_argument("--repeat", type=int, default=20)
     parser.add_argument("--folder", type=Path, help="on the disk to measure")
     parser.add_argument("--out", type=Path, help="JSON file for every figure")
     given = parser.parse_args(words)
     found: dict[Size, dict[str, float]] = {}
+    explained = ""
     with tempfile.TemporaryDirectory(prefix="bench-", dir=given.folder) as name:
         for size in SIZES if given.full else SMALLER:
             folder = Path(name) / str(size.n_studies)
             found[size] = figures(folder, size, given.repeat)
+            explained = plans_of(folder, size) if given.plans else ""
     print(table(found))
+    if explained:
+        print(f"\n== plans, {size.n_studies} studies\n{explained}")
     if given.out:
         rows = [{"studies": s.n_studies, "figures": f} for s, f in found.items()]
         given.out.write_text(json.dumps({"bench": "worklist", "sizes": rows}) + "\n")
