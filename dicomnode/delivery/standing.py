@@ -43,11 +43,10 @@ class Standing:
         with self._in_use:
             self._stop_waiting()
             one = self._kept(keys) or self._open(keys)
-            try:
+            with ExitStack() as broken:
+                broken.callback(self.close)
                 yield one
-            except BaseException:
-                self.close()
-                raise
+                broken.pop_all()
             self._wait_or_close()
 
     def close(self) -> None:
