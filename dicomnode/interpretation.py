@@ -17,6 +17,7 @@ from dicomnode.domain.findings import (
     Presence,
 )
 from dicomnode.domain.instance import Instance
+from dicomnode.domain.series import SeriesInput, Slice
 from model import bundle as bundles
 from model.bundle import watch
 
@@ -43,9 +44,46 @@ def facts_of(description: bundles.Description) -> BundleFacts:
             min_columns=wanted.min_columns,
             max_images=wanted.max_images,
             views=tuple(view.upper() for view in wanted.views),
+            series=_series_input(wanted.series),
         ),
         labels=tuple(label.name for label in description.labels),
         parameters=dict(description.parameters),
+    )
+
+
+def _series_input(spec: bundles.SeriesSpec | None) -> SeriesInput | None:
+    if spec is None:
+        return None
+    return SeriesInput(
+        n_slices=spec.n_slices,
+        central_fraction=spec.central_fraction,
+        stack_depth=spec.stack_depth,
+        min_slices=spec.min_slices,
+        max_series=spec.max_series,
+        planes=spec.planes,
+        slice_thickness_mm=spec.slice_thickness_mm,
+        kernels=spec.kernels,
+        derived=spec.derived,
+        max_missing_fraction=spec.max_missing_fraction,
+        max_tilt_degrees=spec.max_tilt_degrees,
+        has_windows=bool(spec.windows),
+    )
+
+
+def series_finding(label: bundles.Label, top: Slice, probability: float) -> Finding:
+    """What a label says of a series, on the slice that drove it most."""
+    point = _point(label)
+    return Finding(
+        label=label.name,
+        code=_code(label.code),
+        presence=point.presence(probability),
+        text=label.text,
+        sop_instance_uid=top.sop_instance_uid,
+        site=None if label.site is None else _code(label.site),
+        probability=probability,
+        calibrated=label.calibrated,
+        operating_point=point,
+        frame_number=top.frame_number,
     )
 
 
@@ -93,7 +131,7 @@ def observation(
     )
 
 
-def outside(prediction: bundles.Prediction) -> str:
+def outside(prediction: bundles.Prediction | bundles.SeriesPrediction) -> str:
     """Why an image outside the model's domain was not analysed."""
     return (
         "outside the model's domain (distance "

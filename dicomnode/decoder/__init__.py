@@ -5,15 +5,20 @@ all memory. Here that costs one image: the process is replaced, the image is ref
 with the reason. No torch, no network, no secrets in these processes.
 """
 
+from dicomnode.decoder.chunks import CHUNK
 from dicomnode.decoder.decoding import Decoded, Undecodable
 from dicomnode.decoder.limits import DecodeLimits
 from dicomnode.decoder.pool import Decoder, DecoderPool, InThisProcess
+from dicomnode.decoder.series import Planes, Wanted
 
 __all__ = [
+    "CHUNK",
     "DecodeLimits",
     "Decoded",
     "Decoder",
     "DecoderPool",
     "InThisProcess",
+    "Planes",
     "Undecodable",
+    "Wanted",
 ]

@@ -1,4 +1,4 @@
-"""Messages between worker and decoder: one line of JSON, with at most one open file.
+"""Messages between worker and decoder: one line of JSON, with open files or none.
 
 Files and pixels travel as file descriptors (SCM_RIGHTS, unix(7)): nothing is pickled,
 nothing is copied through the socket, and no name is left behind when a process dies.
@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,6 +19,8 @@ import numpy as np
 from dicomnode.decoder.decoding import Decoded
 
 _LONGEST = 1 << 16
+MOST_FILES = 64
+"""That come with one message."""
 _PIXEL_BYTES = 5  # float32 and uint8
 _END = b"\n"
 
@@ -28,19 +30,19 @@ class Closed(Exception):
 
 
 def send(channel: socket.socket, message: Mapping[str, Any], *files: int) -> None:
-    """Send a message with an open file or none; raises OSError, TimeoutError."""
+    """Send a message with open files or none; raises OSError, TimeoutError."""
     socket.send_fds(channel, [json.dumps(message).encode() + _END], files)
 
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """The next message, and the file that came with it.
+    """The next message, and the files that came with it.
 
     Raises Closed, TimeoutError, and ValueError for what is no message.
     """
     line, files = b"", list[int]()
     while not line.endswith(_END):
         try:
-            piece, came, _, _ = socket.recv_fds(channel, _LONGEST, 1)
+            piece, came, _, _ = socket.recv_fds(channel, _LONGEST, MOST_FILES)
         except ConnectionError as error:
             raise Closed from error
         files += came
@@ -80,6 +82,28 @@ def from_file(handle: int, rows: int, columns: int, station: str) -> Decoded:
         for plane in (display, eight_bit):
             _fill(file, plane.data.cast("B"))
     return Decoded(display, eight_bit, station)
+
+
+def filled(handle: int, pieces: Iterable[bytes | memoryview]) -> int:
+    """Write the pieces over what ``handle`` held before; their bytes."""
+    os.lseek(handle, 0, os.SEEK_SET)
+    n_bytes = 0
+    with os.fdopen(handle, "wb", closefd=False) as file:
+        for piece in pieces:
+            n_bytes += file.write(piece)
+    os.ftruncate(handle, n_bytes)
+    return n_bytes
+
+
+def content(handle: int, n_bytes: int) -> bytearray:
+    """A copy of what `filled` wrote; closes the file. ValueError for another size."""
+    with os.fdopen(handle, "rb", buffering=0) as file:
+        if n_bytes < 0 or _size(file) != n_bytes:
+            raise ValueError("the answer has another size than was said")
+        file.seek(0)
+        found = bytearray(n_bytes)
+        _fill(file, memoryview(found))
+    return found
 
 
 def file_of(file: BinaryIO) -> int:

@@ -7,19 +7,24 @@ ends with it. What it cannot survive kills it, and the worker sees that.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import resource
 import signal
 import socket
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
 
 from dicomnode.decoder import channel
-from dicomnode.decoder.decoding import Decoded, decode
+from dicomnode.decoder.decoding import Decoded, Undecodable, decode
 from dicomnode.decoder.limits import DecodeLimits
+from dicomnode.decoder.series import Wanted, planes_of, survey, to_words
 
 _PR_SET_PDEATHSIG = 1
 
@@ -33,11 +38,14 @@ def main(handle: int, limits: DecodeLimits) -> None:
     memory = channel.memory()
     while True:
         try:
-            asked, [handle] = channel.receive(worker)
+            asked, handles = channel.receive(worker)
         except channel.Closed:
             worker.close()
             return
-        _answer(worker, handle, memory, limits, asked.get("keywords", ()))
+        if "series" in asked or "survey" in asked:
+            _answer_series(worker, handles, memory, limits, asked)
+        else:
+            _answer(worker, handles[0], memory, limits, asked.get("keywords", ()))
 
 
 def _confine(limits: DecodeLimits) -> None:
@@ -82,6 +90,53 @@ def _answer(
     else:
         channel.send(worker, {"reason": found.reason})
     signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _answer_series(
+    worker: socket.socket,
+    handles: Sequence[int],
+    memory: int,
+    limits: DecodeLimits,
+    asked: dict[str, Any],
+) -> None:
+    """Several files at once; what the answer says of each is in their order."""
+    said: list[Any] = []
+
+    def pieces() -> Iterator[memoryview]:
+        wanted = asked.get("series", ())
+        for handle, one in zip(handles, map(_wanted, wanted), strict=True):
+            with _in_time(handle, limits) as file:
+                found = planes_of(file, one, limits.max_pixels)
+            if isinstance(found, Undecodable):
+                said.append(found.reason)
+                continue
+            said.append([plane.shape for plane in found])
+            yield from (np.ascontiguousarray(plane).data.cast("B") for plane in found)
+
+    if "survey" in asked:
+        text = json.dumps([_surveyed(handle, limits) for handle in handles]).encode()
+        n_bytes = channel.filled(memory, [text])
+    else:
+        n_bytes = channel.filled(memory, pieces())
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    channel.send(worker, {"n_bytes": n_bytes, "files": said}, memory)
+
+
+def _wanted(one: dict[str, Any]) -> Wanted:
+    windows = tuple((float(c), float(w)) for c, w in one["windows"])
+    return Wanted(tuple(int(frame) for frame in one["frames"]), windows)
+
+
+def _surveyed(handle: int, limits: DecodeLimits) -> list[dict[str, Any]] | str:
+    with _in_time(handle, limits) as file:
+        found = survey(file)
+    return found.reason if isinstance(found, Undecodable) else to_words(found)
+
+
+def _in_time(handle: int, limits: DecodeLimits) -> BinaryIO:
+    """The file; each has the time of one image."""
+    signal.setitimer(signal.ITIMER_REAL, limits.timeout_seconds)
+    return os.fdopen(handle, "rb")
 
 
 def _hand_over(worker: socket.socket, found: Decoded, memory: int) -> None:

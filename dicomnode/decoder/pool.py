@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from queue import PriorityQueue
 from threading import Thread
-from typing import BinaryIO, Protocol, Self, TypeAlias
+from typing import Any, BinaryIO, Protocol, Self, TypeAlias
 
+from dicomnode.decoder import chunks
 from dicomnode.decoder.decoding import Decoded, Undecodable, decode
 from dicomnode.decoder.limits import DecodeLimits
 from dicomnode.decoder.process import MODULE, DecoderProcess
+from dicomnode.decoder.series import Planes, Wanted, planes_of, survey
+from dicomnode.domain.series import SliceHeader
 from dicomnode.errors import PredictionFailed
 
 Answer: TypeAlias = "Future[Decoded | Undecodable]"
+Surveyed: TypeAlias = "Future[list[list[SliceHeader] | Undecodable]]"
+Shown: TypeAlias = "Future[list[list[Planes] | Undecodable]]"
 
 
 class Decoder(Protocol):
@@ -35,6 +41,25 @@ class Decoder(Protocol):
         """
         ...
 
+    def survey(
+        self, files: Sequence[BinaryIO], priority: int = 0, turn: int = 0
+    ) -> Surveyed:
+        """The headers of all slices in at most `CHUNK` files, in one message.
+
+        ``turn``: the place of the first in its study, for fair turns with others.
+        """
+        ...
+
+    def planes(
+        self,
+        files: Sequence[BinaryIO],
+        wanted: Sequence[Wanted],
+        priority: int = 0,
+        turn: int = 0,
+    ) -> Shown:
+        """Slices of at most `CHUNK` files, in one message; ``turn`` as for `survey`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Request:
@@ -46,9 +71,8 @@ class _Request:
     urgency: int
     turn: int
     number: int
-    file: BinaryIO | None = field(compare=False, default=None)
-    keywords: tuple[str, ...] = field(compare=False, default=())
-    answer: Answer = field(compare=False, default_factory=Future)
+    task: Callable[[DecoderProcess], Any] | None = field(compare=False, default=None)
+    answer: Future[Any] = field(compare=False, default_factory=Future)
 
 
 _LAST = 1 << 62
@@ -78,12 +102,38 @@ class DecoderPool:
     ) -> Sequence[Answer]:
         """One answer for each file, in order."""
         requests = [
-            _Request(-priority, turn, next(self._numbers), file, tuple(keywords))
+            self._requested(
+                partial(DecoderProcess.decode, file=file, keywords=tuple(keywords)),
+                (-priority, turn),
+            )
             for turn, file in enumerate(files)
         ]
-        for request in requests:
-            self._requests.put(request)
         return [request.answer for request in requests]
+
+    def survey(
+        self, files: Sequence[BinaryIO], priority: int = 0, turn: int = 0
+    ) -> Surveyed:
+        """The headers of all slices in a few files."""
+        task = partial(chunks.survey, files=files)
+        return self._requested(task, (-priority, turn)).answer
+
+    def planes(
+        self,
+        files: Sequence[BinaryIO],
+        wanted: Sequence[Wanted],
+        priority: int = 0,
+        turn: int = 0,
+    ) -> Shown:
+        """Slices of a few files, shown through windows."""
+        task = partial(chunks.planes, files=files, wanted=wanted)
+        return self._requested(task, (-priority, turn)).answer
+
+    def _requested(
+        self, task: Callable[[DecoderProcess], Any], place: tuple[int, int]
+    ) -> _Request:
+        request = _Request(*place, next(self._numbers), task)
+        self._requests.put(request)
+        return request
 
     def close(self) -> None:
         """End the processes, after what was asked of them."""
@@ -103,7 +153,7 @@ class DecoderPool:
         process = DecoderProcess(limits, module)
         with suppress(PredictionFailed):  # the first image tries again, and says so
             process.start()
-        while (request := self._requests.get()).file is not None:
+        while (request := self._requests.get()).task is not None:
             _answer(process, request)
         process.stop()
 
@@ -127,11 +177,35 @@ class InThisProcess:
             answer.set_result(decode(file, self._limits.max_pixels, keywords))
         return answers
 
+    def survey(
+        self, files: Sequence[BinaryIO], priority: int = 0, turn: int = 0
+    ) -> Surveyed:
+        """The headers of all slices in a few files."""
+        del priority, turn
+        answer: Surveyed = Future()
+        answer.set_result([survey(file) for file in files])
+        return answer
+
+    def planes(
+        self,
+        files: Sequence[BinaryIO],
+        wanted: Sequence[Wanted],
+        priority: int = 0,
+        turn: int = 0,
+    ) -> Shown:
+        """Slices of a few files, shown through windows."""
+        del priority, turn
+        answer: Shown = Future()
+        most = self._limits.max_pixels
+        pairs = zip(files, wanted, strict=True)
+        answer.set_result([planes_of(file, one, most) for file, one in pairs])
+        return answer
+
 
 def _answer(process: DecoderProcess, request: _Request) -> None:
-    if request.file is None or not request.answer.set_running_or_notify_cancel():
+    if request.task is None or not request.answer.set_running_or_notify_cancel():
         return
     try:
-        request.answer.set_result(process.decode(request.file, request.keywords))
+        request.answer.set_result(request.task(process))
     except (PredictionFailed, OSError, ValueError) as error:  # ValueError: closed file
         request.answer.set_exception(error)

@@ -7,9 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import structlog
 
@@ -18,6 +18,7 @@ from dicomnode.decoder.decoding import Decoded, Undecodable
 from dicomnode.decoder.limits import DecodeLimits
 from dicomnode.errors import PredictionFailed
 
+_Answer = TypeVar("_Answer")
 _log = structlog.get_logger(__name__)
 
 MODULE = "dicomnode.decoder.child"
@@ -48,12 +49,25 @@ class DecoderProcess:
         self, file: BinaryIO, keywords: Sequence[str] = ()
     ) -> Decoded | Undecodable:
         """Have one image decoded; raises PredictionFailed when no process starts."""
+        return self.ask([file], {"keywords": list(keywords)}, _understood)
+
+    def ask(
+        self,
+        files: Sequence[BinaryIO],
+        message: Mapping[str, Any],
+        understood: Callable[[dict[str, Any], list[int]], _Answer],
+    ) -> _Answer | Undecodable:
+        """Send files and a message, and understand the answer, or raise ValueError.
+
+        Undecodable when the process died or took too long, also for several files:
+        which of them it was, one may find out by asking for each alone.
+        """
         why = ""
-        for _ in range(TRIES):
+        for _ in range(TRIES if len(files) == 1 else 1):
             ours = self.start()
-            handle = channel.file_of(file)
+            handles = [channel.file_of(file) for file in files]
             try:
-                return self._asked(ours, handle, keywords)
+                return understood(*self._asked(ours, handles, message))
             except TimeoutError:
                 self.stop()
                 return self._too_late()
@@ -62,7 +76,8 @@ class DecoderProcess:
                 if why == signal.SIGALRM.name:
                     return self._too_late()
             finally:
-                os.close(handle)
+                for handle in handles:
+                    os.close(handle)
         return Undecodable(
             f"the decoder crashed on this image ({why}): the object is damaged, "
             "send it again"
@@ -113,15 +128,16 @@ class DecoderProcess:
             raise PredictionFailed(f"{message}; free memory or processes") from error
 
     def _asked(
-        self, ours: socket.socket, handle: int, keywords: Sequence[str]
-    ) -> Decoded | Undecodable:
-        self._n_images += 1
-        ours.settimeout(self._limits.timeout_seconds + GRACE_SECONDS)
-        channel.send(ours, {"keywords": list(keywords)}, handle)
+        self, ours: socket.socket, handles: list[int], message: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], list[int]]:
+        self._n_images += len(handles)
+        seconds = self._limits.timeout_seconds * len(handles)
+        ours.settimeout(seconds + GRACE_SECONDS)
+        channel.send(ours, message, *handles)
         said, files = channel.receive(ours)
         if "died" in said:
             raise ValueError(str(said["died"]))
-        return _understood(said, files)
+        return said, files
 
     def _death(self, error: Exception) -> str:
         """What the process died of; it is gone after this."""

@@ -10,6 +10,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dicomnode.domain.series import AnalysedSeries, KeySlice, SeriesInput
+
 Pixels8: TypeAlias = NDArray[np.uint8]
 Map32: TypeAlias = NDArray[np.float32]
 
@@ -69,6 +71,9 @@ class Finding:
     ``probability`` is 0 to 1, None for a statement that has none (a header check);
     ``text`` is the sentence for people when the finding is present;
     ``activation_map`` is float32 (map_rows, map_columns), 0 to 1, over the whole image.
+    A finding on a series is stated on the slice that drove it most; ``slices`` are all
+    that did, in their order, and ``frame_number`` (from 1) says which frame of a
+    multi-frame object.
     """
 
     label: str
@@ -82,6 +87,8 @@ class Finding:
     operating_point: OperatingPoint | None = None
     activation_map: Map32 | None = field(default=None, compare=False, repr=False)
     regions: tuple[Region, ...] = ()
+    frame_number: int | None = None
+    slices: tuple[KeySlice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +130,22 @@ class ImageFindings:
     categories: tuple[Category, ...] = ()
     display: Pixels8 | None = field(default=None, compare=False, repr=False)
     observation: Observation | None = field(default=None, compare=False, repr=False)
+    frame_number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NotAnalysed:
-    """Why an image, or a whole study, was not analysed, in plain words."""
+    """Why an image, a series or a whole study was not analysed, in plain words.
+
+    ``n_images`` of a series, named by one of them. ``by_design``: it was not meant to
+    be, as another series or a localizer is not: the report is complete without it.
+    """
 
     reason: str
     sop_instance_uid: str = ""
     observation: Observation | None = field(default=None, compare=False, repr=False)
+    n_images: int = 1
+    by_design: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +156,23 @@ class StudyFindings:
     excluded: tuple[NotAnalysed, ...] = ()
     reason: str = ""
     """Not empty: the study is NOT_ANALYSED, and this is why."""
+    series: tuple[AnalysedSeries, ...] = ()
+    """Of a pipeline that analyses series as a whole."""
+
+    @property
+    def n_analysed(self) -> int:
+        """Images, or slices of the series, that the answer stands for."""
+        return sum(one.n_slices for one in self.series) or len(self.images)
+
+    @property
+    def n_excluded(self) -> int:
+        """Images that are left out, for whatever reason."""
+        return sum(one.n_images for one in self.excluded)
+
+    @property
+    def n_missed(self) -> int:
+        """Images that should have been analysed and were not."""
+        return sum(one.n_images for one in self.excluded if not one.by_design)
 
     @property
     def positives(self) -> tuple[Finding, ...]:
@@ -180,6 +211,8 @@ class BundleInput:
     max_images: int = 16
     views: tuple[str, ...] = ()
     """Upper case; an absent or empty ViewPosition is accepted too."""
+    series: SeriesInput | None = None
+    """Of a bundle that is made for whole series."""
 
 
 @dataclass(frozen=True, slots=True)

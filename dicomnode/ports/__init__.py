@@ -36,7 +36,7 @@ from dicomnode.ports.keeping import (
 from dicomnode.ports.receiving import Intake, Kept, KeptInstance, Studies
 from dicomnode.ports.reconciling import Ledger, Mender, ReadHeader, Stock
 from dicomnode.ports.waking import WakeUps
-from dicomnode.ports.working import DriftMonitor, Jobs, Predictor
+from dicomnode.ports.working import DriftMonitor, Jobs, Predictor, SeriesPredictor
 
 __all__ = [
     "Absences",
@@ -70,6 +70,7 @@ __all__ = [
     "Redirects",
     "Roles",
     "Sender",
+    "SeriesPredictor",
     "Spools",
     "Staging",
     "Stock",

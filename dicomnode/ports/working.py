@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
@@ -17,6 +17,7 @@ from dicomnode.domain.findings import (
 from dicomnode.domain.instance import Instance
 from dicomnode.domain.job import Job, Outcome, Worker
 from dicomnode.domain.result import KeptResult
+from dicomnode.domain.series import SliceHeader, Volume
 
 
 class Jobs(Protocol):
@@ -123,6 +124,29 @@ class Predictor(Protocol):
         An image that cannot be decoded, or lies outside the model's domain, is
         NotAnalysed with its reason. Several threads may ask at once. Raises
         PredictionFailed, and DeviceLost when this process can predict nothing more.
+        """
+        ...
+
+
+class SeriesPredictor(Predictor, Protocol):
+    """A network whose bundle is made for whole series."""
+
+    def survey(
+        self,
+        uids: Sequence[str],
+        open_file: Callable[[str], BinaryIO],
+        priority: int = 0,
+    ) -> Mapping[str, Sequence[SliceHeader] | str]:
+        """SOP Instance UID -> the headers of its slices, or why they cannot be read."""
+        ...
+
+    def predict_series(
+        self, volume: Volume, open_file: Callable[[str], BinaryIO], priority: int = 0
+    ) -> Sequence[ImageFindings] | NotAnalysed:
+        """One answer for the wanted slices of a series, on those that drove it.
+
+        ``open_file`` opens an instance by its UID; few are open at a time. Raises
+        PredictionFailed and DeviceLost, as `predict` does.
         """
         ...
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -20,11 +21,12 @@ from dicomnode.domain.findings import ImageFindings, NotAnalysed, StudyFindings
 from dicomnode.domain.instance import ROUTING_KEYWORDS, Instance
 from dicomnode.domain.rules import Rule
 from dicomnode.errors import BundleRefused
-from dicomnode.ports import Predictor
+from dicomnode.ports import SeriesPredictor
 from dicomnode.predictor import choose_device, limit_threads
 from dicomnode.processes.work import bundle_predictor, node_facts, opened_decoder
 from dicomnode.results import ReportContext, build, encode
 from dicomnode.worker.selection import select
+from dicomnode.worker.series import SeriesAnalyst
 
 _KINDS = ("sr", "sc")
 _NAME = "trial"
@@ -49,7 +51,7 @@ def try_bundle(
     """
     limit_threads(config.worker.threads)
     device = choose_device(config.worker.device)
-    studies = _studies(source)
+    studies = studies_of(source)
     if not studies:
         message = f"{source} holds no DICOM image"
         raise BundleRefused(f"{message}; give a DICOM file, or a folder of them")
@@ -64,7 +66,8 @@ def try_bundle(
             yield Tried(uid, findings, files)
 
 
-def _studies(source: Path) -> Mapping[str, list[Instance]]:
+def studies_of(source: Path) -> Mapping[str, list[Instance]]:
+    """Study Instance UID -> its instances, of a DICOM file or folder."""
     found: dict[str, list[Instance]] = defaultdict(list)
     paths = sorted(source.rglob("*")) if source.is_dir() else [source]
     for path in paths:
@@ -100,8 +103,21 @@ def _instance(header: Dataset, path: Path) -> Instance:
     )
 
 
-def _findings(predictor: Predictor, instances: Sequence[Instance]) -> StudyFindings:
-    chosen = select(instances, Rule(_NAME, {}), predictor.describe().input)
+class _Paths:
+    """Instances whose locations are paths."""
+
+    def open(self, location: str) -> BinaryIO:
+        return Path(location).open("rb")
+
+
+def _findings(
+    predictor: SeriesPredictor, instances: Sequence[Instance]
+) -> StudyFindings:
+    accepted = predictor.describe().input
+    chosen = select(instances, Rule(_NAME, {}), accepted)
+    if accepted.series is not None:
+        analyst = SeriesAnalyst(predictor, _Paths(), accepted)
+        return analyst.findings(chosen, 0)
     with ExitStack() as opened:
         files = [
             (one, opened.enter_context(Path(one.location).open("rb")))
@@ -117,7 +133,7 @@ def _findings(predictor: Predictor, instances: Sequence[Instance]) -> StudyFindi
 
 def _context(
     config: Config,
-    predictor: Predictor,
+    predictor: SeriesPredictor,
     instances: Sequence[Instance],
     job_id: str,
     now: datetime,

@@ -130,6 +130,7 @@ def image_item(
         concept(name),
         reference.sop_class_uid,
         reference.sop_instance_uid,
+        referenced_frame_numbers=list(reference.frame_numbers) or None,
         relationship_type=CONTAINS,
     )
     if acquisition:

@@ -14,6 +14,7 @@ import numpy as np
 from dicomnode.domain.findings import (
     BundleFacts,
     Finding,
+    ImageFindings,
     Pixels8,
     Presence,
     StudyFindings,
@@ -115,7 +116,7 @@ def heat_page(
     ``large``: the image has its own rows and columns, up to 2500 on the longer side,
     and the page grows around it.
     """
-    display = _display(findings, finding.sop_instance_uid)
+    display = _display(findings, finding)
     scale = _scale_for(display) if large else Fraction(1)
     canvas = _framed("Heat map", bundle, scale)
     show(canvas, _VIEW, display, finding, HEAT)
@@ -133,8 +134,7 @@ def summary_page(findings: StudyFindings, bundle: BundleFacts) -> Page:
     """The image as it is, a table of every label, and one captioned map."""
     canvas = _framed("Summary", bundle)
     chosen = explained(findings)
-    uid = chosen.sop_instance_uid if chosen else findings.images[0].sop_instance_uid
-    display = _display(findings, uid)
+    display = _display(findings, chosen or findings.images[0])
     show(canvas, _VIEW, display)
     top = _verdict(canvas, findings)
     room = _SIDE.bottom - top - (_INSET + 96 if chosen else 0)
@@ -142,7 +142,7 @@ def summary_page(findings: StudyFindings, bundle: BundleFacts) -> Page:
     if chosen is not None:
         _explained_inset(canvas, display, chosen)
     caption = f"Summary: {_verdict_words(findings)}"
-    uids = tuple(image.sop_instance_uid for image in findings.images)
+    uids = tuple(dict.fromkeys(image.sop_instance_uid for image in findings.images))
     return Page(canvas.pixels(), caption, uids)
 
 
@@ -210,8 +210,9 @@ def _verdict(canvas: Canvas, findings: StudyFindings) -> int:
         for one in statements.study_categories(findings)
     ]
     lines += list(statements.exclusions(findings, ENGLISH))
+    lines += list(statements.series_read(findings, ENGLISH))
     total = len(findings.images)
-    if total > 1:
+    if total > 1 and not findings.series:
         lines.append(f"{total} images analysed; one is shown here.")
     n_without = len(_mapped_positives(findings)) - _MOST_HEAT_PAGES
     if n_without > 0:
@@ -244,15 +245,21 @@ def _explained_inset(canvas: Canvas, display: Pixels8, finding: Finding) -> None
     legend(canvas, Box(_SIDE.left, box.bottom + 8, _SIDE.width, 40), anchors)
 
 
-def _display(findings: StudyFindings, sop_instance_uid: str) -> Pixels8:
+def _display(findings: StudyFindings, stated: Finding | ImageFindings) -> Pixels8:
+    place = stated.sop_instance_uid, stated.frame_number
     for image in findings.images:
-        if image.sop_instance_uid == sop_instance_uid and image.display is not None:
+        here = image.sop_instance_uid, image.frame_number
+        if here == place and image.display is not None:
             return image.display
     # A bundle that gives no display image still gets its table.
     return np.zeros((512, 512), dtype=np.uint8)
 
 
 def _place(findings: StudyFindings, finding: Finding) -> str:
+    if finding.slices:
+        top = max(finding.slices, key=lambda one: one.probability)
+        place = "" if top.position_mm is None else f" at {top.position_mm:.1f} mm"
+        return f"slice {top.number}{place}"
     uids = [image.sop_instance_uid for image in findings.images]
     number = uids.index(finding.sop_instance_uid) + 1
     return f"image {number} of {len(uids)}"

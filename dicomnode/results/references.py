@@ -25,6 +25,8 @@ class Reference:
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
+    frame_numbers: tuple[int, ...] = ()
+    """Of a multi-frame object, from 1; none names the whole of it."""
 
 
 def reference_to(source: Dataset) -> Reference:
@@ -78,6 +80,8 @@ def sop_item(reference: Reference) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID = reference.sop_class_uid
     item.ReferencedSOPInstanceUID = reference.sop_instance_uid
+    if reference.frame_numbers:
+        item.ReferencedFrameNumber = list(reference.frame_numbers)
     return item
 
 

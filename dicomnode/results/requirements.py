@@ -197,7 +197,7 @@ TEMPLATES: dict[str, tuple[Row, ...]] = {
         Row("111030", "SCOORD"),
         Row("111012", "NUM"),
         Row("122157", "NUM"),
-        Row("121112", "IMAGE"),
+        Row("121112", "IMAGE", CONTAINS, 0, _MANY),
     ),
     "C0034375": (
         Row("121077", "TEXT", CONTAINS, 1),

@@ -30,7 +30,7 @@ def structured_report(
 
 def missing_images(findings: StudyFindings) -> str:
     """What the report does not cover; empty when it covers every image."""
-    if not findings.excluded:
+    if not findings.n_missed:
         return ""
-    total = len(findings.images) + len(findings.excluded)
-    return f"{len(findings.excluded)} of {total} images not analysed"
+    total = findings.n_analysed + findings.n_excluded
+    return f"{findings.n_missed} of {total} images not analysed"

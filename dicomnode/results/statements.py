@@ -49,7 +49,7 @@ def status(findings: StudyFindings) -> Code:
     positive = bool(findings.positives) and not findings.reason
     if not findings.images:
         return codes.NONE_SUCCEEDED
-    if findings.reason or findings.excluded:
+    if findings.reason or findings.n_missed:
         if positive:
             return codes.NOT_ALL_SUCCEEDED_WITH
         return codes.NOT_ALL_SUCCEEDED_WITHOUT
@@ -83,7 +83,11 @@ def line(finding: Finding, words: Wording) -> str:
     """One short line on one label, for the text report."""
     details = [
         one
-        for one in (probability_words(finding, words), _against(finding, words))
+        for one in (
+            probability_words(finding, words),
+            _against(finding, words),
+            slices_of(finding, words),
+        )
         if one
     ]
     presence = words.presence(finding.presence)
@@ -108,6 +112,7 @@ def conclusion(
             f"{category_line(one, words)}{words.stop}"
             for one in study_categories(findings)
         ),
+        *series_read(findings, words),
         *exclusions(findings, words),
         words.below_is_not_absent,
         *_ending(words, replaces),
@@ -132,12 +137,44 @@ def _ending(words: Wording, replaces: bool) -> tuple[str, ...]:
     return (*((words.replaces,) if replaces else ()), *words.disclaimer)
 
 
+def series_read(findings: StudyFindings, words: Wording) -> Iterable[str]:
+    """One sentence for each series that was analysed, and what was noticed."""
+    for one in findings.series:
+        read = words.series_read.format(
+            title=one.title, n_read=one.n_read, n_slices=one.n_slices
+        )
+        yield " ".join(
+            [read, *(f"{said[:1].upper()}{said[1:]}." for said in one.remarks)]
+        )
+
+
+def slices_of(finding: Finding, words: Wording) -> str:
+    """Which slices drove a finding, and where; empty for one of a single image."""
+    if not finding.slices:
+        return ""
+    top = max(finding.slices, key=lambda one: one.probability)
+    place = "" if top.position_mm is None else f" ({top.position_mm:.1f} mm)"
+    numbers = words.comma.join(_runs([one.number for one in finding.slices]))
+    return words.in_slices.format(numbers=numbers, top=f"{top.number}{place}")
+
+
+def _runs(numbers: Iterable[int]) -> list[str]:
+    """3, 4, 5, 9 -> 3-5 and 9."""
+    runs: list[list[int]] = []
+    for one in sorted(numbers):
+        if runs and one == runs[-1][-1] + 1:
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+    return [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+
+
 def exclusions(findings: StudyFindings, words: Wording) -> Iterable[str]:
     """One sentence for each reason why images were left out."""
     reasons: dict[str, int] = {}
     for one in findings.excluded:
-        reasons[one.reason] = reasons.get(one.reason, 0) + 1
-    total = len(findings.images) + len(findings.excluded)
+        reasons[one.reason] = reasons.get(one.reason, 0) + one.n_images
+    total = findings.n_analysed + findings.n_excluded
     for reason, count in reasons.items():
         yield words.images_not_analysed.format(
             count=count, total=total, reason=sentence(reason)
@@ -156,6 +193,10 @@ def parameters(findings: StudyFindings, bundle: BundleFacts) -> tuple[str, ...]:
         f"bundle_digest={bundle.digest}",
         f"calibrated={_calibrated(stated)}",
         *(_threshold(one) for one in stated if one.operating_point is not None),
+        *(
+            f"series={one.series_instance_uid} slices={one.n_slices} read={one.n_read}"
+            for one in findings.series
+        ),
         *(f"{key}={value}" for key, value in sorted(bundle.parameters.items())),
     )
 
@@ -201,8 +242,9 @@ def _suggestion(finding: Finding, words: Wording) -> str:
     translated = name != name_of(finding, ENGLISH)
     said = name if translated else finding.text or name
     said = " ".join(said.split()).rstrip(".")
-    number = probability_words(finding, words)
-    return f"- {said} ({number}){words.stop}" if number else f"- {said}{words.stop}"
+    details = [probability_words(finding, words), slices_of(finding, words)]
+    detail = words.comma.join(one for one in details if one)
+    return f"- {said} ({detail}){words.stop}" if detail else f"- {said}{words.stop}"
 
 
 def _undetermined(findings: StudyFindings, words: Wording) -> list[str]:

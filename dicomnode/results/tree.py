@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from highdicom.sr import ContainerContentItem, ContentItem
 
@@ -138,12 +139,30 @@ def _groups(
     """TID 1410 for each region of the finding, TID 1501 if it has none."""
     reference = references[finding.sop_instance_uid]
     if not finding.regions:
-        source = image_item(codes.SOURCE_OF_MEASUREMENT, reference)
-        yield _group(finding, bundle, finding.label, [], [source])
+        sources: list[ContentItem] = [
+            image_item(codes.SOURCE_OF_MEASUREMENT, one)
+            for one in driving(finding, references)
+        ]
+        yield _group(finding, bundle, finding.label, [], sources)
     for number, region in enumerate(finding.regions, 1):
         name = f"{clip(finding.label, 58)} {number}"
         outline = region_item(codes.IMAGE_REGION, region, reference)
         yield _group(finding, bundle, name, [outline], [])
+
+
+def driving(finding: Finding, references: Mapping[str, Reference]) -> list[Reference]:
+    """What a finding rests on: its image, or the slices that drove it, in order."""
+    if not finding.slices:
+        return [references[finding.sop_instance_uid]]
+    frames: dict[str, list[int]] = {}
+    for one in finding.slices:
+        numbers = frames.setdefault(one.sop_instance_uid, [])
+        if one.frame_number is not None:
+            numbers.append(one.frame_number)
+    return [
+        replace(references[uid], frame_numbers=tuple(sorted(numbers)))
+        for uid, numbers in frames.items()
+    ]
 
 
 def _group(
@@ -153,7 +172,7 @@ def _group(
     before_numbers: list[ContentItem],
     after_numbers: list[ContentItem],
 ) -> ContainerContentItem:
-    uid = tracking_uid(finding.sop_instance_uid, bundle.digest, tracked)
+    uid = tracking_uid(_place(finding), bundle.digest, tracked)
     children: list[ContentItem] = [
         text_item(codes.TRACKING_IDENTIFIER, clip(tracked, 64), HAS_OBS_CONTEXT),
         uid_item(codes.TRACKING_UNIQUE_IDENTIFIER, uid),
@@ -164,6 +183,12 @@ def _group(
     children += [*_algorithm(bundle), *before_numbers]
     children += [*_certainty(finding), *after_numbers]
     return container(codes.MEASUREMENT_GROUP, children)
+
+
+def _place(finding: Finding) -> str:
+    frame = finding.frame_number
+    uid = finding.sop_instance_uid
+    return uid if frame is None else f"{uid}#{frame}"
 
 
 def _certainty(finding: Finding) -> list[ContentItem]:

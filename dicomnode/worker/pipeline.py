@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import cast
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -24,7 +25,7 @@ from dicomnode.domain.ownership import is_own_result
 from dicomnode.domain.result import KeptResult
 from dicomnode.domain.rules import Rule
 from dicomnode.errors import ResultError
-from dicomnode.ports import InstanceStore, Predictor
+from dicomnode.ports import InstanceStore, Predictor, SeriesPredictor
 from dicomnode.results import (
     BuiltResult,
     NodeFacts,
@@ -34,7 +35,8 @@ from dicomnode.results import (
     without_maps,
 )
 from dicomnode.worker import headers
-from dicomnode.worker.selection import Selection, select
+from dicomnode.worker.selection import Selection, reason_of, select
+from dicomnode.worker.series import SeriesAnalyst
 
 NOTHING_TO_ANALYSE = "the study holds no image that the pipeline wants"
 REPRESENTATIVES = 16
@@ -97,7 +99,7 @@ class Pipeline:
     def __init__(
         self,
         spec: PipelineSpec,
-        predictor: Predictor,
+        predictor: Predictor | SeriesPredictor,
         instances: InstanceStore,
         results: InstanceStore,
         node: NodeFacts,
@@ -120,7 +122,10 @@ class Pipeline:
         The reports name those of ``earlier`` that they replace.
         """
         selection = select(instances, self.spec.rule, self.bundle.input)
-        findings = self._findings(selection, job.priority)
+        if self.bundle.input.series is not None:
+            findings = self._of_series(selection, job.priority)
+        else:
+            findings = self._findings(selection, job.priority)
         sources = self._headers(_sources(selection, findings, instances))
         results = self._keep_results(job, sources, findings, earlier)
         outcome = Outcome.NOT_ANALYSED if findings.reason else Outcome.ANALYSED
@@ -153,6 +158,12 @@ class Pipeline:
         failed = tuple(one for one in answers if isinstance(one, NotAnalysed))
         excluded = (*selection.excluded, *failed)
         return StudyFindings(images, excluded, "" if images else _reason(excluded))
+
+    def _of_series(self, selection: Selection, priority: int) -> StudyFindings:
+        analyst = SeriesAnalyst(
+            cast("SeriesPredictor", self._predictor), self._instances, self.bundle.input
+        )
+        return analyst.findings(selection, priority)
 
     def _predict(
         self, images: Sequence[Instance], priority: int
@@ -243,6 +254,8 @@ def _sources(
 ) -> Sequence[Instance]:
     if findings.images:
         analysed = {image.sop_instance_uid for image in findings.images}
+        stated = (one for image in findings.images for one in image.findings)
+        analysed |= {key.sop_instance_uid for one in stated for key in one.slices}
         return [one for one in selection.images if one.sop_instance_uid in analysed]
     named = {one.sop_instance_uid for one in findings.excluded}
     foreign = [one for one in instances if not is_own_result(one.attributes)]
@@ -251,5 +264,4 @@ def _sources(
 
 
 def _reason(excluded: Sequence[NotAnalysed]) -> str:
-    reasons = dict.fromkeys(one.reason for one in excluded)
-    return "; ".join(reasons) or NOTHING_TO_ANALYSE
+    return reason_of(excluded) or NOTHING_TO_ANALYSE

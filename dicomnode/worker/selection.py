@@ -32,15 +32,21 @@ def select(
         key=_order,
     )
     reasons = [(one, why_not(one, accepted)) for one in wanted]
+    most = len(wanted) if accepted.series is not None else accepted.max_images
     images = [one for one, reason in reasons if not reason]
     excluded = [
         NotAnalysed(reason, one.sop_instance_uid) for one, reason in reasons if reason
     ]
-    surplus = images[accepted.max_images :]
+    surplus = images[most:]
     excluded += [
         NotAnalysed(_surplus(accepted), one.sop_instance_uid) for one in surplus
     ]
-    return Selection(tuple(images[: accepted.max_images]), tuple(excluded))
+    return Selection(tuple(images[:most]), tuple(excluded))
+
+
+def reason_of(excluded: Iterable[NotAnalysed]) -> str:
+    """All reasons, each once; empty without any."""
+    return "; ".join(dict.fromkeys(one.reason for one in excluded))
 
 
 def why_not(instance: Instance, accepted: BundleInput) -> str:
@@ -53,7 +59,7 @@ def why_not(instance: Instance, accepted: BundleInput) -> str:
 
 
 def _why_not_kind(instance: Instance, accepted: BundleInput) -> str:
-    modality = _text(instance, "Modality")
+    modality = text(instance, "Modality")
     if accepted.modalities and modality not in accepted.modalities:
         return f"modality {modality or 'missing'} is not one the model was made for"
     if (
@@ -61,24 +67,24 @@ def _why_not_kind(instance: Instance, accepted: BundleInput) -> str:
         and instance.sop_class_uid not in accepted.sop_class_uids
     ):
         return f"SOP class {instance.sop_class_uid} is not one the model was made for"
-    if _number(instance, "NumberOfFrames", 1) > 1:
+    if accepted.series is None and number(instance, "NumberOfFrames", 1) > 1:
         return "a multi-frame object is not one the model was made for"
     return ""
 
 
 def _why_not_anatomy(instance: Instance, accepted: BundleInput) -> str:
     """What the header does not say is left to the bundle's own gate."""
-    body_part = _text(instance, "BodyPartExamined").upper()
+    body_part = text(instance, "BodyPartExamined").upper()
     if accepted.body_parts and body_part and body_part not in accepted.body_parts:
         return f"body part {body_part} is not one the model was made for"
-    view = _text(instance, "ViewPosition").upper()
+    view = text(instance, "ViewPosition").upper()
     if accepted.views and view and view not in accepted.views:
         return f"view {view} is not one the model was made for"
     return ""
 
 
 def _why_not_size(instance: Instance, accepted: BundleInput) -> str:
-    rows, columns = _number(instance, "Rows", 0), _number(instance, "Columns", 0)
+    rows, columns = number(instance, "Rows", 0), number(instance, "Columns", 0)
     if rows < accepted.min_rows or columns < accepted.min_columns:
         return (
             f"{rows} x {columns} pixels are fewer than the model needs "
@@ -93,20 +99,22 @@ def _surplus(accepted: BundleInput) -> str:
 
 def _order(instance: Instance) -> tuple[int, str, int, str]:
     return (
-        _number(instance, "SeriesNumber", 0),
+        number(instance, "SeriesNumber", 0),
         instance.series_instance_uid,
-        _number(instance, "InstanceNumber", 0),
+        number(instance, "InstanceNumber", 0),
         instance.sop_instance_uid,
     )
 
 
-def _text(instance: Instance, keyword: str) -> str:
+def text(instance: Instance, keyword: str) -> str:
+    """The first value of an attribute, empty without one."""
     value = instance.attributes.get(keyword, "")
     return value if isinstance(value, str) else next(iter(value), "")
 
 
-def _number(instance: Instance, keyword: str, default: int) -> int:
+def number(instance: Instance, keyword: str, default: int) -> int:
+    """The first value of an attribute as a whole number."""
     try:
-        return int(_text(instance, keyword))
+        return int(text(instance, keyword))
     except ValueError:
         return default

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from dicomnode.domain.findings import BundleFacts, ImageFindings, NotAnalysed
 from dicomnode.domain.instance import Instance
-from dicomnode.ports import DriftMonitor, Predictor
+from dicomnode.domain.series import SliceHeader, Volume
+from dicomnode.ports import DriftMonitor, Predictor, SeriesPredictor
 
 
 class WatchedPredictor:
@@ -33,3 +34,21 @@ class WatchedPredictor:
             with self._one_at_a_time:
                 self._monitor.observe(seen)
         return answers
+
+    def survey(
+        self,
+        uids: Sequence[str],
+        open_file: Callable[[str], BinaryIO],
+        priority: int = 0,
+    ) -> Mapping[str, Sequence[SliceHeader] | str]:
+        """The headers of the slices of a series."""
+        return self._of_series().survey(uids, open_file, priority)
+
+    def predict_series(
+        self, volume: Volume, open_file: Callable[[str], BinaryIO], priority: int = 0
+    ) -> Sequence[ImageFindings] | NotAnalysed:
+        """The answer for a series, which no monitor knows yet."""
+        return self._of_series().predict_series(volume, open_file, priority)
+
+    def _of_series(self) -> SeriesPredictor:
+        return cast("SeriesPredictor", self._predictor)

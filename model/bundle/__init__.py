@@ -26,16 +26,19 @@ from model.bundle.description import (
 from model.bundle.errors import BundleError, NonFinite
 from model.bundle.prediction import Prediction
 from model.bundle.quality import Limits, QualityCheck, Remark, headers_of, remarks
+from model.bundle.series import Aggregation, SeriesSpec
 from model.bundle.signing import sign_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from model.bundle.serve import Bundle
+    from model.bundle.volume import SeriesPrediction
     from model.bundle.write import Content
 
 __all__ = [
     "Addendum",
+    "Aggregation",
     "Arithmetic",
     "BundleError",
     "CodeEntry",
@@ -48,6 +51,8 @@ __all__ = [
     "Prediction",
     "QualityCheck",
     "Remark",
+    "SeriesPrediction",
+    "SeriesSpec",
     "Wanted",
     "describe",
     "extract",

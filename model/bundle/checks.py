@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model.bundle.errors import BundleError
+from model.network import n_channels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +37,23 @@ def fit(network: Classifier, stored: dict[str, Tensor]) -> None:
         )
         raise ValueError(
             f"{len(differing)} tensors differ, the first is {differing[0]}"
+        )
+
+
+def channels(description: Description, network: Classifier) -> None:
+    """The network must take as many channels as the description has it shown."""
+    series = description.input.series
+    wanted = 1 if series is None else series.channels
+    found = n_channels(network)
+    if found != wanted:
+        raise BundleError(
+            f"the network takes {found} channels, windows and stack_depth make"
+            f" {wanted}: correct input.series or network.channels, and pack again"
+        )
+    sigmoid = all(one.activation == "sigmoid" for one in network.layout)
+    if series is not None and not sigmoid:
+        raise BundleError(
+            "a series bundle sums up the logits of sigmoid heads: train it with them"
         )
 
 
@@ -77,8 +95,10 @@ def test_vector(predict: Predict, tensors: dict[str, Tensor]) -> None:
 
 
 def image(image: NDArray[np.float32]) -> None:
-    """Raise BundleError unless this is a plane of display pixels."""
-    if image.dtype != np.float32 or image.ndim != 2 or min(image.shape) < 1:  # noqa: PLR2004 - a plane
+    """Raise BundleError unless this is a plane of display pixels, or of a series
+    bundle a stack of them.
+    """
+    if image.dtype != np.float32 or image.ndim not in (2, 3) or min(image.shape) < 1:
         raise BundleError(
             "an image must be a float32 array of rows and columns: give it"
             " model.pixels.display_pixels"

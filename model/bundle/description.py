@@ -13,6 +13,7 @@ from model.bundle import integrity, signing
 from model.bundle.coding import CodeEntry, coded
 from model.bundle.errors import BundleError
 from model.bundle.quality import QualityCheck, parse_check
+from model.bundle.series import SeriesSpec, parse_series
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +67,8 @@ class InputSpec:
 
     body_parts: accepted values of Body Part Examined; an empty string among them
     accepts an absent one. views: accepted values of View Position; none named accepts
-    all, and an absent one is always accepted. max_images: per study.
+    all, and an absent one is always accepted. max_images: per study. series: what a
+    bundle that is made for whole series wants; None for single images.
     """
 
     modalities: tuple[str, ...]
@@ -76,6 +78,7 @@ class InputSpec:
     min_columns: int
     max_images: int
     views: tuple[str, ...] = ()
+    series: SeriesSpec | None = None
 
     @property
     def accepts_absent_body_part(self) -> bool:
@@ -172,6 +175,14 @@ def _description(table: dict[str, Any], digest: str) -> Description:
         raise ValueError("a label name occurs twice")
     if any(set(check.values.values()) - names for check in checks):
         raise ValueError("a header check names an unknown label")
+    wanted = _input(table["input"])
+    if wanted.series is not None and any(one.kind != "finding" for one in labels):
+        raise ValueError("a series bundle has findings only: make its labels so")
+    if wanted.series is not None and (checks or table.get("quality")):
+        raise ValueError(
+            "header_checks and quality are for single images: leave them out of a"
+            " series bundle"
+        )
     return Description(
         name=str(table["name"]),
         version=str(table["version"]),
@@ -182,7 +193,7 @@ def _description(table: dict[str, Any], digest: str) -> Description:
         intended_use=str(table["intended_use"]),
         calibrated=all(label.calibrated for label in labels),
         labels=labels,
-        input=_input(table["input"]),
+        input=wanted,
         header_checks=checks,
         algorithm_family=str(table["algorithm_family"]),
         parameters=MappingProxyType(_parameters(table["parameters"])),
@@ -239,6 +250,7 @@ def _input(item: dict[str, Any]) -> InputSpec:
         min_columns=int(item["min_columns"]),
         max_images=int(item["max_images"]),
         views=tuple(item.get("views", ())),
+        series=parse_series(item),
     )
 
 

@@ -90,7 +90,12 @@ STATISTICS = ("mean", "deviation", "black share", "white share", "gradient")
 
 
 def statistics(image: NDArray[np.float32]) -> list[float]:
-    """Mean, deviation, black and white shares and mean gradient of display pixels."""
+    """Mean, deviation, black and white shares and mean gradient of display pixels.
+
+    Of (channels, rows, columns), those of the middle channel.
+    """
+    if image.ndim > 2:  # noqa: PLR2004 - a stack
+        image = image[len(image) // 2]
     step = max(1, min(image.shape) // 256)
     grey = np.asarray(image[::step, ::step], np.float64)
     gradient = np.abs(np.diff(grey, axis=0)).mean() if grey.shape[0] > 1 else 0.0

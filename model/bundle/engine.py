@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Prepared:
     """An image as the network takes it.
 
-    canvas: float32 (1, N, N). statistics: of its grey values, as in
+    canvas: float32 (channels, N, N). statistics: of its grey values, as in
     `model.bundle.domain`. box: where the image lies on the canvas.
     """
 
@@ -65,7 +65,7 @@ class Engine:
     ) -> Output:
         """One batched forward pass in inference mode; float32 on the CPU.
 
-        canvases: (1, N, N) each. directions: (L, C) on the device; with them
+        canvases: (channels, N, N) each. directions: (L, C) on the device; with them
         ``features`` holds the class activation map of each, (batch, L, n, n): far
         less to bring back from a device than the feature map.
         """

@@ -17,6 +17,7 @@ import torch
 
 from model.bundle import integrity, runtimes
 from model.bundle.errors import BundleError
+from model.network import n_channels
 
 if TYPE_CHECKING:
     from model.bundle.arithmetic import Precision, Wanted
@@ -100,7 +101,8 @@ def _write_anew(bundle: Bundle, runtime: Runtime, folder: Path) -> None:
 def _written(bundle: Bundle, runtime: Runtime, folder: Path) -> Path:
     engine, path = bundle.parts.engine, folder / runtimes.FILES[runtime]
     size = engine.preset.size
-    example = torch.zeros(2, 1, size, size)
+    channels = n_channels(engine.network)
+    example = torch.zeros(2, channels, size, size)
     facts = {"digest": bundle.description.digest}
     runtimes.write(runtime, engine.network, example, path, facts)
     return path

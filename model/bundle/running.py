@@ -21,7 +21,7 @@ from model.bundle import arithmetic, exported, fusion, gpu
 from model.bundle.arithmetic import Arithmetic
 from model.bundle.errors import BundleError
 from model.bundle.serve import Bundle
-from model.network import Output
+from model.network import Output, n_channels
 from model.phantom import chest
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _opener(
 def _on_gpu(engine: Engine, dtype: torch.dtype, most: int) -> Runner:
     """As CUDA graphs, if it can be captured; else kernel by kernel."""
     runner, size = TorchRunner(engine, dtype), engine.preset.size
-    example = torch.zeros(1, size, size, device=engine.device)
+    example = torch.zeros(n_channels(engine.network), size, size, device=engine.device)
     try:
         return gpu.Graphed(runner, example, most)
     except RuntimeError:  # also for want of memory; without graphs it needs less
@@ -227,6 +227,8 @@ def _difference(
 def _images(bundle: Bundle) -> Iterator[NDArray[np.float32]]:
     if bundle.parts.example is not None:
         yield bundle.parts.example
+    if bundle.description.input.series is not None:
+        return  # a radiograph is no stack of slices
     for number, view in enumerate(_VIEWS):
         stored = chest(_SEED + number, view=view, rows=_ROWS, columns=_COLUMNS)
         image = (stored / 4095).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +13,13 @@ from model.bundle import addendum as addenda
 from model.bundle import checks
 from model.bundle.arithmetic import Arithmetic
 from model.bundle.description import WEIGHTS_FILE, Description, read_bundle
-from model.bundle.domain import STATISTICS, Domain, Judged
+from model.bundle.domain import STATISTICS, Domain
 from model.bundle.engine import Engine, Prepared
 from model.bundle.errors import BundleError, NonFinite
 from model.bundle.gpu import prepared_for
+from model.bundle.parts import Inferred, Parts
 from model.bundle.prediction import Prediction
+from model.bundle.volume import SeriesPrediction, summed_up
 from model.bundle.weights import read_tensors
 from model.network import Output, build, head_of
 from model.transforms import EvalPreset
@@ -35,72 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["DOMAIN", "MODEL", "TEST", "Bundle", "Engine", "Parts", "heads_of", "load"]
 
 MODEL, DOMAIN, TEST = "model.", "domain.", checks.TEST
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Everything that computes: engine, temperature of each head, domain.
-
-    sources: sources whose labels each head was trained on; none named means all.
-    biases: of the heads that a site has calibrated, added after the temperature.
-    example: the image of the test vector, display pixels.
-    """
-
-    engine: Engine
-    temperatures: dict[str, float]
-    domain: Domain
-    sources: dict[str, frozenset[str]]
-    biases: dict[str, Tensor] = field(default_factory=dict)
-    example: NDArray[np.float32] | None = None
-
-    def knows(self, head: str) -> list[bool]:
-        """For each kind of the domain, whether this head was trained on it."""
-        named = self.sources[head]
-        return [not named or source in named for source in self.domain.sources]
-
-    def judges(self, head: str, where: Judged) -> bool:
-        """Whether this head knows such images, from home or from the site's labels."""
-        return self.knows(head)[where.kind] or (where.at_site and head in self.biases)
-
-    def probabilities(self, head: Head, logits: Tensor) -> Tensor:
-        """(batch, classes) -> (batch, classes), calibrated."""
-        scaled = logits / self.temperatures[head.name]
-        bias = self.biases.get(head.name)
-        return head.probabilities(scaled if bias is None else scaled + bias)
-
-    def at_site(self, found: addenda.Addendum) -> Parts:
-        """With a site's calibration and domain; ValueError when it does not fit."""
-        biases = {name: torch.tensor(one.bias) for name, one in found.heads.items()}
-        heads = {one.name: len(one.classes) for one in self.engine.network.layout}
-        if any(len(bias) != heads.get(name) for name, bias in biases.items()):
-            raise ValueError("the site addendum has not one bias for each class")
-        if len(found.domain_mean) != self.domain.means.shape[1]:
-            raise ValueError("the site addendum has another domain dimension")
-        temperatures = {name: one.temperature for name, one in found.heads.items()}
-        return replace(
-            self,
-            temperatures={**self.temperatures, **temperatures},
-            biases=biases,
-            domain=replace(
-                self.domain,
-                site_mean=torch.tensor(found.domain_mean),
-                site_limit=found.domain_limit,
-            ),
-        )
-
-
-@dataclass(frozen=True)
-class Inferred:
-    """What the network said of one image.
-
-    logits: head name -> (classes,). planes: (labels, n, n) in [0, 1], what speaks for
-    each label, and where. where: as the domain judges.
-    """
-
-    logits: dict[str, Tensor]
-    planes: Tensor
-    where: Judged
-    image: Prepared
 
 
 class Bundle:
@@ -206,6 +142,16 @@ class Bundle:
             activation_maps=self._maps(found),
         )
 
+    def sum_up(self, found: Sequence[Inferred]) -> SeriesPrediction:
+        """What the slices of a series, at least one, say together."""
+        series = self.description.input.series
+        if series is None or not found:
+            raise BundleError(
+                "only a series bundle sums up slices: see input.unit in bundle.json"
+            )
+        how = series.aggregation
+        return summed_up(self._parts, self.description.labels, how, found)
+
     def _probabilities(self, one: Inferred) -> dict[str, Tensor]:
         """Calibrated; a head that never saw this kind of image abstains, so that all
         its classes are equally probable.
@@ -257,6 +203,7 @@ def load(
             " again with this version"
         ) from error
     checks.labels(description, parts.engine.network.layout)
+    checks.channels(description, parts.engine.network)
     bundle = Bundle(description, parts)
     checks.test_vector(bundle.predict, tensors)
     bundle = Bundle(description, replace(parts, example=checks.test_image(tensors)))
@@ -286,6 +233,7 @@ def _parts(
         table["network"]["architecture"],
         heads_of(table),
         feature_stride=int(table["network"]["feature_stride"]),
+        channels=int(table["network"].get("channels", 1)),
     )
     stored = {
         n.removeprefix(MODEL): t for n, t in tensors.items() if n.startswith(MODEL)

@@ -6,7 +6,7 @@ linear on the pooled map, the same weights on the unpooled map are the class
 activation map, in the same forward pass.
 """
 
-from model.network.build import ARCHITECTURES, STRIDES, build, n_parameters
+from model.network.build import ARCHITECTURES, STRIDES, build, n_channels, n_parameters
 from model.network.classifier import Activation, Classifier, Head, Output, head_of
 from model.network.slim import Residual
 
@@ -20,5 +20,6 @@ __all__ = [
     "Residual",
     "build",
     "head_of",
+    "n_channels",
     "n_parameters",
 ]

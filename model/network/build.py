@@ -58,6 +58,7 @@ def build(
     feature_stride: int = FINE_STRIDE,
     weights: Path | None = None,
     dropout: float = 0.0,
+    channels: int = 1,
 ) -> Classifier:
     """A network, with random weights or with those of a local file.
 
@@ -65,8 +66,9 @@ def build(
     architecture offers). weights: a local safetensors file to start from: torchvision's
     ImageNet weights for the trunk, whose three colour channels are summed into one, or
     the `model.safetensors` of a run or bundle, whose heads are taken over where name
-    and number of classes agree. dropout: of the pooled features, in training. Raises
-    ValueError for an unknown architecture or stride and for weights that do not fit.
+    and number of classes agree. dropout: of the pooled features, in training.
+    channels: of the input, one for radiographs. Raises ValueError for an unknown
+    architecture or stride and for weights that do not fit.
     """
     if architecture not in _TRUNKS:
         raise ValueError(
@@ -79,8 +81,8 @@ def build(
         )
     trunk, width = _TRUNKS[architecture](feature_stride)
     stem = _first_convolution(trunk)
-    if stem.in_channels != 1:
-        _make_single_channel(trunk, stem)
+    if stem.in_channels != channels:
+        _make_channels(trunk, stem, channels)
     model = Classifier(trunk, width, heads, dropout)
     if weights is not None:
         _load(model, architecture, weights)
@@ -92,13 +94,18 @@ def n_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
+def n_channels(model: nn.Module) -> int:
+    """What the network takes of an input."""
+    return _first_convolution(model).in_channels
+
+
 def _first_convolution(trunk: nn.Module) -> nn.Conv2d:
     return next(layer for layer in trunk.modules() if isinstance(layer, nn.Conv2d))
 
 
-def _make_single_channel(trunk: nn.Module, stem: nn.Conv2d) -> None:
+def _make_channels(trunk: nn.Module, stem: nn.Conv2d, channels: int) -> None:
     grey = nn.Conv2d(
-        1,
+        channels,
         stem.out_channels,
         stem.kernel_size,  # type: ignore[arg-type]
         stem.stride,  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from model.pixels.decode import stored_frame
 from model.pixels.display import shown
 from model.pixels.errors import UnsupportedPixels
+from model.pixels.frames import windowed_frames
 from model.pixels.layout import MOST_BYTES, MOST_PIXELS, Limits
 from model.pixels.reading import read
 
@@ -28,6 +29,7 @@ __all__ = [
     "display_pixels",
     "modality_pixels",
     "read",
+    "windowed_frames",
 ]
 
 

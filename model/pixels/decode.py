@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-_CANNOT_DECODE = (
+CANNOT_DECODE = (
     ValueError,
     RuntimeError,
     AttributeError,
@@ -110,21 +110,25 @@ def is_little_endian(ds: Dataset) -> bool:
     return syntax is None or bool(syntax.is_little_endian)
 
 
-def _decode(ds: Dataset, frame: int, layout: Layout) -> NDArray[np.generic]:
-    options: dict[str, Any] = {}
+def decoding_options(layout: Layout) -> dict[str, Any]:
+    """What pydicom must be told of a frame."""
     if not layout.floating and layout.high_bit != layout.stored - 1:
         # pydicom clears what lies above the lowest Bits Stored; here they are higher.
-        options = {"bits_stored": layout.allocated}
+        return {"bits_stored": layout.allocated}
+    return {}
+
+
+def _decode(ds: Dataset, frame: int, layout: Layout) -> NDArray[np.generic]:
     syntax = transfer_syntax(ds)
     name = syntax.name if syntax is not None else "unknown"
     try:
-        return pixel_array(ds, index=frame, **options)
+        return pixel_array(ds, index=frame, **decoding_options(layout))
     except MemoryError as error:
         raise UnsupportedPixels(
             f"decoding {name} takes more memory than is allowed: the object is damaged,"
             " or give decoding more memory"
         ) from error
-    except _CANNOT_DECODE as error:
+    except CANNOT_DECODE as error:
         raise UnsupportedPixels(
             f"cannot decode {name} ({type(error).__name__}): the object is damaged or"
             " this compression is not installed"
@@ -199,7 +203,7 @@ def _luminance(ds: Dataset, stored: NDArray[np.generic], layout: Layout) -> Fram
     if layout.photometric == "PALETTE COLOR":
         try:
             colours = apply_color_lut(stored, ds)
-        except _CANNOT_DECODE as error:
+        except CANNOT_DECODE as error:
             raise UnsupportedPixels(
                 f"the palette cannot be applied ({type(error).__name__}): correct it"
             ) from error

@@ -26,14 +26,12 @@ _AT_ONCE = 1 << 16  # pixels, so that what is looked up stays in the cache
 
 def shown(stored: Stored) -> Pixels:
     """float32 in [0, 1], white 1, square pixels."""
-    if _is_tabled(stored):
-        grey = _looked_up(stored)
-    else:
-        grey = _grey(stored, stored.modality())
-    return _square(np.asarray(grey, np.float32), stored.header)
+    tabled = is_tabled(stored)
+    grey = _looked_up(stored) if tabled else _grey(stored, stored.modality())
+    return square(np.asarray(grey, np.float32), stored.header)
 
 
-def _is_tabled(stored: Stored) -> bool:
+def is_tabled(stored: Stored) -> bool:
     """Whether a table of every possible stored value is smaller than the image."""
     kind = stored.values.dtype
     whole = kind.kind in "iu" and kind.itemsize <= _TABLED_BYTES and kind.isnative
@@ -158,7 +156,7 @@ def _is_inverse(header: FrameHeader) -> bool:
     return photometric == "MONOCHROME1" or shape == "INVERSE"
 
 
-def _square(grey: Pixels, header: FrameHeader) -> Pixels:
+def square(grey: Pixels, header: FrameHeader) -> Pixels:
     """Stretch the coarser axis until pixels are square (C.7.6.3.1.7)."""
     ratio = _height_to_width(header)
     if abs(ratio - 1) < _NEARLY_SQUARE:

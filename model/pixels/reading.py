@@ -74,8 +74,7 @@ def read(source: str | Path | BinaryIO, *, most_bytes: int = MOST_BYTES) -> File
 def _check_inflated(file: BinaryIO, most_bytes: int) -> None:
     """Raise UnsupportedPixels for a deflate bomb, before pydicom inflates all of it."""
     start = file.tell()
-    is_deflated = _is_deflated(file)
-    bomb = is_deflated and _inflates_beyond(file, most_bytes)
+    bomb = is_deflated(file) and _inflates_beyond(file, most_bytes)
     file.seek(start)
     if bomb:
         raise UnsupportedPixels(
@@ -84,7 +83,7 @@ def _check_inflated(file: BinaryIO, most_bytes: int) -> None:
         )
 
 
-def _is_deflated(file: BinaryIO) -> bool:
+def is_deflated(file: BinaryIO) -> bool:
     """Whether the file meta information says so; leaves the file after it."""
     if read_preamble(file, force=True) is None:
         return False

@@ -1,4 +1,4 @@
-"""Grey values: nothing, histogram equalisation or CLAHE, and always standardisation.
+"""Grey values: histogram equalisation, CLAHE or nothing, then standardisation.
 
 Which one is written in the bundle (`normalise` of the preset): a model trained on
 equalised images (MIMIC-CXR-JPG) must see equalised images in service.
@@ -6,6 +6,8 @@ equalised images (MIMIC-CXR-JPG) must see equalised images in service.
     standardise   nothing but the standardisation that all end with
     equalise      histogram equalisation of the image in 256 grey values
     clahe         contrast-limited adaptive equalisation, 8 x 8 tiles, clip limit 2
+    fixed         none, and no standardisation: a grey value means the same in every
+                  image, as the windows of a CT bundle make it
 
 The equalisations are those of OpenCV, to the bit, in numpy; OpenCV does them where it
 is installed (extra `opencv`).
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 
     Bytes = NDArray[np.uint8]
 
-NORMALISATIONS = ("standardise", "equalise", "clahe")
+NORMALISATIONS = ("standardise", "equalise", "clahe", "fixed")
+_UNEQUALISED = ("standardise", "fixed")
+_MIDDLE, _SCALE = 0.5, 0.25
 _SMALLEST_DEVIATION = 1e-3
 _GREYS = 256
 _TILES, _CLIP = 8, 2.0
@@ -42,7 +46,7 @@ def check(name: str) -> None:
 
 def normalised(image: NDArray[np.float32], name: str) -> NDArray[np.float32]:
     """Display pixels (rows, columns) in [0, 1] -> the same, with other grey values."""
-    if name == "standardise":
+    if name in _UNEQUALISED:
         return image
     eight_bit = np.rint(image * 255).astype(np.uint8)
     return equalised(eight_bit, name).astype(np.float32) / np.float32(255)
@@ -145,6 +149,23 @@ def _opencv() -> Any:
     if importlib.util.find_spec("cv2") is None:
         return None
     return importlib.import_module("cv2")
+
+
+def is_equalised(name: str) -> bool:
+    """Whether this normalisation changes the grey values before the geometry."""
+    return name not in _UNEQUALISED
+
+
+def finished(canvas: Tensor, mask: Tensor, name: str) -> Tensor:
+    """The last step of both presets. canvas: (batch, channels, N, N), each channel by
+    itself; mask: (batch, 1, N, N).
+    """
+    if name == "fixed":
+        return (canvas - _MIDDLE) / _SCALE * mask
+    batch, channels, *side = canvas.shape
+    planes = canvas.reshape(batch * channels, 1, *side)
+    masks = mask.expand(batch, channels, *side).reshape(planes.shape)
+    return standardise(planes, masks).reshape(canvas.shape)
 
 
 def standardise(canvas: Tensor, mask: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from model.transforms.normalise import check, normalised, standardise
+from model.transforms.normalise import check, finished, normalised
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,33 +62,40 @@ class EvalPreset:
         check(self.normalise)
 
     def __call__(self, image: NDArray[np.float32]) -> Tensor:
-        """Display pixels (rows, columns) in [0, 1] -> float32 tensor (1, N, N)."""
-        grey = normalised(np.ascontiguousarray(image, np.float32), self.normalise)
+        """Display pixels (rows, columns) in [0, 1] -> float32 tensor (1, N, N).
+
+        Of (channels, rows, columns), as a stack of slices is: (channels, N, N).
+        """
+        whole = np.ascontiguousarray(image, np.float32)
+        if whole.ndim == 2:  # noqa: PLR2004 - a plane
+            return self.of(torch.from_numpy(normalised(whole, self.normalise)))
+        grey = np.stack([normalised(one, self.normalise) for one in whole])
         return self.of(torch.from_numpy(grey))
 
     def of(self, pixels: Tensor) -> Tensor:
-        """As the call, of a tensor (rows, columns) whose grey values are normalised;
-        gradients pass through it.
+        """As the call, of a tensor (rows, columns) or (channels, rows, columns) whose
+        grey values are normalised; gradients pass through it.
         """
-        box = letterbox_box(pixels.shape[0], pixels.shape[1], self.size)
+        channels = pixels.reshape(-1, *pixels.shape[-2:])
+        box = letterbox_box(pixels.shape[-2], pixels.shape[-1], self.size)
         small = interpolate(
-            pixels[None, None],
+            channels[None],
             size=(box.rows, box.columns),
             mode="bilinear",
             antialias=True,
             align_corners=False,
         )
-        canvas = torch.zeros(1, 1, self.size, self.size)
+        canvas = torch.zeros(1, len(channels), self.size, self.size)
         mask = torch.zeros(1, 1, self.size, self.size)
         rows = slice(box.top, box.top + box.rows)
         columns = slice(box.left, box.left + box.columns)
         canvas[..., rows, columns] = small
         mask[..., rows, columns] = _border_mask(box, self.border)
-        return standardise(canvas, mask)[0]
+        return finished(canvas, mask, self.normalise)[0]
 
     def box(self, image: NDArray[Any]) -> Box:
         """Where this image lies on the canvas."""
-        return letterbox_box(image.shape[0], image.shape[1], self.size)
+        return letterbox_box(image.shape[-2], image.shape[-1], self.size)
 
     def to_source(self, plane: Tensor, box: Box) -> NDArray[np.float32]:
         """Inverse geometry: a map over the canvas -> (..., box rows, box columns).

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as v2
 from model.transforms import letters
 from model.transforms.draws import Draws, column, near_edge, rectangles, strips
 from model.transforms.jpeg import through_jpeg
-from model.transforms.normalise import check, equalised, standardise
+from model.transforms.normalise import check, equalised, finished, is_equalised
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -71,10 +71,10 @@ class TrainPreset:
         canvas = self._foreign_objects(canvas, draws)
         canvas = self._degrade(canvas, draws)
         blank = self._blank_borders(draws) | self._blank_corners(draws)
-        return standardise(canvas, content * ~blank)
+        return finished(canvas, content * ~blank, self.normalise)
 
     def _normalised(self, images: Tensor) -> Tensor:
-        if self.normalise == "standardise":
+        if not is_equalised(self.normalise):
             return images
         done = [equalised(image.numpy(), self.normalise) for image in images.cpu()]
         return torch.from_numpy(np.stack(done)).to(images.device)

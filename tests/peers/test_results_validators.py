@@ -79,6 +79,18 @@ def three() -> ReportContext:
     return cases.context(*(cases.source(number) for number in range(3)))
 
 
+def slices(*numbers: int) -> ReportContext:
+    return cases.context(*(cases.ct_source(number) for number in numbers))
+
+
+def enhanced_ct() -> ReportContext:
+    changes = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1", "NumberOfFrames": 60}
+    header = cases.ct_source(1)
+    for keyword, value in changes.items():
+        setattr(header, keyword, value)
+    return cases.context(header)
+
+
 CASES: dict[str, tuple[ReportContext, StudyFindings]] = {
     # The seven of the specification ...
     "positive": (cases.context(), cases.positive()),
@@ -100,6 +112,8 @@ CASES: dict[str, tuple[ReportContext, StudyFindings]] = {
     "japanese-report": (cases.context(japanese(), language="ja"), cases.outlined()),
     "chinese-report": (cases.context(language="zh"), cases.not_analysed()),
     "umls": (cases.context(code_scheme="umls"), cases.positive()),
+    "series": (slices(4, 5, 6), cases.series()),
+    "frames": (enhanced_ct(), cases.series(frames=True)),
     "ordered": (cases.context(ordered()), cases.positive()),
 }
 UNTROUBLED = sorted(CASES.keys() - {"bare", "quality"})
@@ -116,6 +130,8 @@ STRUCTURES = (
     "3d",
     "quality",
     "german",
+    "series",
+    "frames",
 )
 TEXTS = ("positive", "not-analysed", "predecessor")
 Made = dict[str, list[tuple[str, Path]]]

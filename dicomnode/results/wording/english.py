@@ -28,6 +28,8 @@ WORDING = Wording(
     no_opinion="AI ({algorithm}) has given no opinion on this study; this is not a "
     "negative result.",
     images_not_analysed="{count} of {total} images not analysed: {reason}",
+    series_read="Analysed: {title}, {n_read} of {n_slices} slices.",
+    in_slices="slices {numbers}, most in slice {top}",
     replaces="This report replaces an earlier AI report on this study.",
     algorithm="Algorithm: {algorithm}.",
     intended_use="Intended use: {use}",

@@ -28,6 +28,8 @@ WORDING = Wording(
     no_opinion="IA ({algorithm}) n'a donné aucun avis sur cet examen ; ce n'est pas un "
     "résultat négatif.",
     images_not_analysed="{count} images sur {total} non analysées : {reason}",
+    series_read="Analysé : {title}, {n_read} coupes sur {n_slices}.",
+    in_slices="coupes {numbers}, surtout coupe {top}",
     replaces="Ce compte rendu remplace un compte rendu antérieur de l'IA sur "
     "cet examen.",
     algorithm="Algorithme : {algorithm}.",

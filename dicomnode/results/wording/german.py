@@ -28,6 +28,8 @@ WORDING = Wording(
     no_opinion="KI ({algorithm}) hat zu dieser Studie keine Aussage gemacht; das ist "
     "kein negatives Ergebnis.",
     images_not_analysed="{count} von {total} Bildern nicht analysiert: {reason}",
+    series_read="Analysiert: {title}, {n_read} von {n_slices} Schichten.",
+    in_slices="Schichten {numbers}, am meisten in Schicht {top}",
     replaces="Dieser Bericht ersetzt einen früheren KI-Bericht zu dieser Studie.",
     algorithm="Algorithmus: {algorithm}.",
     intended_use="Zweckbestimmung: {use}",

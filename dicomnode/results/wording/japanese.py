@@ -27,6 +27,8 @@ WORDING = Wording(
     no_opinion="AI ({algorithm}) はこの検査について判断していません。"
     "これは陰性の結果ではありません。",
     images_not_analysed="{total} 画像中 {count} 画像は未解析: {reason}",
+    series_read="解析済み: {title}, {n_slices} スライス中 {n_read} スライス。",
+    in_slices="スライス {numbers}, 最も強いのはスライス {top}",
     replaces="この報告書は、この検査に関する以前のAI報告書に代わるものです。",
     algorithm="アルゴリズム: {algorithm}。",
     intended_use="使用目的: {use}",

@@ -28,6 +28,8 @@ WORDING = Wording(
     no_opinion="IA ({algorithm}) no ha dado ninguna opinión sobre este estudio; esto "
     "no es un resultado negativo.",
     images_not_analysed="{count} de {total} imágenes no analizadas: {reason}",
+    series_read="Analizado: {title}, {n_read} de {n_slices} cortes.",
+    in_slices="cortes {numbers}, sobre todo corte {top}",
     replaces="Este informe sustituye a un informe anterior de IA sobre este estudio.",
     algorithm="Algoritmo: {algorithm}.",
     intended_use="Uso previsto: {use}",

@@ -33,6 +33,8 @@ class Wording:
     not_analysed: str  # {reason}
     no_opinion: str  # {algorithm}
     images_not_analysed: str  # {count} {total} {reason}
+    series_read: str  # {title} {n_read} {n_slices}
+    in_slices: str  # {numbers} {top}
     replaces: str
     algorithm: str  # {algorithm}
     intended_use: str  # {use}

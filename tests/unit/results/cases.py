@@ -22,6 +22,7 @@ from dicomnode.domain.findings import (
     StudyFindings,
 )
 from dicomnode.domain.result import KeptResult
+from dicomnode.domain.series import AnalysedSeries, KeySlice
 from dicomnode.results import NodeFacts, ReportContext
 
 STUDY = "1.2.826.0.1.3680043.10.511.3.1"
@@ -224,6 +225,48 @@ def quality() -> StudyFindings:
         ),
         excluded=(NotAnalysed("outside the model's domain", IMAGES[2]),),
     )
+
+
+def ct_source(number: int, **attributes: object) -> Dataset:
+    """The header of one slice of a CT series."""
+    header = source(**attributes)
+    header.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    header.SOPInstanceUID = f"{SERIES}.{number}"
+    header.Modality, header.StudyDescription = "CT", "Thorax"
+    del header.ViewPosition, header.ImagerPixelSpacing
+    header.PixelSpacing, header.Rows, header.Columns = [0.7, 0.7], 512, 512
+    return header
+
+
+def series(*, frames: bool = False) -> StudyFindings:
+    """A nodule on slices 4 to 6 of a CT series, one Enhanced CT object with frames."""
+    keys = tuple(
+        KeySlice(
+            f"{SERIES}.{1 if frames else number}",
+            number,
+            probability,
+            number if frames else None,
+            -150.0 + 5 * number,
+        )
+        for number, probability in ((4, 0.7), (5, 0.97), (6, 0.8))
+    )
+    top = keys[1]
+    nodule = replace(
+        finding("Pneumonia", 0.97),
+        label="Nodule",
+        code=Code("27925004", "SCT", "Nodule"),
+        text="a nodule in a lung",
+        sop_instance_uid=top.sop_instance_uid,
+        activation_map=blob(0.3, 0.7),
+        frame_number=top.frame_number,
+        slices=keys,
+    )
+    scout = NotAnalysed("series 1: a localizer", by_design=True, n_images=2)
+    read = AnalysedSeries(SERIES, "series 2 (60 slices of 5 mm)", 60, 24)
+    shown = ImageFindings(
+        top.sop_instance_uid, (nodule,), (), display(512, 512), None, top.frame_number
+    )
+    return StudyFindings((shown,), (scout,), series=(read,))
 
 
 def not_analysed() -> StudyFindings:

@@ -1,12 +1,12 @@
-"""The Predictor port over a bundle: the only importer of torch."""
+"""The Predictor port over a bundle."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO
 
 import structlog
 import torch
@@ -20,7 +20,8 @@ from dicomnode.domain.findings import (
     Pixels8,
 )
 from dicomnode.domain.instance import Instance
-from dicomnode.errors import ConfigError, DeviceLost, PredictionFailed
+from dicomnode.domain.series import SliceHeader, Volume
+from dicomnode.errors import ConfigError
 from dicomnode.interpretation import (
     facts_of,
     interpret,
@@ -29,88 +30,20 @@ from dicomnode.interpretation import (
     present,
     remarked,
 )
+from dicomnode.predictor.network import (
+    MOST,
+    Asked,
+    BundleNetwork,
+    Unusable,
+    first_line,
+    raise_if_passing,
+)
+from dicomnode.predictor.reading import Open
+from dicomnode.predictor.series import SeriesReader
 from model import bundle as bundles
 from model.bundle.gpu import AT_ONCE
 
-if TYPE_CHECKING:
-    from model.bundle.serve import Inferred
-
 _log = structlog.get_logger(__name__)
-
-_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-_MOST = 1 << 16
-OUT_OF_MEMORY = "the network needs more memory for this image than there is"
-NOT_A_NUMBER = "the network's output for this image is not a number"
-
-
-@dataclass(frozen=True, slots=True)
-class Unusable:
-    """Why the network has no answer for one image; ``passing`` if it may have later."""
-
-    reason: str
-    passing: bool = False
-
-
-Answer: TypeAlias = "Inferred | Unusable"
-Asked: TypeAlias = "tuple[Decoded, Future[Answer]] | Undecodable"
-
-
-class BundleNetwork:
-    """A loaded bundle's network, batched: one image's failure is not another's."""
-
-    def __init__(self, bundle: Any, device: str) -> None:
-        self._bundle = bundle
-        self._device = device
-        self.most = _MOST
-
-    def prepare(self, image: Any) -> Any:
-        """What the network needs of display pixels, or why they are Unusable."""
-        try:
-            return self._bundle.prepare(image)
-        except bundles.BundleError as error:
-            return Unusable(str(error))
-        except (MemoryError, RuntimeError) as error:
-            self._raise_unless_memory(error)
-            return Unusable(OUT_OF_MEMORY, passing=True)
-
-    def run(self, prepared: Sequence[Any]) -> Sequence[Answer]:
-        """One answer for each; raises PredictionFailed, DeviceLost."""
-        usable = [one for one in prepared if not isinstance(one, Unusable)]
-        answers = iter(self._run(usable) if usable else ())
-        return [one if isinstance(one, Unusable) else next(answers) for one in prepared]
-
-    def _run(self, prepared: Sequence[Any]) -> list[Answer]:
-        try:
-            return list(self._bundle.infer(prepared))
-        except bundles.NonFinite:
-            return self._halved(prepared, Unusable(NOT_A_NUMBER))
-        except bundles.BundleError as error:
-            raise _failed(error) from error
-        except (MemoryError, RuntimeError) as error:
-            self._raise_unless_memory(error)
-        if self._device.startswith("cuda"):
-            torch.cuda.empty_cache()
-        self.most = max(1, len(prepared) // 2)
-        _log.warning("worker.out_of_memory", device=self._device, n_images=self.most)
-        return self._halved(prepared, Unusable(OUT_OF_MEMORY, passing=True))
-
-    def _halved(self, prepared: Sequence[Any], alone: Unusable) -> list[Answer]:
-        """The two halves by themselves, until the guilty image is alone."""
-        if len(prepared) == 1:
-            return [alone]
-        half = len(prepared) // 2
-        return self._run(prepared[:half]) + self._run(prepared[half:])
-
-    def _raise_unless_memory(self, error: Exception) -> None:
-        words = str(error).lower()
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-            one in words for one in _NO_MEMORY
-        ):
-            return
-        if self._device.startswith("cuda"):
-            message = f"the device {self._device} failed ({_first_line(error)})"
-            raise DeviceLost(f"{message}; look at the driver's log") from error
-        raise _failed(error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +92,10 @@ class BundlePredictor:
         self._checks = self._bundle.description.quality
         self._network = BundleNetwork(self._bundle, device)
         self._decoder = decoder or InThisProcess()
-        self._batcher = batcher or Batcher(_MOST, 0)
+        self._batcher = batcher or Batcher(MOST, 0)
+        self._series = SeriesReader(
+            self._bundle, self._network, self._decoder, self._batcher
+        )
 
     @property
     def reference(self) -> tuple[Mapping[str, Any], str] | None:
@@ -191,6 +127,18 @@ class BundlePredictor:
             self._said(instance, one)
             for (instance, _), one in zip(images, asked, strict=True)
         ]
+
+    def survey(
+        self, uids: Sequence[str], open_file: Open, priority: int = 0
+    ) -> Mapping[str, Sequence[SliceHeader] | str]:
+        """SOP Instance UID -> headers of its slices, or why there are none."""
+        return self._series.survey(uids, open_file, priority)
+
+    def predict_series(
+        self, volume: Volume, open_file: Open, priority: int = 0
+    ) -> Sequence[ImageFindings] | NotAnalysed:
+        """One answer for a series, on the slices that drove it; as `predict` raises."""
+        return self._series.predict(volume, open_file, priority)
 
     def _said(self, instance: Instance, asked: Asked) -> ImageFindings | NotAnalysed:
         if isinstance(asked, Undecodable):
@@ -255,7 +203,7 @@ def _works(device: str) -> bool:
     try:
         return float(torch.ones(2, device=device).sum()) == 2.0  # noqa: PLR2004
     except (RuntimeError, AssertionError) as error:
-        _log.warning("worker.device_failed", device=device, error=_first_line(error))
+        _log.warning("worker.device_failed", device=device, error=first_line(error))
         return False
 
 
@@ -270,17 +218,5 @@ def _raise_if_none_but_later(asked: Sequence[Asked]) -> None:
     """Nothing could be answered and something may be later: the job is tried again."""
     answers = [one[1].result() for one in asked if not isinstance(one, Undecodable)]
     passing = [one for one in answers if isinstance(one, Unusable) and one.passing]
-    if passing and len(passing) == len(answers):
-        message = f"{passing[0].reason}; free memory, or lower worker.batch_size"
-        raise PredictionFailed(message)
-
-
-def _failed(error: Exception) -> PredictionFailed:
-    words = _first_line(error)
-    return PredictionFailed(
-        f"the network failed ({words}); see the worker's log, then retry"
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    if len(passing) == len(answers):
+        raise_if_passing(passing)

@@ -1,0 +1,226 @@
+"""What a decoder process does with the files of a series, several at once."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.multival import MultiValue
+
+from dicomnode.decoder.decoding import Undecodable
+from dicomnode.domain.series import SliceHeader, Vector
+from model import pixels
+
+Planes = NDArray[np.uint8]
+"""(windows, rows, columns), see `model.pixels.windowed_frames`."""
+
+_TAGS = (
+    "AcquisitionNumber",
+    "Columns",
+    "ConvolutionKernel",
+    "EchoTime",
+    "ImageOrientationPatient",
+    "ImagePositionPatient",
+    "ImageType",
+    "InstanceNumber",
+    "NumberOfFrames",
+    "PerFrameFunctionalGroupsSequence",
+    "PixelSpacing",
+    "RescaleType",
+    "Rows",
+    "SharedFunctionalGroupsSequence",
+    "SliceThickness",
+    "TemporalPositionIdentifier",
+)
+_MOST_FRAMES = 10000
+_DIRECTIONS, _AXES = 6, 3
+_BROKEN = (
+    ArithmeticError,
+    AttributeError,
+    BytesLengthException,
+    EOFError,
+    InvalidDicomError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Frames (from 0) of one file, to be shown through windows."""
+
+    frames: tuple[int, ...]
+    windows: tuple[tuple[float, float], ...]
+
+
+def planes_of(
+    file: BinaryIO, wanted: Wanted, max_pixels: int
+) -> list[Planes] | Undecodable:
+    """The wanted frames of a file, in order."""
+    try:
+        return list(
+            pixels.windowed_frames(
+                file,
+                wanted.frames,
+                wanted.windows,
+                most_pixels=max_pixels,
+                most_bytes=2 * max_pixels,
+            )
+        )
+    except pixels.UnsupportedPixels as error:
+        return Undecodable(str(error))
+    except MemoryError:
+        return Undecodable(
+            "decoding takes more memory than worker.decode_memory_bytes allows: the "
+            "object is damaged, or raise that limit"
+        )
+
+
+def survey(file: BinaryIO) -> list[SliceHeader] | Undecodable:
+    """The header of every slice in a file."""
+    try:
+        file.seek(0)
+        ds = dcmread(
+            file, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
+        )
+        return list(_slices(ds))
+    except _BROKEN as error:
+        return Undecodable(
+            f"its header cannot be read ({type(error).__name__}): send it again"
+        )
+
+
+def to_words(headers: Sequence[SliceHeader]) -> list[dict[str, Any]]:
+    """As they travel between processes."""
+    return [asdict(one) for one in headers]
+
+
+def from_words(words: Sequence[dict[str, Any]]) -> list[SliceHeader]:
+    """What `to_words` gave; KeyError, TypeError or ValueError for what is not that."""
+    return [_header(one) for one in words]
+
+
+def _header(one: dict[str, Any]) -> SliceHeader:
+    where, turned = one["position"], one["orientation"]
+    return SliceHeader(
+        frame=int(one["frame"]),
+        n_frames=int(one["n_frames"]),
+        position=None if where is None else _vector(where),
+        orientation=None
+        if turned is None
+        else (_vector(turned[0]), _vector(turned[1])),
+        spacing=tuple(float(number) for number in one["spacing"]),
+        thickness=None if one["thickness"] is None else float(one["thickness"]),
+        rows=int(one["rows"]),
+        columns=int(one["columns"]),
+        number=int(one["number"]),
+        phase=tuple(str(word) for word in one["phase"]),
+        image_type=tuple(str(word) for word in one["image_type"]),
+        kernel=str(one["kernel"]),
+        units=str(one["units"]),
+    )
+
+
+def _vector(numbers: Sequence[float]) -> Vector:
+    x, y, z = (float(one) for one in numbers)
+    return x, y, z
+
+
+def _slices(ds: Dataset) -> Iterator[SliceHeader]:
+    n_frames = max(1, int(ds.get("NumberOfFrames") or 1))
+    if n_frames > _MOST_FRAMES:
+        raise ValueError("more frames than any series has")
+    for frame in range(n_frames):
+        places = [*_groups(ds, frame), ds]
+        yield _slice(ds, places, frame, n_frames)
+
+
+def _groups(ds: Dataset, frame: int) -> list[Dataset]:
+    """The items that hold for a frame: its own, then the shared (PS3.3 C.7.6.16)."""
+    per_frame = ds.get("PerFrameFunctionalGroupsSequence") or []
+    holders = [per_frame[frame]] if frame < len(per_frame) else []
+    holders += list(ds.get("SharedFunctionalGroupsSequence") or [])[:1]
+    return [
+        element.value[0]
+        for holder in holders
+        for element in holder
+        if element.VR == "SQ" and element.value
+    ]
+
+
+def _slice(
+    ds: Dataset, places: Sequence[Dataset], frame: int, n_frames: int
+) -> SliceHeader:
+    directions = _numbers(places, "ImageOrientationPatient", _DIRECTIONS)
+    position = _numbers(places, "ImagePositionPatient", _AXES)
+    thickness = _numbers(places, "SliceThickness", 1)
+    number = _numbers(places, "InStackPositionNumber", 1) if n_frames > 1 else ()
+    number = number or (() if n_frames > 1 else _numbers(places, "InstanceNumber", 1))
+    return SliceHeader(
+        frame=frame,
+        n_frames=n_frames,
+        position=_vector(position) if position else None,
+        orientation=(_vector(directions[:_AXES]), _vector(directions[_AXES:]))
+        if directions
+        else None,
+        spacing=_numbers(places, "PixelSpacing", 2),
+        thickness=thickness[0] if thickness else None,
+        rows=int(ds.get("Rows") or 0),
+        columns=int(ds.get("Columns") or 0),
+        number=int(number[0]) if number else frame,
+        phase=tuple(_text(places, name) for name in _PHASES),
+        image_type=_words(places, "FrameType") or _words(places, "ImageType"),
+        kernel=_text(places, "ConvolutionKernel"),
+        units=_text(places, "RescaleType").upper(),
+    )
+
+
+_PHASES = (
+    "StackID",
+    "AcquisitionNumber",
+    "EchoTime",
+    "EffectiveEchoTime",
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "NominalCardiacTriggerDelayTime",
+    "DiffusionBValue",
+)
+
+
+def _find(places: Sequence[Dataset], keyword: str) -> Any:
+    found = (place.get(keyword) for place in places)
+    return next((one for one in found if one not in (None, "")), None)
+
+
+def _numbers(places: Sequence[Dataset], keyword: str, count: int) -> tuple[float, ...]:
+    """Exactly ``count`` finite numbers, or none."""
+    value = _find(places, keyword)
+    if value is None:
+        return ()
+    several = value if isinstance(value, MultiValue | list) else [value]
+    numbers = tuple(float(one) for one in several)
+    return numbers if len(numbers) == count and np.isfinite(numbers).all() else ()
+
+
+def _words(places: Sequence[Dataset], keyword: str) -> tuple[str, ...]:
+    value = _find(places, keyword)
+    several = value if isinstance(value, MultiValue | list) else [value or ""]
+    return tuple(str(one).strip().upper() for one in several if str(one).strip())
+
+
+def _text(places: Sequence[Dataset], keyword: str) -> str:
+    return "/".join(_words(places, keyword))

@@ -1,0 +1,157 @@
+"""Slices of a series: chosen frames, shown through windows, eight bits each.
+
+A window here is a range of modality values (Hounsfield units for CT): centre - width/2
+becomes 0, centre + width/2 becomes 255 (LINEAR_EXACT, PS3.3 C.11.2.1.3.2). Each value
+that is stored is worked out once, so that a slice is one pass over its pixels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+import pydicom
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels.utils import iter_pixels
+
+from model.pixels.decode import (
+    CANNOT_DECODE,
+    Stored,
+    decoding_options,
+    stored_frame,
+)
+from model.pixels.display import is_tabled, shown, square
+from model.pixels.errors import UnsupportedPixels
+from model.pixels.header import FrameHeader
+from model.pixels.layout import Layout, Limits, layout_of, transfer_syntax
+from model.pixels.reading import is_deflated, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from pydicom import FileDataset
+
+    Windows = Sequence[tuple[float, float]]
+
+_AT_ONCE = 1 << 16  # pixels, so that what is looked up stays in the cache
+
+
+def windowed_frames(
+    file: BinaryIO,
+    frames: Sequence[int],
+    windows: Windows,
+    *,
+    most_pixels: int,
+    most_bytes: int,
+) -> Iterator[NDArray[np.uint8]]:
+    """uint8 (windows, rows, columns) for each of ``frames`` (from 0), in order.
+
+    Without windows one channel, as `display_pixels` shows the frame. Pixel padding is
+    black, non-square pixels become square. Of a multi-frame object only these frames
+    are decoded, and of a native or indexed one only they are read; most_pixels and
+    most_bytes hold for one frame of it. Raises UnsupportedPixels.
+    """
+    limits = Limits(most_pixels, most_bytes)
+    for stored in _stored(file, frames, limits):
+        yield windowed(stored, windows)
+
+
+def windowed(stored: Stored, windows: Windows) -> NDArray[np.uint8]:
+    """uint8 (windows, rows, columns) of one decoded frame."""
+    if not windows:
+        grey = np.rint(shown(stored) * np.float32(255))
+        return np.asarray(grey, np.uint8)[None]
+    if not stored.is_grey:
+        raise UnsupportedPixels("a colour image has no window: send the slices in grey")
+    if is_tabled(stored):
+        planes = _looked_up(stored, windows)
+    else:
+        frame = stored.modality()
+        planes = np.stack([_eight_bit(frame.values, one) for one in windows])
+        planes[:, frame.padding] = 0
+    if square(planes[0].astype(np.float32), stored.header).shape == planes[0].shape:
+        return planes
+    stretched = (square(one.astype(np.float32), stored.header) for one in planes)
+    return np.stack([np.rint(one).astype(np.uint8) for one in stretched])
+
+
+def _looked_up(stored: Stored, windows: Windows) -> NDArray[np.uint8]:
+    kind = stored.values.dtype
+    codes = stored.values.view(f"u{kind.itemsize}")
+    every = np.arange(1 << (8 * kind.itemsize)).astype(codes.dtype).view(kind)
+    table = stored.of(every).modality()
+    found = np.empty((len(windows), *codes.shape), np.uint8)
+    step = max(1, _AT_ONCE // codes.shape[1])
+    for plane, window in zip(found, windows, strict=True):
+        greys = _eight_bit(table.values, window)
+        greys[table.padding] = 0
+        for first in range(0, len(codes), step):
+            some = slice(first, first + step)
+            np.take(greys, codes[some], out=plane[some], mode="clip")
+    return found
+
+
+def _eight_bit(
+    values: NDArray[np.float32], window: tuple[float, float]
+) -> NDArray[np.uint8]:
+    centre, width = window
+    share = (values - np.float32(centre)) / np.float32(width) + np.float32(0.5)
+    share = np.nan_to_num(share, nan=0.0, posinf=1.0, neginf=0.0)
+    return np.asarray(np.rint(np.clip(share, 0, 1) * 255), np.uint8)
+
+
+def _stored(file: BinaryIO, frames: Sequence[int], limits: Limits) -> Iterator[Stored]:
+    head = _head(file)
+    if head is None or int(head.get("NumberOfFrames") or 1) == 1:
+        ds = read(file, most_bytes=limits.bytes)
+        yield from (stored_frame(ds, frame, limits) for frame in frames)
+        return
+    n_frames = int(head.NumberOfFrames)
+    if not all(0 <= frame < n_frames for frame in frames):
+        raise UnsupportedPixels(f"it has {n_frames} frames, others were asked for")
+    head.PixelData = b""  # so that the layout knows that there are pixels
+    layout = layout_of(head, FrameHeader(head, 0))
+    n_pixels = layout.rows * layout.columns * layout.samples
+    if n_pixels > limits.pixels or n_pixels * layout.allocated // 8 > limits.bytes:
+        raise UnsupportedPixels(
+            f"a frame of {n_pixels} pixel samples is more than the limit: raise it"
+        )
+    values = _decoded(file, frames, layout)
+    for frame, found in zip(frames, values, strict=True):
+        yield Stored(head, FrameHeader(head, frame), layout, found)
+
+
+def _head(file: BinaryIO) -> FileDataset | None:
+    """All before the pixels; None for what `read` must look at as a whole.
+
+    pydicom inflates a deflated object wholly before it knows what it is.
+    """
+    try:
+        file.seek(0)
+        if is_deflated(file):
+            return None
+        file.seek(0)
+        head = pydicom.dcmread(file, stop_before_pixels=True)
+    except (*CANNOT_DECODE, InvalidDicomError):
+        return None
+    finally:
+        file.seek(0)
+    return head if transfer_syntax(head) is not None else None
+
+
+def _decoded(
+    file: BinaryIO, frames: Sequence[int], layout: Layout
+) -> Iterator[NDArray[np.generic]]:
+    options = decoding_options(layout)
+    try:
+        yield from iter_pixels(file, indices=list(frames), **options)
+    except MemoryError as error:
+        raise UnsupportedPixels(
+            "decoding takes more memory than is allowed: the object is damaged"
+        ) from error
+    except CANNOT_DECODE as error:
+        raise UnsupportedPixels(
+            f"a frame cannot be decoded ({type(error).__name__}): the object is damaged"
+            " or this compression is not installed"
+        ) from error
