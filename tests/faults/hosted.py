@@ -151,7 +151,8 @@ class HostedRole(Role):
 
 _ASK = (
     "import urllib.request as u; "
-    "u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:8080/readyz', timeout=5)"
+    "direct = u.build_opener(u.ProxyHandler({})); "
+    "direct.open('http://127.0.0.1:8080/readyz', timeout=300)"
 )
 
 
