@@ -51,7 +51,9 @@ _DTYPES: dict[Precision, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-_STEM = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU)
+_STEM = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d)
+_N_EXACT_BLOCKS: dict[Precision, int] = {"float32": 0, "bfloat16": 1, "float16": 0}
+"""Blocks after the stem that stay in float32: bfloat16 rounds to eight bits."""
 _FAILURES = (RuntimeError, TypeError, ValueError, BundleError)
 
 
@@ -67,20 +69,20 @@ class _Way:
 class TorchRunner:
     """The network in torch with fewer passes over memory, in one arithmetic.
 
-    The blocks of the trunk compute in it. The stem stays in float32: that an image has
-    only eight bits is behind a third of what bfloat16 moves, and the stem a tenth of
-    the time. So do pooling and heads, because the distance of the pooled features from
-    home is what the domain gate judges.
+    The blocks of the trunk compute in it. The stem, and in bfloat16 the first block,
+    stay in float32: what is rounded there moves everything that follows most. So do
+    pooling and heads, because the distance of the pooled features from home is what
+    the domain gate judges.
     """
 
-    def __init__(self, engine: Engine, dtype: torch.dtype) -> None:
+    def __init__(self, engine: Engine, precision: Precision) -> None:
         self._network = engine.network
-        self._dtype = dtype
+        dtype = self._dtype = _DTYPES[precision]
         # oneDNN's have no emulation, so without the hardware torch's own must do.
         joins = engine.device.type == "cpu" and (
             dtype == torch.float32 or arithmetic.has_native_bfloat16(engine.device)
         )
-        stem, rest = _parted(engine.network.trunk)
+        stem, rest = _parted(engine.network.trunk, _N_EXACT_BLOCKS[precision])
         self._stem = _for_speed(fusion.fused(stem, joins=joins), torch.float32)
         self._rest = _for_speed(fusion.fused(rest, joins=joins), dtype)
 
@@ -91,12 +93,14 @@ class TorchRunner:
         return self._network.read(found.float())
 
 
-def _parted(trunk: nn.Module) -> tuple[nn.Module, nn.Module]:
-    """What stands before the first block, and the rest; nothing before, if unknown."""
+def _parted(trunk: nn.Module, n_blocks: int) -> tuple[nn.Module, nn.Module]:
+    """Stem and so many blocks, and the rest; nothing before, if it is unknown."""
     if not isinstance(trunk, nn.Sequential):
         return nn.Sequential(), trunk
-    before = list(takewhile(lambda one: isinstance(one, _STEM), trunk))
-    return nn.Sequential(*before), nn.Sequential(*list(trunk)[len(before) :])
+    layers = list(trunk)
+    stem = list(takewhile(lambda one: isinstance(one, _STEM), layers))
+    first = len(stem) + n_blocks
+    return nn.Sequential(*layers[:first]), nn.Sequential(*layers[first:])
 
 
 def _for_speed(part: nn.Module, dtype: torch.dtype) -> nn.Module:
@@ -137,15 +141,15 @@ def _opener(
 ) -> Callable[[], Runner]:
     engine = bundle.parts.engine
     if runner == "torch" and engine.device.type == "cuda":
-        return lambda: _on_gpu(engine, _DTYPES[precision], wanted.batch_size)
+        return lambda: _on_gpu(engine, precision, wanted.batch_size)
     if runner == "torch":
-        return lambda: TorchRunner(engine, _DTYPES[precision])
+        return lambda: TorchRunner(engine, precision)
     return lambda: exported.runner(bundle, runner, precision, wanted)
 
 
-def _on_gpu(engine: Engine, dtype: torch.dtype, most: int) -> Runner:
+def _on_gpu(engine: Engine, precision: Precision, most: int) -> Runner:
     """As CUDA graphs, if it can be captured; else kernel by kernel."""
-    runner, size = TorchRunner(engine, dtype), engine.preset.size
+    runner, size = TorchRunner(engine, precision), engine.preset.size
     example = torch.zeros(n_channels(engine.network), size, size, device=engine.device)
     try:
         return gpu.Graphed(runner, example, most)

@@ -82,6 +82,24 @@ def test_auto_takes_what_the_hardware_multiplies_natively(monkeypatch):
     assert arithmetic.chain("float32", cpu) == ("float32",)
 
 
+def test_auto_takes_the_finer_half_precision_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (9, 0))
+    found = arithmetic.chain("auto", torch.device("cuda"))
+    assert found == ("float16", "bfloat16", "float32")
+
+
+def test_the_first_block_stays_in_float32_beside_bfloat16(packed):
+    engine = bundle.load(packed[0]).parts.engine
+    exact = running.TorchRunner(engine, "bfloat16")._stem
+    assert {one.dtype for one in exact.parameters()} == {torch.float32}
+    half = running.TorchRunner(engine, "float16")._stem
+    assert n_parameters(exact) > n_parameters(half) > 0
+
+
+def n_parameters(part):
+    return sum(one.numel() for one in part.parameters())
+
+
 def test_the_usual_way_agrees_and_says_how_it_runs(packed):
     plain = bundle.load(packed[0])
     fast = bundle.load(packed[0], running=bundle.Wanted("float32"))
