@@ -210,7 +210,7 @@ def bring_up(
     longest = timedelta(seconds=max(POLICY.retry_seconds))
     pacs = FakePacs(on_store=keep_order)
     with pacs.running():
-        sender.scu.peer = pacs.peer()
+        sender.scu = StorageScu(pacs.peer(), desk.clock)
         while desk.clock.now() <= back_at + longest:
             before = len(arrived)
             work_off(courier)
