@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ DEVICE = "lo"
 NETWORKS = ("10.9.0.0/24", "fd00:9::/64")
 _PATIENCE_SECONDS = 30.0
 _NO_WAY_SECONDS = 1.0
+_PAUSE_SECONDS = 0.02
 
 
 def ip(*words: str) -> None:
@@ -34,14 +36,21 @@ def plugged_in(*addresses: str) -> None:
 
 
 def accepts(node: Node, address: str, seconds: float = _PATIENCE_SECONDS) -> bool:
-    """Whether an association comes about at ``address``; False: no way there."""
-    try:
-        connection = socket.create_connection((address, node.port), seconds)
-    except OSError:
-        return False
-    with connection:
-        connection.sendall(request())
-        return answer(connection)[0] == A_ASSOCIATE_AC
+    """Whether an association comes about at ``address``; False: no way there.
+
+    The kernel makes an IPv6 address usable some time after `ip` has returned.
+    """
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        try:
+            connection = socket.create_connection((address, node.port), left)
+        except OSError:
+            time.sleep(_PAUSE_SECONDS)
+            continue
+        with connection:
+            connection.sendall(request())
+            return answer(connection)[0] == A_ASSOCIATE_AC
+    return False
 
 
 def main(folder: Path) -> None:
