@@ -13,11 +13,13 @@ import socket
 import ssl
 import struct
 import termios
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+
+from dicomnode.audit.half_closing import HalfClosing
 
 _NOTICE_OF_SECURITY = 85
 """Facility 10 (security), severity 5 (notice): PS3.15 A.6."""
@@ -66,12 +68,11 @@ def send(target: Target, messages: Sequence[bytes]) -> None:
         if not target.tls:
             _send_all(plain, messages)
             plain.shutdown(socket.SHUT_WR)
-            _await_end(plain)
+            _awaited(plain, partial(_read_to_end, plain))
             return
-        context = _context(target)
-        with context.wrap_socket(plain, server_hostname=target.host) as connection:
-            _send_all(connection, messages)
-            _close(connection)
+        connection = HalfClosing(plain, _context(target), target.host)
+        _send_all(connection, messages)
+        _awaited(plain, connection.close)
 
 
 def _context(target: Target) -> ssl.SSLContext:
@@ -82,25 +83,21 @@ def _context(target: Target) -> ssl.SSLContext:
     return context
 
 
-def _send_all(connection: socket.socket, messages: Sequence[bytes]) -> None:
+def _send_all(
+    connection: socket.socket | HalfClosing, messages: Sequence[bytes]
+) -> None:
     for message in messages:
         connection.sendall(b"%d %b" % (len(message), message))  # RFC 5425 4.3
 
 
-def _close(connection: ssl.SSLSocket) -> None:
-    try:
-        # The end of the stream without close_notify is an end too: the system of a
-        # peer that leaves anything unread says "reset" instead.
-        with suppress(ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            connection.unwrap()
-    except TimeoutError:
-        _require_acknowledged(connection)
+def _read_to_end(connection: socket.socket) -> None:
+    while connection.recv(1024):
+        pass
 
 
-def _await_end(connection: socket.socket) -> None:
+def _awaited(connection: socket.socket, end: Callable[[], None]) -> None:
     try:
-        while connection.recv(1024):
-            pass
+        end()
     except TimeoutError:
         _require_acknowledged(connection)
 
