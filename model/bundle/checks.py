@@ -94,13 +94,16 @@ def test_vector(predict: Predict, tensors: dict[str, Tensor]) -> None:
         )
 
 
-def image(image: NDArray[np.float32]) -> None:
+def image(image: NDArray[np.float32], channels: int = 1) -> None:
     """Raise BundleError unless this is a plane of display pixels, or of a series
-    bundle a stack of them.
+    bundle a stack of so many.
     """
-    if image.dtype != np.float32 or image.ndim not in (2, 3) or min(image.shape) < 1:
+    found = image.shape[0] if image.ndim > 2 else 1  # noqa: PLR2004 - a stack
+    plain = image.dtype == np.float32 and image.ndim in (2, 3) and min(image.shape) > 0
+    if not plain or found != channels:
+        stacks = f" {channels} planes of" if channels > 1 else ""
         raise BundleError(
-            "an image must be a float32 array of rows and columns: give it"
+            f"an image must be a float32 array of{stacks} rows and columns: give it"
             " model.pixels.display_pixels"
         )
     low, high = float(image.min()), float(image.max())

@@ -80,7 +80,8 @@ class Bundle:
 
         May run in another thread than `run`. Raises BundleError.
         """
-        checks.image(image)
+        series = self.description.input.series
+        checks.image(image, 1 if series is None else series.channels)
         return self._parts.engine.prepare(image)
 
     def run(self, images: Sequence[Prepared]) -> list[Prediction]:
