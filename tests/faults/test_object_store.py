@@ -293,8 +293,13 @@ class Spooling:
         return HandOver(self.root, self.bucket, look_seconds=0.01, rows=rows)
 
     def spooled(self) -> list[Path]:
-        """Instances that wait."""
-        return list(self.root.rglob("*.dcm"))
+        """Instances that wait; folders may go while it looks."""
+        found = (
+            Path(folder) / name
+            for folder, _, names in os.walk(self.root)
+            for name in names
+        )
+        return [path for path in found if path.suffix == ".dcm"]
 
 
 @pytest.fixture
