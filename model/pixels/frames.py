@@ -13,6 +13,7 @@ import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.utils import iter_pixels
+from pydicom.uid import CTImageStorage, MRImageStorage
 
 from model.pixels.decode import (
     CANNOT_DECODE,
@@ -24,7 +25,7 @@ from model.pixels.display import is_tabled, shown, square
 from model.pixels.errors import UnsupportedPixels
 from model.pixels.header import FrameHeader
 from model.pixels.layout import Layout, Limits, layout_of, transfer_syntax
-from model.pixels.reading import is_deflated, read
+from model.pixels.reading import file_meta, is_deflated, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     Windows = Sequence[tuple[float, float]]
 
+_OF_ONE_FRAME = (CTImageStorage, MRImageStorage)  # PS3.3 A.3, A.4
 _AT_ONCE = 1 << 16  # pixels, so that what is looked up stays in the cache
 
 
@@ -125,11 +127,13 @@ def _stored(file: BinaryIO, frames: Sequence[int], limits: Limits) -> Iterator[S
 def _head(file: BinaryIO) -> FileDataset | None:
     """All before the pixels; None for what `read` must look at as a whole.
 
-    pydicom inflates a deflated object wholly before it knows what it is.
+    pydicom inflates a deflated object wholly before it knows what it is. An object of
+    one frame would only be read twice.
     """
     try:
         file.seek(0)
-        if is_deflated(file):
+        meta = file_meta(file)
+        if is_deflated(meta) or meta.get("MediaStorageSOPClassUID") in _OF_ONE_FRAME:
             return None
         file.seek(0)
         head = pydicom.dcmread(file, stop_before_pixels=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import pydicom
+from pydicom import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.uid import (
@@ -74,7 +75,7 @@ def read(source: str | Path | BinaryIO, *, most_bytes: int = MOST_BYTES) -> File
 def _check_inflated(file: BinaryIO, most_bytes: int) -> None:
     """Raise UnsupportedPixels for a deflate bomb, before pydicom inflates all of it."""
     start = file.tell()
-    bomb = is_deflated(file) and _inflates_beyond(file, most_bytes)
+    bomb = is_deflated(file_meta(file)) and _inflates_beyond(file, most_bytes)
     file.seek(start)
     if bomb:
         raise UnsupportedPixels(
@@ -83,17 +84,23 @@ def _check_inflated(file: BinaryIO, most_bytes: int) -> None:
         )
 
 
-def is_deflated(file: BinaryIO) -> bool:
-    """Whether the file meta information says so; leaves the file after it."""
+def is_deflated(meta: Dataset) -> bool:
+    """Whether the file meta information says so."""
+    return bool(meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian)
+
+
+def file_meta(file: BinaryIO) -> Dataset:
+    """The file meta information (PS3.10 7.1), empty if there is none; the file is left
+    after it.
+    """
     if read_preamble(file, force=True) is None:
-        return False
-    meta = read_dataset(
+        return Dataset()
+    return read_dataset(
         file,
         is_implicit_VR=False,
         is_little_endian=True,
         stop_when=lambda tag, _vr, _length: tag.group != _FILE_META,
     )
-    return bool(meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian)
 
 
 def _inflates_beyond(file: BinaryIO, most_bytes: int) -> bool:
