@@ -27,6 +27,7 @@ _log = structlog.get_logger(__name__)
 
 _DEVICE = "DICOMNODE_WORKER__DEVICE"
 ROLES = ("receive", "keep", "work", "deliver", "web")
+HEAD_START_SECONDS = 1.5
 STOP_SECONDS = 60.0
 """What a job or a C-STORE that has begun may take to end after SIGTERM."""
 
@@ -42,12 +43,20 @@ def main(config: Config) -> int:
         lock.forget(config.node.data_dir)
         wiring.prepare(config)
         tell = partial(_tell, config)
-        children = [Child(one, monotonic, tell=tell) for one in commands(config)]
+        children = [
+            Child(one, monotonic, tell=tell, delay_seconds=_head_start(one))
+            for one in commands(config)
+        ]
         try:
             watch(children, stop, lambda: _renew(renewal, children, audit))
         finally:
             stop_all(children, STOP_SECONDS)
     return 0
+
+
+def _head_start(command: Command) -> float:
+    """Seconds in which the receiver has the processor for itself: modalities wait."""
+    return 0.0 if command.role == "receive" else HEAD_START_SECONDS
 
 
 def _renew(renewal: Renewal, children: Sequence[Child], audit: Auditor) -> None:

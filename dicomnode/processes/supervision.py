@@ -57,7 +57,7 @@ class Child:
     """One role's process: started, watched, restarted with growing delay.
 
     ``clean_up`` runs after it has died, before it is started again; ``tell`` is given
-    how it ended.
+    how it ended; ``delay_seconds`` passes before it is started for the first time.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Child:
         monotonic: Callable[[], float],
         clean_up: Callable[[], None] = lambda: None,
         tell: Callable[[Ended], None] = lambda _ended: None,
+        delay_seconds: float = 0.0,
     ) -> None:
         self.command = command
         self._monotonic = monotonic
@@ -73,7 +74,7 @@ class Child:
         self._tell = tell
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
-        self._restart_at = 0.0
+        self._restart_at = monotonic() + delay_seconds
         self._failures = 0
 
     @property
