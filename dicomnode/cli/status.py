@@ -149,7 +149,8 @@ def _print_workers(snapshot: Snapshot) -> None:
         heard = f"heard of {age(row['heartbeat_at'], snapshot.now)} ago"
         state = row["state"] if snapshot.live(row) else "GONE"
         typer.echo(
-            f"{'worker':<10} {row['worker_id']} {row['device']} {state}, {heard}"
+            f"{'worker':<10} {row['worker_id']} {row['device']} {state}, {heard},"
+            f" {row['jobs_per_hour']:.0f} jobs an hour"
         )
 
 

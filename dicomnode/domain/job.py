@@ -87,7 +87,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What a worker says of itself with each heartbeat."""
+    """What a worker says of itself with each heartbeat.
+
+    ``n_jobs``: worked on since it began; ``jobs_per_hour``: of the last hour.
+    """
 
     worker_id: str
     host: str
@@ -96,3 +99,5 @@ class Worker:
     state: str
     job_id: str | None
     heartbeat_at: datetime
+    n_jobs: int = 0
+    jobs_per_hour: float = 0.0

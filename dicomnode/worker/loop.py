@@ -18,6 +18,7 @@ from dicomnode.worker.attempt import Attempts, Failure, guarded
 from dicomnode.worker.hands import Crew
 from dicomnode.worker.pipeline import Pipeline
 from dicomnode.worker.policy import LoopPolicy, Signals, WorkerFacts
+from dicomnode.worker.throughput import Throughput
 
 __all__ = ["LoopPolicy", "Signals", "WorkerFacts", "WorkerLoop"]
 
@@ -70,6 +71,7 @@ class WorkerLoop:
         self._said: tuple[str, str | None] = ("", None)
         self._beat_at = monotonic()
         self._broken = ""
+        self._done = Throughput()
 
     def run(self, stop: Event) -> bool:
         """Work until ``stop`` is set; jobs that have begun are finished first.
@@ -140,6 +142,7 @@ class WorkerLoop:
         """Part with the jobs that have ended."""
         for one in [held for held in self._held if _has_ended(held)]:
             self._held.remove(one)
+            self._done.note()
             failure = None if one.answer is None else one.answer.result()
             if failure is not None and failure.fatal:
                 self._broken = "DEVICE_LOST"
@@ -279,6 +282,8 @@ class WorkerLoop:
                 state=state,
                 job_id=job_id,
                 heartbeat_at=self._clock.now(),
+                n_jobs=self._done.n_jobs,
+                jobs_per_hour=self._done.per_hour(),
             )
         )
 

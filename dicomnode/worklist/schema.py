@@ -14,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -29,10 +30,10 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from dicomnode.views import utc_text
 
-HEAD = "0008"
+HEAD = "0009"
 """The revision of the schema that this program reads and writes."""
 
-KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", HEAD)
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", HEAD)
 """Every revision this program can migrate from, the oldest first."""
 
 
@@ -325,6 +326,8 @@ workers = Table(
     _text("state"),
     Column("job_id", plain_text()),
     _at("heartbeat_at"),
+    _count("n_jobs"),
+    Column("jobs_per_hour", Float, nullable=False, server_default="0"),
     PrimaryKeyConstraint("worker_id"),
 )
 
