@@ -19,6 +19,7 @@ def test_51_a_running_node_keeps_the_old_configuration_until_a_right_one_comes(
 ):
     node = Node(tmp_path / "node", pacs_port=1)
     with StoreScp(tmp_path) as pacs, node.running():
+        node.wait(lambda: node.pids("deliver") != [], "every role to be started")
         edit(node, 'Modality = ["CR", "DX"]', 'Modality = ["MG"]')
         assert reloaded(node).stdout == "taken: pipeline[1].match\n"
 

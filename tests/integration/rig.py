@@ -156,9 +156,14 @@ class Node:
         return not any(delivery["job_id"] in jobs for delivery in pending)
 
     def kill(self, role: str, signal_number: int = signal.SIGKILL) -> None:
-        """Kill the process of one role, which must be there."""
-        [pid] = [pid for pid, words in self.processes() if role in words]
+        """Kill the process of one role, once it is there."""
+        self.wait(lambda: self.pids(role) != [], f"{role} to be started")
+        [pid] = self.pids(role)
         os.kill(pid, signal_number)
+
+    def pids(self, role: str) -> list[int]:
+        """The processes of one role; none before the receiver had its head start."""
+        return [pid for pid, words in self.processes() if role in words]
 
     def as_peer(self, calling_ae_title: str) -> Peer:
         """This node as the destination of a C-STORE SCU."""
