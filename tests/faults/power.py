@@ -37,6 +37,7 @@ NO_LOG_FLUSH = 2
 IMAGE_BYTES = 48 << 20
 CYCLES_PER_DISK = 40
 PROOF_CYCLES = 30
+_TOLD_EVERY = 50
 """Of a product without one of its syncs: long before, something is lost."""
 
 SENDERS = 2
@@ -237,6 +238,10 @@ def measure(cycles: int, seed: int, without: str = "") -> Figures:
                 bench.cycle()
                 if bench.figures.violations:
                     break
+                if bench.figures.cycles % _TOLD_EVERY == 0:
+                    print(
+                        json.dumps(asdict(bench.figures)), file=sys.stderr, flush=True
+                    )
         finally:
             bench.close()
     return bench.figures
