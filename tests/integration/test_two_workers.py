@@ -46,7 +46,9 @@ def test_two_workers_of_one_node_do_each_job_once(tmp_path, require_command) -> 
     assert len({row["job_id"] for row in rows}) == N_STUDIES
     begun = [one["job_id"] for one in node.events("job claim")]
     assert sorted(begun) == sorted(row["job_id"] for row in rows)
-    assert len({one["worker_id"] for one in workers}) == 2
+    assert len(workers) == 2
+    assert all(one["n_jobs"] > 0 for one in workers), workers
+    assert sum(one["n_jobs"] for one in workers) == N_STUDIES
     reports = [one for one in node.views.deliveries() if one["result_kind"] == "sr"]
     assert len(reports) == N_STUDIES
     assert {one["state"] for one in reports} <= {"SENT", "COMMITTED"}
