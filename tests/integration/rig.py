@@ -156,10 +156,19 @@ class Node:
         return not any(delivery["job_id"] in jobs for delivery in pending)
 
     def kill(self, role: str, signal_number: int = signal.SIGKILL) -> None:
-        """Kill the process of one role, once it is there."""
-        self.wait(lambda: self.pids(role) != [], f"{role} to be started")
-        [pid] = self.pids(role)
-        os.kill(pid, signal_number)
+        """Kill the process of one role, once it is there.
+
+        A child that the supervisor is just starting bears, until it has become the
+        program of its role, the supervisor's own command line: so wait for one alone.
+        """
+        found: list[int] = []
+
+        def alone() -> bool:
+            found[:] = self.pids(role)
+            return len(found) == 1
+
+        self.wait(alone, f"one {role} to be started")
+        os.kill(found[0], signal_number)
 
     def pids(self, role: str) -> list[int]:
         """The processes of one role; none before the receiver had its head start."""
