@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import Connection, event, text
 
+from dicomnode.ports import EndedStudy
 from dicomnode.worklist import Worklist, open_worklist
 from tests.contract.worklist.conftest import MakeUrl
 from tests.contract.worklist.making import NOON, STUDY, after
@@ -26,13 +27,15 @@ ACTS: dict[str, tuple[Act, str]] = {
     ),
     "reap": (lambda w: w.upkeep.reap(NOON, 3), "ix_jobs_claim"),
     "instances": (lambda w: w.studies.instances(STUDY), "ix_instances_study"),
-    "ended": (
-        lambda w: w.upkeep.ended(after(9), 9, STUDY),
-        "ix_studies_kept|studies_pkey",
+    "ended": (lambda w: w.upkeep.ended(after(9), 9), "ix_revisions_kept"),
+    "ended, next": (
+        lambda w: w.upkeep.ended(after(9), 9, EndedStudy(STUDY, NOON, NOON)),
+        "ix_revisions_kept",
     ),
+    "queued since": (lambda w: w.views.workers(), "ix_jobs_waiting"),
     "expired": (
         lambda w: w.upkeep.expired(STUDY, after(9)),
-        "ix_studies_kept|studies_pkey",
+        "sqlite_autoindex_revisions_1|studies_pkey",
     ),
     "newest": (lambda w: w.views.worklist(limit=50), "ix_revisions_received_at"),
     "since": (lambda w: w.views.worklist(since=NOON), "ix_revisions_received_at"),
