@@ -124,6 +124,7 @@ ACTS: dict[str, Act] = {
     "refused": lambda w: w.views.associations(5, refused_only=True),
 }
 WALKS: dict[str, tuple[Act, str]] = {
+    "claim": (lambda w: w.jobs.claim("w1", ["a", "b"], NOON, 60, 4), "ix_jobs_claim"),
     "newest": (lambda w: w.views.worklist(limit=50), "ix_revisions_received_at"),
     "completed": (
         lambda w: w.views.worklist(state="COMPLETED", limit=50),
