@@ -42,6 +42,7 @@ _WORDS = {
     406: "it does not send application/dicom in every transfer syntax; set "
     'destination.retrieve = "c-move" or "c-get"',
 }
+_META_BYTES = 1 << 16  # more than any preamble and file meta information has
 _HEAD_BYTES = 132  # preamble and prefix (PS3.10 7.1)
 _GROUP_LENGTH_BYTES = 12
 
@@ -144,13 +145,13 @@ class QidoClient:
 class WadoClient(QidoClient):
     """The Archive port over DICOMweb; studies come whole, one request for each.
 
-    ``most_bytes``: of one instance; beyond them it is refused as too large.
+    ``most_bytes``: of one data set; what is larger is refused, and not held whole.
     """
 
     def __init__(self, service: Service, taking: Taking, most_bytes: int) -> None:
         super().__init__(service)
         self._taking = taking
-        self._most_bytes = most_bytes
+        self._most_bytes = most_bytes + _META_BYTES
 
     def retrieve(self, study_instance_uid: str, alive: Callable[[], None]) -> Retrieved:
         """Retrieve Study (PS3.18 10.4), each instance kept as soon as it is there.
