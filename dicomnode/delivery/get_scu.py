@@ -50,7 +50,7 @@ _ANOTHER_WAY = 'set destination.retrieve = "c-move", or "dicomweb"'
 
 _FIRST = tuple(str(one) for one in CONVERTIBLE[:2])
 _SYNTAXES = (*_FIRST, *(one for one in ALL_TRANSFER_SYNTAXES if one not in _FIRST))
-_USUAL = tuple(str(one.abstract_syntax) for one in StoragePresentationContexts)
+USUAL = tuple(str(one.abstract_syntax) for one in StoragePresentationContexts)
 
 
 class GetScu(QueryScu):
@@ -109,7 +109,7 @@ def proposed(sop_classes: Sequence[str] = ()) -> list[PresentationContext]:
     An archive sends an instance as it lies there only over a context for its transfer
     syntax, so there are as many contexts as fit; the last of a SOP class has the rest.
     """
-    classes = tuple(sop_classes or _USUAL)[: MAX_CONTEXTS - 1]
+    classes = tuple(sop_classes or USUAL)[: MAX_CONTEXTS - 1]
     each = max(1, (MAX_CONTEXTS - 1) // len(classes))
     storage = (context for one in classes for context in _of_class(one, each))
     return [build_context(GET, [ImplicitVRLittleEndian]), *storage]
