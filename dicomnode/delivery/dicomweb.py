@@ -25,7 +25,6 @@ from dicomnode.domain.backfill import Brought, FoundStudy, Retrieved, daily
 from dicomnode.errors import Refused, Unreachable
 from dicomnode.ports import Taking
 
-_PAGE = 200
 _CHUNK_BYTES = 1 << 20
 _AS_IT_LIES = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 """PS3.18 8.7.3.5.2: any transfer syntax, so nothing is transcoded for us."""
@@ -89,6 +88,8 @@ class QidoClient:
     def find(self, query: Mapping[str, str]) -> Iterator[FoundStudy]:
         """Day by day where the query names a range of days, and page by page.
 
+        No limit is asked for: the archive has its own. (Orthanc 1.10 with
+        ModalitiesInStudy takes the offset off the limit, and studies would be missed.)
         Raises Unreachable, Refused; ConfigError for what is no query.
         """
         checked(query)
@@ -109,7 +110,6 @@ class QidoClient:
     def _page(self, query: Mapping[str, str], offset: int) -> list[FoundStudy]:
         with self._translated():
             found = self._client.search_for_studies(
-                limit=_PAGE,
                 offset=offset,
                 fields=["NumberOfStudyRelatedInstances"],
                 search_filters=dict(query),
