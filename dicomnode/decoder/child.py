@@ -114,7 +114,9 @@ def _answer_series(
             yield from (np.ascontiguousarray(plane).data.cast("B") for plane in found)
 
     if "survey" in asked:
-        text = json.dumps([_surveyed(handle, limits) for handle in handles]).encode()
+        wanted = zip(handles, asked["survey"], strict=True)
+        words = [_surveyed(one, limits, said["keywords"]) for one, said in wanted]
+        text = json.dumps(words).encode()
         n_bytes = channel.filled(memory, [text])
     else:
         n_bytes = channel.filled(memory, pieces())
@@ -127,9 +129,11 @@ def _wanted(one: dict[str, Any]) -> Wanted:
     return Wanted(tuple(int(frame) for frame in one["frames"]), windows)
 
 
-def _surveyed(handle: int, limits: DecodeLimits) -> list[dict[str, Any]] | str:
+def _surveyed(
+    handle: int, limits: DecodeLimits, keywords: Sequence[str]
+) -> list[dict[str, Any]] | str:
     with _in_time(handle, limits) as file:
-        found = survey(file)
+        found = survey(file, keywords)
     return found.reason if isinstance(found, Undecodable) else to_words(found)
 
 

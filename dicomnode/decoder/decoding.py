@@ -15,6 +15,7 @@ from model import pixels, quality
 
 Display: TypeAlias = NDArray[np.float32]
 
+STATION = ("Manufacturer", "StationName")
 _STATION_LENGTH = 64
 _AT_ONCE = 1 << 16  # pixels, so that what is converted stays in the cache
 
@@ -50,7 +51,7 @@ def decode(
             ds, most_pixels=max_pixels, most_bytes=2 * max_pixels
         )
         header = quality.headers(ds, keywords)
-        return Decoded(display, to_8_bit(display), _station(ds), header)
+        return Decoded(display, to_8_bit(display), station_of(ds), header)
     except pixels.UnsupportedPixels as error:
         return Undecodable(str(error))
     except MemoryError:
@@ -70,7 +71,7 @@ def to_8_bit(display: Display) -> Pixels8:
     return found
 
 
-def _station(ds: Dataset) -> str:
+def station_of(ds: Dataset) -> str:
     """Manufacturer and Station Name: which machine, never who."""
-    words = (str(ds.get(name) or "") for name in ("Manufacturer", "StationName"))
+    words = (str(ds.get(name) or "") for name in STATION)
     return " ".join(" ".join(words).split())[:_STATION_LENGTH]

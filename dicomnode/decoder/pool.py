@@ -42,11 +42,16 @@ class Decoder(Protocol):
         ...
 
     def survey(
-        self, files: Sequence[BinaryIO], priority: int = 0, turn: int = 0
+        self,
+        files: Sequence[BinaryIO],
+        priority: int = 0,
+        turn: int = 0,
+        keywords: Sequence[str] = (),
     ) -> Surveyed:
         """The headers of all slices in at most `CHUNK` files, in one message.
 
         ``turn``: the place of the first in its study, for fair turns with others.
+        ``keywords``: attributes that shall be among their ``facts``.
         """
         ...
 
@@ -111,10 +116,14 @@ class DecoderPool:
         return [request.answer for request in requests]
 
     def survey(
-        self, files: Sequence[BinaryIO], priority: int = 0, turn: int = 0
+        self,
+        files: Sequence[BinaryIO],
+        priority: int = 0,
+        turn: int = 0,
+        keywords: Sequence[str] = (),
     ) -> Surveyed:
         """The headers of all slices in a few files."""
-        task = partial(chunks.survey, files=files)
+        task = partial(chunks.survey, files=files, keywords=tuple(keywords))
         return self._requested(task, (-priority, turn)).answer
 
     def planes(
@@ -178,12 +187,16 @@ class InThisProcess:
         return answers
 
     def survey(
-        self, files: Sequence[BinaryIO], priority: int = 0, turn: int = 0
+        self,
+        files: Sequence[BinaryIO],
+        priority: int = 0,
+        turn: int = 0,
+        keywords: Sequence[str] = (),
     ) -> Surveyed:
         """The headers of all slices in a few files."""
         del priority, turn
         answer: Surveyed = Future()
-        answer.set_result([survey(file) for file in files])
+        answer.set_result([survey(file, keywords) for file in files])
         return answer
 
     def planes(

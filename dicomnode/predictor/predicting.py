@@ -161,7 +161,7 @@ class BundlePredictor:
             return NotAnalysed(why, instance.sop_instance_uid, seen)
         eight_bit: Pixels8 = decoded.eight_bit
         said = interpret(description, instance, eight_bit, prediction)
-        made = tuple(remarked(one, instance) for one in remarks)
+        made = tuple(remarked(one, instance.sop_instance_uid) for one in remarks)
         return replace(said, findings=said.findings + made, observation=seen)
 
 

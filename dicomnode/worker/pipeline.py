@@ -111,6 +111,11 @@ class Pipeline:
         self._results = results
         self._node = node
 
+    @property
+    def of_series(self) -> bool:
+        """Whether it analyses whole series instead of single images."""
+        return self.bundle.input.series is not None
+
     def analyse(
         self,
         job: Job,
@@ -122,7 +127,7 @@ class Pipeline:
         The reports name those of ``earlier`` that they replace.
         """
         selection = select(instances, self.spec.rule, self.bundle.input)
-        if self.bundle.input.series is not None:
+        if self.of_series:
             findings = self._of_series(selection, job.priority)
         else:
             findings = self._findings(selection, job.priority)

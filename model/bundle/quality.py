@@ -94,7 +94,15 @@ def remarks(
     """
     if not checks:
         return ()
-    measured = quality.measure(display)
+    return answered(checks, quality.measure(display), header)
+
+
+def answered(
+    checks: Sequence[QualityCheck],
+    measured: Mapping[str, float],
+    header: Mapping[str, str],
+) -> tuple[Remark, ...]:
+    """As `remarks`, of what has been measured already; what has not is not judged."""
     found = (
         _of_header(check, header) if check.keyword else _of_pixels(check, measured)
         for check in checks
