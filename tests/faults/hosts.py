@@ -21,7 +21,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -29,18 +28,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
-from dicomnode.demo.phantoms import Exposure, Order, digital_radiograph
 from dicomnode.demo.program import wait_until
 from dicomnode.errors import WorklistError
-from model.phantom import chest
-from tests.faults.group import LATER, PORT, RACK, Group, group
+from tests.faults.group import LATER, RACK, Group, group
 from tests.faults.hosted import HostedRole
-from tests.faults.modality import AE_TITLE, Sample, acknowledged, saved
+from tests.faults.modality import Sample
 from tests.faults.networks import Host, alone
-from tests.faults.roles import HANG_SECONDS, fork_server
+from tests.faults.roles import fork_server
+from tests.faults.turning import Modality
 from tests.object_server import CREDENTIALS
 
-SIDE = 128
 _DRAIN_SECONDS = 600.0
 _AWAY_SECONDS = 5.0
 """How long the database and the object store are away: nothing goes on without them.
@@ -48,59 +45,6 @@ _AWAY_SECONDS = 5.0
 The modality waits that long too, and a little longer, before it turns to the other
 receiver: what is then answered to nobody comes again, and is a duplicate.
 """
-
-
-class Modality:
-    """Sends the instances of a study to different receivers, until all are taken."""
-
-    def __init__(self, found: Group, folder: Path, seed: int) -> None:
-        self._receivers = [one.host.address for one in found.of("receive")]
-        self._folder = folder
-        self._rng = random.Random(seed)
-        self.taken: list[Sample] = []
-        self._turn = 0
-
-    def studies(self, number: int) -> list[Sample]:
-        """New radiographs, two for each study."""
-        made: list[Sample] = []
-        for _ in range(number):
-            which, at = self._rng.randrange(10**9), datetime.now(UTC)
-            order = Order(which, "PHANTOM^GROUP", "O", at)
-            for one in (1, 2):
-                pixels = chest(which % 8 + one, view="PA", rows=SIDE, columns=SIDE)
-                ds = digital_radiograph(order, Exposure(pixels), one)
-                made.append(saved(ds, self._folder / f"{ds.SOPInstanceUID}.dcm"))
-        return made
-
-    def send(self, samples: Sequence[Sample]) -> None:
-        """Until each is answered with Success by one of the receivers."""
-        waiting = list(samples)
-        began = monotonic()
-        while waiting := self.send_once(waiting):
-            if monotonic() - began > HANG_SECONDS:
-                raise TimeoutError(f"{len(waiting)} instances are not taken")
-
-    def send_once(self, samples: Sequence[Sample]) -> list[Sample]:
-        """Half to each receiver, by turns; those that were not taken.
-
-        At once: one that is away costs the time until we know it, and only that.
-        """
-        self._turn += 1
-        parts = [samples[(self._turn + number) % 2 :: 2] for number in (0, 1)]
-        with ThreadPoolExecutor(len(self._receivers)) as pool:
-            for taken in pool.map(_stored, self._receivers, parts):
-                self.taken += taken
-        return [one for one in samples if one not in self.taken]
-
-
-def _stored(address: str, samples: Sequence[Sample]) -> list[Sample]:
-    if not samples:
-        return []
-    argv = ["storescu", "-v", "-aet", AE_TITLE, "-aec", "DICOMNODE", "-to", "2"]
-    argv += ["-td", "6", "-ta", "3", "-xe", "--no-halt", address, str(PORT)]
-    argv += [str(one.path) for one in samples]
-    done = subprocess.run(argv, capture_output=True, text=True, errors="replace")
-    return acknowledged(done.stdout + done.stderr, list(samples))
 
 
 class Trial:
@@ -151,6 +95,7 @@ class Trial:
         _say(what)
         samples = self.modality.studies(2)
         self.modality.send(samples[:1])
+        self._handed_over(samples[:1])
         break_()
         try:
             self.modality.send(samples[1:])
@@ -203,6 +148,18 @@ class Trial:
         assert not begun, f"analysed without what lies on {mine}: {begun}"
         self._back(mine)
         self.drained(samples)
+
+    def _handed_over(self, samples: Sequence[Sample]) -> None:
+        """What lies in the spool of a host that is about to go waits until it is back.
+
+        That is a fault of its own, ``spool_away``; the others are analysed meanwhile.
+        """
+        studies = {one.study_instance_uid for one in samples}
+        if self.spools and not wait_until(
+            lambda: self._spooling_hosts(studies) == {None}, lambda: None,
+            _DRAIN_SECONDS,
+        ):  # fmt: skip
+            raise TimeoutError(f"spools: {self.group.chain.worklist.views.spools()}")
 
     def _spooling_hosts(self, studies: set[str]) -> set[object]:
         """In whose spools instances of these studies lie; None among them: nowhere."""
