@@ -60,12 +60,17 @@ class TrainPreset:
     ) -> Tensor:
         """uint8 (batch, S, S) -> float32 (batch, 1, N, N), on the images' device.
 
+        Stacks of slices, (batch, channels, S, S), -> (batch, channels, N, N): each
+        varied as a whole; equalise and jpeg are for single planes and must be 0.
+
         turns: quarter turns clockwise, int64 (batch,). inverted: bool (batch,).
         random: of the CPU.
         """
         place = images.device
         draws = Draws(len(images), random, place)
-        pixels = self._normalised(images)[:, None].float() / 255
+        planes = self._normalised(images)
+        planes = planes if planes.ndim == 4 else planes[:, None]  # noqa: PLR2004
+        pixels = planes.float() / 255
         pixels = torch.where(column(inverted.to(place)), 1 - pixels, pixels)
         canvas, content = self._geometry(pixels, turns.to(place), draws)
         canvas = self._grey_values(canvas, draws)
