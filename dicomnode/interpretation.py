@@ -119,9 +119,11 @@ def interpret(
 
 
 def observation(
-    labels: Sequence[bundles.Label], prediction: bundles.Prediction, station: str
+    labels: Sequence[bundles.Label],
+    prediction: bundles.Prediction | bundles.SeriesPrediction,
+    station: str,
 ) -> Observation:
-    """What the drift monitor sees of one image."""
+    """What the drift monitor sees of one image, or of one series."""
     return Observation(
         values=watch.watched(prediction),
         station=station,
@@ -132,22 +134,26 @@ def observation(
 
 
 def outside(prediction: bundles.Prediction | bundles.SeriesPrediction) -> str:
-    """Why an image outside the model's domain was not analysed."""
+    """Why an image or a series outside the model's domain was not analysed."""
+    what = "image" if isinstance(prediction, bundles.Prediction) else "series"
     return (
         "outside the model's domain (distance "
         f"{prediction.domain_distance:.1f}, limit {prediction.domain_limit:.1f}); "
-        "the image does not look like what the model was made for"
+        f"the {what} does not look like what the model was made for"
     )
 
 
-def remarked(remark: bundles.Remark, instance: Instance) -> Finding:
+def remarked(
+    remark: bundles.Remark, sop_instance_uid: str, frame_number: int | None = None
+) -> Finding:
     """A check without a network has no probability, and no map."""
     return Finding(
         label=remark.check.name,
         code=_code(remark.check.code),
         presence=Presence[remark.answer.upper()],
         text=remark.text,
-        sop_instance_uid=instance.sop_instance_uid,
+        sop_instance_uid=sop_instance_uid,
+        frame_number=frame_number,
     )
 
 

@@ -33,6 +33,7 @@ class Worker(Section):
     max_attempts: Count = 4
     timeout_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 600
     concurrent_jobs: Count = 4
+    series_jobs: Count = 3
     batch_wait_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5
     decoders: Annotated[int, Field(ge=0)] = 0
     decode_timeout_seconds: Seconds = 60

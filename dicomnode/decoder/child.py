@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from dicomnode.decoder import channel
-from dicomnode.decoder.decoding import Decoded, Undecodable, decode
+from dicomnode.decoder.decoding import Decoded, ImageWanted, Undecodable, decode
 from dicomnode.decoder.limits import DecodeLimits
 from dicomnode.decoder.series import Wanted, planes_of, survey, to_words
 
@@ -45,7 +45,7 @@ def main(handle: int, limits: DecodeLimits) -> None:
         if "series" in asked or "survey" in asked:
             _answer_series(worker, handles, memory, limits, asked)
         else:
-            _answer(worker, handles[0], memory, limits, asked.get("keywords", ()))
+            _answer(worker, handles[0], memory, limits, ImageWanted.from_words(asked))
 
 
 def _confine(limits: DecodeLimits) -> None:
@@ -78,13 +78,13 @@ def _answer(
     handle: int,
     memory: int,
     limits: DecodeLimits,
-    keywords: Sequence[str],
+    wanted: ImageWanted,
 ) -> None:
     # Without a handler SIGALRM ends the process, also in the midst of native code.
     signal.setitimer(signal.ITIMER_REAL, limits.timeout_seconds)
     with os.fdopen(handle, "rb") as file:
         file.seek(0)
-        found = decode(file, limits.max_pixels, keywords)
+        found = decode(file, limits.max_pixels, wanted)
     if isinstance(found, Decoded):
         _hand_over(worker, found, memory)
     else:
@@ -114,7 +114,9 @@ def _answer_series(
             yield from (np.ascontiguousarray(plane).data.cast("B") for plane in found)
 
     if "survey" in asked:
-        text = json.dumps([_surveyed(handle, limits) for handle in handles]).encode()
+        wanted = zip(handles, asked["survey"], strict=True)
+        words = [_surveyed(one, limits, said["keywords"]) for one, said in wanted]
+        text = json.dumps(words).encode()
         n_bytes = channel.filled(memory, [text])
     else:
         n_bytes = channel.filled(memory, pieces())
@@ -127,9 +129,11 @@ def _wanted(one: dict[str, Any]) -> Wanted:
     return Wanted(tuple(int(frame) for frame in one["frames"]), windows)
 
 
-def _surveyed(handle: int, limits: DecodeLimits) -> list[dict[str, Any]] | str:
+def _surveyed(
+    handle: int, limits: DecodeLimits, keywords: Sequence[str]
+) -> list[dict[str, Any]] | str:
     with _in_time(handle, limits) as file:
-        found = survey(file)
+        found = survey(file, keywords)
     return found.reason if isinstance(found, Undecodable) else to_words(found)
 
 
@@ -140,10 +144,16 @@ def _in_time(handle: int, limits: DecodeLimits) -> BinaryIO:
 
 
 def _hand_over(worker: socket.socket, found: Decoded, memory: int) -> None:
-    rows, columns = found.display.shape
     channel.to_file(found, memory)
-    said = {"rows": rows, "columns": columns, "station": found.station}
-    channel.send(worker, {**said, "header": dict(found.header)}, memory)
+    said = {
+        "given": found.given.shape,
+        "shape": found.eight_bit.shape,
+        "station": found.station,
+        "header": dict(found.header),
+        "statistics": found.statistics,
+        "measures": dict(found.measures),
+    }
+    channel.send(worker, said, memory)
 
 
 if __name__ == "__main__":

@@ -28,10 +28,10 @@ _CUBE = 3
 
 
 def survey(
-    process: DecoderProcess, files: Sequence[BinaryIO]
+    process: DecoderProcess, files: Sequence[BinaryIO], keywords: Sequence[str] = ()
 ) -> list[list[SliceHeader] | Undecodable]:
-    """The slice headers of each file."""
-    return _asked(process, files, [{}] * len(files), _headers)
+    """The slice headers of each file, with these attributes among their facts."""
+    return _asked(process, files, [{"keywords": keywords}] * len(files), _headers)
 
 
 def planes(
@@ -47,7 +47,8 @@ def _asked(
     wanted: Sequence[Mapping[str, Any]],
     understood: Callable[[dict[str, Any], list[int]], list[_Found | Undecodable]],
 ) -> list[_Found | Undecodable]:
-    message = {"survey": True} if understood is _headers else {"series": list(wanted)}
+    kind = "survey" if understood is _headers else "series"
+    message = {kind: list(wanted)}
 
     def complete(said: dict[str, Any], files_came: list[int]) -> Any:
         found = understood(said, files_came)
@@ -73,7 +74,7 @@ def _headers(
             Undecodable(one) if isinstance(one, str) else from_words(one)
             for one in found
         ]
-    except (LookupError, TypeError, RecursionError) as error:
+    except (AttributeError, LookupError, TypeError, RecursionError) as error:
         raise ValueError("the answer is not a list of headers") from error
 
 

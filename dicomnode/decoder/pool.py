@@ -13,7 +13,13 @@ from threading import Thread
 from typing import Any, BinaryIO, Protocol, Self, TypeAlias
 
 from dicomnode.decoder import chunks
-from dicomnode.decoder.decoding import Decoded, Undecodable, decode
+from dicomnode.decoder.decoding import (
+    DISPLAY,
+    Decoded,
+    ImageWanted,
+    Undecodable,
+    decode,
+)
 from dicomnode.decoder.limits import DecodeLimits
 from dicomnode.decoder.process import MODULE, DecoderProcess
 from dicomnode.decoder.series import Planes, Wanted, planes_of, survey
@@ -32,21 +38,25 @@ class Decoder(Protocol):
         self,
         files: Sequence[BinaryIO],
         priority: int = 0,
-        keywords: Sequence[str] = (),
+        wanted: ImageWanted = DISPLAY,
     ) -> Sequence[Answer]:
         """One answer for each file, in order; the files stay open until all are there.
 
-        ``keywords``: attributes to read beside the pixels. An answer may raise
-        PredictionFailed.
+        An answer may raise PredictionFailed.
         """
         ...
 
     def survey(
-        self, files: Sequence[BinaryIO], priority: int = 0, turn: int = 0
+        self,
+        files: Sequence[BinaryIO],
+        priority: int = 0,
+        turn: int = 0,
+        keywords: Sequence[str] = (),
     ) -> Surveyed:
         """The headers of all slices in at most `CHUNK` files, in one message.
 
         ``turn``: the place of the first in its study, for fair turns with others.
+        ``keywords``: attributes that shall be among their ``facts``.
         """
         ...
 
@@ -98,12 +108,12 @@ class DecoderPool:
         self,
         files: Sequence[BinaryIO],
         priority: int = 0,
-        keywords: Sequence[str] = (),
+        wanted: ImageWanted = DISPLAY,
     ) -> Sequence[Answer]:
         """One answer for each file, in order."""
         requests = [
             self._requested(
-                partial(DecoderProcess.decode, file=file, keywords=tuple(keywords)),
+                partial(DecoderProcess.decode, file=file, wanted=wanted),
                 (-priority, turn),
             )
             for turn, file in enumerate(files)
@@ -111,10 +121,14 @@ class DecoderPool:
         return [request.answer for request in requests]
 
     def survey(
-        self, files: Sequence[BinaryIO], priority: int = 0, turn: int = 0
+        self,
+        files: Sequence[BinaryIO],
+        priority: int = 0,
+        turn: int = 0,
+        keywords: Sequence[str] = (),
     ) -> Surveyed:
         """The headers of all slices in a few files."""
-        task = partial(chunks.survey, files=files)
+        task = partial(chunks.survey, files=files, keywords=tuple(keywords))
         return self._requested(task, (-priority, turn)).answer
 
     def planes(
@@ -168,22 +182,26 @@ class InThisProcess:
         self,
         files: Sequence[BinaryIO],
         priority: int = 0,
-        keywords: Sequence[str] = (),
+        wanted: ImageWanted = DISPLAY,
     ) -> Sequence[Answer]:
         """One answer for each file, in order; ``priority`` makes no difference."""
         del priority
         answers: list[Answer] = [Future() for _ in files]
         for file, answer in zip(files, answers, strict=True):
-            answer.set_result(decode(file, self._limits.max_pixels, keywords))
+            answer.set_result(decode(file, self._limits.max_pixels, wanted))
         return answers
 
     def survey(
-        self, files: Sequence[BinaryIO], priority: int = 0, turn: int = 0
+        self,
+        files: Sequence[BinaryIO],
+        priority: int = 0,
+        turn: int = 0,
+        keywords: Sequence[str] = (),
     ) -> Surveyed:
         """The headers of all slices in a few files."""
         del priority, turn
         answer: Surveyed = Future()
-        answer.set_result([survey(file) for file in files])
+        answer.set_result([survey(file, keywords) for file in files])
         return answer
 
     def planes(

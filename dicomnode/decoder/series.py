@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,7 +14,7 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 
-from dicomnode.decoder.decoding import Undecodable
+from dicomnode.decoder.decoding import STATION, Undecodable, station_of
 from dicomnode.domain.series import SliceHeader, Vector
 from model import pixels
 
@@ -38,7 +38,9 @@ _TAGS = (
     "SharedFunctionalGroupsSequence",
     "SliceThickness",
     "TemporalPositionIdentifier",
+    *STATION,
 )
+_MOST_VALUES, _LONGEST_VALUE = 16, 64
 _MOST_FRAMES = 10000
 _DIRECTIONS, _AXES = 6, 3
 _BROKEN = (
@@ -90,14 +92,19 @@ def planes_of(
         )
 
 
-def survey(file: BinaryIO) -> list[SliceHeader] | Undecodable:
-    """The header of every slice in a file."""
+def survey(
+    file: BinaryIO, keywords: Sequence[str] = ()
+) -> list[SliceHeader] | Undecodable:
+    """The header of every slice in a file; ``keywords`` go into its ``facts``."""
     try:
         file.seek(0)
         ds = dcmread(
-            file, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
+            file,
+            stop_before_pixels=True,
+            force=True,
+            specific_tags=[*_TAGS, *keywords],
         )
-        return list(_slices(ds))
+        return list(_slices(ds, keywords))
     except _BROKEN as error:
         return Undecodable(
             f"its header cannot be read ({type(error).__name__}): send it again"
@@ -132,6 +139,11 @@ def _header(one: dict[str, Any]) -> SliceHeader:
         image_type=tuple(str(word) for word in one["image_type"]),
         kernel=str(one["kernel"]),
         units=str(one["units"]),
+        station=str(one["station"]),
+        facts={
+            str(name): tuple(str(word) for word in words)
+            for name, words in one["facts"].items()
+        },
     )
 
 
@@ -140,13 +152,29 @@ def _vector(numbers: Sequence[float]) -> Vector:
     return x, y, z
 
 
-def _slices(ds: Dataset) -> Iterator[SliceHeader]:
+def _slices(ds: Dataset, keywords: Sequence[str]) -> Iterator[SliceHeader]:
     n_frames = max(1, int(ds.get("NumberOfFrames") or 1))
     if n_frames > _MOST_FRAMES:
         raise ValueError("more frames than any series has")
+    station = station_of(ds)
     for frame in range(n_frames):
         places = [*_groups(ds, frame), ds]
-        yield _slice(ds, places, frame, n_frames)
+        found = _slice(ds, places, frame, n_frames)
+        yield replace(found, station=station, facts=_facts(places, keywords))
+
+
+def _facts(
+    places: Sequence[Dataset], keywords: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    """Of the attributes that are there and not empty."""
+    found = {name: _values(_find(places, name)) for name in keywords}
+    return {name: words for name, words in found.items() if words}
+
+
+def _values(value: Any) -> tuple[str, ...]:
+    several = value if isinstance(value, MultiValue | list) else [value]
+    words = [str(one).strip()[:_LONGEST_VALUE] for one in several if one is not None]
+    return tuple(word for word in words[:_MOST_VALUES] if word)
 
 
 def _groups(ds: Dataset, frame: int) -> list[Dataset]:

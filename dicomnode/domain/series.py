@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 Vector = tuple[float, float, float]
 
@@ -34,7 +35,8 @@ class SliceHeader:
 
     ``frame`` counts from 0. ``position`` and ``orientation`` (row, then column
     direction) as in PS3.3 C.7.6.2, millimetres. ``phase`` parts what may lie at the
-    same position: acquisition, echo, temporal position.
+    same position: acquisition, echo, temporal position. ``station`` is the machine;
+    ``facts`` are the values, as text, of the attributes that the bundle asks for.
     """
 
     frame: int = 0
@@ -50,6 +52,8 @@ class SliceHeader:
     image_type: tuple[str, ...] = ()
     kernel: str = ""
     units: str = ""
+    station: str = ""
+    facts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

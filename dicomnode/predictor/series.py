@@ -21,9 +21,17 @@ from dicomnode.domain.findings import (
     Presence,
 )
 from dicomnode.domain.series import KeySlice, Slice, SliceHeader, Volume
-from dicomnode.interpretation import outside, series_finding
+from dicomnode.interpretation import (
+    observation,
+    outside,
+    present,
+    remarked,
+    series_finding,
+)
+from dicomnode.predictor.checking import SeriesChecks
 from dicomnode.predictor.network import BundleNetwork, Unusable, raise_if_passing
 from dicomnode.predictor.reading import Open, decoded, needed, stacks
+from model import bundle as bundles
 
 if TYPE_CHECKING:
     from model.bundle.parts import Inferred
@@ -47,6 +55,8 @@ class SeriesReader:
         self._decoder = decoder
         self._batcher = batcher
         self._spec = bundle.description.input.series
+        self._checks = bundle.description.quality
+        self._keywords = [one.keyword for one in self._checks if one.keyword]
 
     def survey(
         self, uids: Sequence[str], open_file: Open, priority: int
@@ -57,7 +67,9 @@ class SeriesReader:
             chunk = uids[first : first + CHUNK]
             files = [open_file(uid) for uid in chunk]
             try:
-                said = self._decoder.survey(files, priority, first).result()
+                said = self._decoder.survey(
+                    files, priority, first, self._keywords
+                ).result()
             finally:
                 for file in files:
                     file.close()
@@ -69,7 +81,9 @@ class SeriesReader:
         self, volume: Volume, open_file: Open, priority: int
     ) -> Sequence[ImageFindings] | NotAnalysed:
         """One answer for the series: findings on the slices that drove them."""
-        found, failed = self._network_said(volume, open_file, priority)
+        n_windows = len(self._spec.windows)
+        checks = SeriesChecks(self._checks, volume, n_windows)
+        found, failed = self._network_said(volume, open_file, priority, checks)
         most = self._bundle.description.input.series.max_missing_fraction
         if not found or len(failed) > most * len(volume.wanted):
             why = next(iter(failed.values()), "it has no slices to read")
@@ -77,13 +91,21 @@ class SeriesReader:
             return NotAnalysed(f"{share} cannot be used ({why})")
         order = sorted(found)
         prediction = self._bundle.sum_up([found[index] for index in order])
+        labels = self._bundle.description.labels
+        seen = observation(labels, prediction, checks.header.station)
+        remarks = checks.remarks()
         if not prediction.in_domain:
-            return NotAnalysed(outside(prediction))
+            why = "; ".join([outside(prediction), *present(remarks)])
+            return NotAnalysed(why, observation=seen)
         driven = self._findings(volume, order, prediction)
-        return self._with_maps(volume, open_file, priority, (found, driven))
+        middle = order[len(order) // 2]
+        if remarks:
+            driven[middle] += _made(remarks, volume.slices[middle])
+        first, *others = self._with_maps(volume, open_file, priority, (found, driven))
+        return replace(first, observation=seen), *others
 
     def _network_said(
-        self, volume: Volume, open_file: Open, priority: int
+        self, volume: Volume, open_file: Open, priority: int, checks: SeriesChecks
     ) -> tuple[Said, dict[int, str]]:
         """Slice index -> what the network said, and why it said nothing of others."""
         found: Said = {}
@@ -106,6 +128,8 @@ class SeriesReader:
         with self._batcher.lane(self._network, n_wanted, priority) as lane:
             for index, stack in shown:
                 _submit(lane, index, stack, (asked, failed))
+                if not isinstance(stack, Undecodable):
+                    checks.look(index, stack)
                 settle(_IN_FLIGHT)
         settle(0)
         if not found:
@@ -181,7 +205,7 @@ class SeriesReader:
     ) -> ImageFindings:
         if picture is not None:
             maps = self._bundle.finish(found).activation_maps
-            findings = [replace(x, activation_map=maps[x.label]) for x in findings]
+            findings = [replace(x, activation_map=maps.get(x.label)) for x in findings]
         return ImageFindings(
             sop_instance_uid=one.sop_instance_uid,
             findings=tuple(findings),
@@ -202,6 +226,11 @@ def _submit(
         failed[index] = stack.reason
     else:
         asked[index] = lane.submit(stack)
+
+
+def _made(remarks: Sequence[bundles.Remark], middle: Slice) -> list[Finding]:
+    place = middle.sop_instance_uid, middle.frame_number
+    return [remarked(one, *place) for one in remarks]
 
 
 def _without_canvas(found: Inferred) -> Inferred:

@@ -298,4 +298,5 @@ def _policy(config: Config) -> LoopPolicy:
         retry_seconds=worker.retry_seconds,
         timeout_seconds=worker.timeout_seconds,
         concurrent_jobs=worker.concurrent_jobs,
+        series_jobs=worker.series_jobs,
     )

@@ -18,6 +18,7 @@ from dicomnode.worker.attempt import Attempts, Failure, guarded
 from dicomnode.worker.hands import Crew
 from dicomnode.worker.pipeline import Pipeline
 from dicomnode.worker.policy import LoopPolicy, Signals, WorkerFacts
+from dicomnode.worker.room import Holding, Room
 from dicomnode.worker.throughput import Throughput
 
 __all__ = ["LoopPolicy", "Signals", "WorkerFacts", "WorkerLoop"]
@@ -63,6 +64,8 @@ class WorkerLoop:
         self._jobs = jobs
         self._clock = clock
         self._policy = policy
+        self._room = Room(policy.concurrent_jobs, policy.series_jobs)
+        self._kinds = _kinds(pipelines)
         self._signals = signals or Signals()
         self._attempts = Attempts(pipelines, jobs, clock, policy.retry_seconds)
         self._changed = Event()
@@ -157,32 +160,37 @@ class WorkerLoop:
 
     def _take_up(self) -> None:
         """Claim while there is room; a suspect job is worked on alone."""
-        while not any(one.is_suspect for one in self._held):
-            n_free = self._policy.concurrent_jobs - len(self._held)
-            if n_free < 0:
-                return
-            claimed = self._claimed(urgent=n_free == 0)
+        while claimed := self._claimed():
             for job in claimed:
                 held = _Held(job)
                 self._held.append(held)
                 if not held.is_suspect:
                     self._begin(held)
-            if not claimed:
-                return
 
-    def _claimed(self, *, urgent: bool) -> Sequence[Job]:
-        """The next job; beyond the usual number only one that may pass the others."""
-        return self._jobs.claim(
-            self._facts.worker_id,
-            tuple(self._pipelines),
-            self._clock.now(),
-            self._policy.lease_seconds,
-            above=max(one.job.priority for one in self._held) if urgent else None,
-        )
+    def _claimed(self) -> Sequence[Job]:
+        """The next job that there is room for."""
+        for opening in self._room.openings([self._holding(x) for x in self._held]):
+            pipelines = [n for kind in opening.kinds for n in self._kinds[kind]]
+            claimed = pipelines and self._jobs.claim(
+                self._facts.worker_id,
+                pipelines,
+                self._clock.now(),
+                self._policy.lease_seconds,
+                above=opening.above,
+            )
+            if claimed:
+                return claimed
+        return ()
+
+    def _holding(self, held: _Held) -> Holding:
+        of_series = held.job.pipeline in self._kinds[True]
+        waiting = held.answer is None
+        return Holding(held.job.priority, of_series, held.is_suspect, waiting)
 
     def _begin_suspect(self) -> None:
-        if len(self._held) == 1 and self._held[0].answer is None:
-            self._begin(self._held[0])
+        """Once nobody is beside it; of several the most urgent."""
+        if self._held and all(one.answer is None for one in self._held):
+            self._begin(max(self._held, key=lambda one: one.job.priority))
 
     def _begin(self, held: _Held) -> None:
         job = held.job
@@ -286,6 +294,14 @@ class WorkerLoop:
                 jobs_per_hour=self._done.per_hour(),
             )
         )
+
+
+def _kinds(pipelines: Mapping[str, Pipeline]) -> dict[bool, tuple[str, ...]]:
+    """Names of the pipelines that analyse whole series (True), and of the others."""
+    return {
+        kind: tuple(n for n, one in pipelines.items() if one.of_series is kind)
+        for kind in (False, True)
+    }
 
 
 def _runs(bundle: BundleFacts) -> str:

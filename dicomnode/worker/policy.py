@@ -21,7 +21,8 @@ class LoopPolicy:
 
     ``timeout_seconds`` is what one study may take; 0 waits for ever.
     ``concurrent_jobs``: so many at once, so that one is decoded while the network runs
-    on another; and one more if it is more urgent than all of them.
+    on another; of them ``series_jobs`` on whole series. `dicomnode.worker.room` says
+    which get in besides.
     """
 
     lease_seconds: float
@@ -30,6 +31,7 @@ class LoopPolicy:
     retry_seconds: Sequence[float]
     timeout_seconds: float = 0
     concurrent_jobs: int = 1
+    series_jobs: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,7 @@ class WatchedPredictor:
     ) -> Sequence[ImageFindings | NotAnalysed]:
         """One answer for each image, in order; raises PredictionFailed."""
         answers = self._predictor.predict(images, priority)
-        seen = [one.observation for one in answers if one.observation is not None]
-        if seen:
-            with self._one_at_a_time:
-                self._monitor.observe(seen)
+        self._watch(answers)
         return answers
 
     def survey(
@@ -47,8 +44,16 @@ class WatchedPredictor:
     def predict_series(
         self, volume: Volume, open_file: Callable[[str], BinaryIO], priority: int = 0
     ) -> Sequence[ImageFindings] | NotAnalysed:
-        """The answer for a series, which no monitor knows yet."""
-        return self._of_series().predict_series(volume, open_file, priority)
+        """The answer for a series, which counts as one image does."""
+        answer = self._of_series().predict_series(volume, open_file, priority)
+        self._watch([answer] if isinstance(answer, NotAnalysed) else answer)
+        return answer
+
+    def _watch(self, answers: Sequence[ImageFindings | NotAnalysed]) -> None:
+        seen = [one.observation for one in answers if one.observation is not None]
+        if seen:
+            with self._one_at_a_time:
+                self._monitor.observe(seen)
 
     def _of_series(self) -> SeriesPredictor:
         return cast("SeriesPredictor", self._predictor)

@@ -27,7 +27,10 @@ class Prepared:
 
     def __init__(self, statement: Select[Any] | Update) -> None:
         self.statement = statement
-        self._text = str(statement.compile(dialect=_DIALECT))
+        compiled = statement.compile(dialect=_DIALECT)
+        self._text = str(compiled)
+        # What is no parameter of ours: constants.
+        self._fixed = {k: v for k, v in compiled.params.items() if v is not None}
         names = [one.name for one in getattr(statement, "selected_columns", ())]
         self._row = namedtuple("Row", names)  # type: ignore[misc]  # of any query
 
@@ -42,7 +45,7 @@ class Prepared:
         return [
             self._row(*row)
             for values in rows
-            for row in driver.execute(self._text, plain(values))
+            for row in driver.execute(self._text, self._fixed | plain(values))
         ]
 
 

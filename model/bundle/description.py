@@ -178,10 +178,10 @@ def _description(table: dict[str, Any], digest: str) -> Description:
     wanted = _input(table["input"])
     if wanted.series is not None and any(one.kind != "finding" for one in labels):
         raise ValueError("a series bundle has findings only: make its labels so")
-    if wanted.series is not None and (checks or table.get("quality")):
+    if wanted.series is not None and checks:
         raise ValueError(
-            "header_checks and quality are for single images: leave them out of a"
-            " series bundle"
+            "header_checks are for heads that choose one class, which a series bundle"
+            " has not: use quality with a keyword instead"
         )
     return Description(
         name=str(table["name"]),

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+
+from model.bundle.domain import STATISTICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +28,7 @@ class SeriesPrediction:
 
     logits: aggregated over the slices. probabilities: of those, calibrated. slices: the
     calibrated probability of each slice, in their order. Domain as in `Prediction`, of
-    the median slice.
+    the median slice. statistics: each one's median over the slices.
     """
 
     probabilities: Mapping[str, float]
@@ -34,6 +37,7 @@ class SeriesPrediction:
     in_domain: bool
     domain_distance: float
     domain_limit: float
+    statistics: Mapping[str, float]
 
 
 def aggregated(logits: Tensor, how: Aggregation) -> Tensor:
@@ -74,4 +78,10 @@ def summed_up(
         in_domain=where.distance <= where.limit,
         domain_distance=where.distance,
         domain_limit=where.limit,
+        statistics=_medians([one.image.statistics for one in found]),
     )
+
+
+def _medians(each: Sequence[Sequence[float]]) -> dict[str, float]:
+    middle = np.median(np.asarray(each, np.float64), 0)
+    return dict(zip(STATISTICS, middle.tolist(), strict=True))

@@ -1,7 +1,8 @@
 """What service watches for drift, by the same names and rules at pack time and after.
 
 Values of one image: each label's logit, the statistics of the display pixels, and the
-distance from the training images. Not one of them tells who the patient is.
+distance from the training images. Of a series: its own logits, and the medians over the
+slices that were read. Not one of them tells who the patient is.
 """
 
 from __future__ import annotations
@@ -17,19 +18,22 @@ if TYPE_CHECKING:
 
     from model.bundle.description import Label
     from model.bundle.prediction import Prediction
+    from model.bundle.volume import SeriesPrediction
 
 DISTANCE = "domain distance"
 
 
-def watched(prediction: Prediction) -> dict[str, float]:
-    """Name -> value of one image in service."""
+def watched(prediction: Prediction | SeriesPrediction) -> dict[str, float]:
+    """Name -> value of one image, or of one series, in service."""
     scores = {f"score {name}": z for name, z in prediction.logits.items()}
     image = {f"image {name}": v for name, v in prediction.statistics.items()}
     return {**scores, **image, DISTANCE: prediction.domain_distance}
 
 
-def columns(predictions: Sequence[Prediction]) -> dict[str, NDArray[np.float64]]:
-    """Name -> one value per image, for a reference."""
+def columns(
+    predictions: Sequence[Prediction | SeriesPrediction],
+) -> dict[str, NDArray[np.float64]]:
+    """Name -> one value per image or series, for a reference."""
     rows = [watched(one) for one in predictions]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 

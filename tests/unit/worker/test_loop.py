@@ -85,6 +85,7 @@ class Pipeline:
     """Does what the test says with each job."""
 
     bundle = SimpleNamespace(name="cxr-qc", version="1", parameters={})
+    of_series = False
 
     def __init__(self, *deeds):
         self.deeds = list(deeds)
@@ -242,6 +243,20 @@ def test_a_job_that_may_have_ended_a_worker_is_alone():
     assert most == [1, 1]
     loop.run_once()
     assert [one for one, _ in jobs.finished] == ["a", "b", "c"]
+
+
+def test_of_several_jobs_that_may_have_ended_a_worker_each_is_alone():
+    jobs = Jobs()
+    [low] = Jobs("low", attempts=2).waiting
+    [high] = Jobs("high", attempts=2).waiting
+    jobs.waiting = [low]
+    loop = a_loop(jobs, FINE, FINE, at_once=3)
+    loop._take_up()
+    jobs.waiting = [replace(high, priority=9)]
+    loop._take_up()
+    assert [one.answer for one in loop._held] == [None, None]
+    loop.run_once()
+    assert [one for one, _ in jobs.finished] == ["high", "low"]
 
 
 def test_a_lost_device_postpones_the_job_and_ends_the_worker():

@@ -1,0 +1,57 @@
+"""The checks of a bundle that need no network, on a series as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dicomnode.domain.series import SliceHeader, Volume
+from model import bundle as bundles
+from model import quality
+
+if TYPE_CHECKING:
+    from dicomnode.decoder import Planes
+
+_MOST_MEASURED = 12
+"""Slices at most whose pixels are measured, spread evenly over those that are read."""
+
+
+class SeriesChecks:
+    """Looks at slices on their way to the network; the median slice counts.
+
+    A header attribute is that of the middle slice.
+    """
+
+    def __init__(
+        self, checks: Sequence[bundles.QualityCheck], volume: Volume, n_windows: int
+    ) -> None:
+        self._checks = checks
+        self._n_windows = max(1, n_windows)
+        self._measured: list[dict[str, float]] = []
+        self._wanted = frozenset[int]()
+        if any(one.measure for one in checks):
+            step = -(-len(volume.wanted) // _MOST_MEASURED)
+            self._wanted = frozenset(volume.wanted[step // 2 :: step])
+        self.header = middle_of(volume)
+
+    def look(self, index: int, stack: Planes) -> None:
+        """At a slice between its neighbours: its own picture in the first window."""
+        if index in self._wanted:
+            depth = len(stack) // self._n_windows
+            own = stack[depth // 2 * self._n_windows]
+            self._measured.append(quality.measure(own / np.float32(255)))
+
+    def remarks(self) -> tuple[bundles.Remark, ...]:
+        """What the checks say of the series."""
+        names = self._measured[0] if self._measured else ()
+        measured = {name: median(one[name] for one in self._measured) for name in names}
+        header = {name: words[0] for name, words in self.header.facts.items()}
+        return bundles.remarks(self._checks, measured, header)
+
+
+def middle_of(volume: Volume) -> SliceHeader:
+    """The header of the middle one of the slices that are read."""
+    return volume.slices[volume.wanted[len(volume.wanted) // 2]].header
