@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import structlog
 from pydicom.dataset import Dataset
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from pynetdicom.presentation import PresentationContext
     from pynetdicom.transport import AddressInformation, AssociationServer
 
-    from dicomnode.receiver.server import StorageServer
-
 __all__ = ["AcceptedAssociation", "Services", "pattern_of"]
 
 _LOG = structlog.get_logger(__name__)
@@ -48,12 +46,19 @@ _LOG = structlog.get_logger(__name__)
 _MIN_RESPONSE_PDU_BYTES = 1024
 
 
+class Serving(Protocol):
+    """What an association needs of its server, beside what the library does."""
+
+    ae: ApplicationEntity
+    pattern: Pattern
+
+
 class AcceptedAssociation(Association):
     """An association that any storage SOP Class may use."""
 
     def __init__(
         self,
-        server: StorageServer,
+        server: Serving,
         services: Services,
         connection: socket.socket,
         local: AddressInformation,
