@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import structlog
 from pydicom.dataset import Dataset
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from pynetdicom.presentation import PresentationContext
     from pynetdicom.transport import AddressInformation, AssociationServer
 
+    from dicomnode.receiver.pattern import PatternServer
+
 __all__ = ["AcceptedAssociation", "Services", "pattern_of"]
 
 _LOG = structlog.get_logger(__name__)
@@ -46,19 +48,12 @@ _LOG = structlog.get_logger(__name__)
 _MIN_RESPONSE_PDU_BYTES = 1024
 
 
-class Serving(Protocol):
-    """What an association needs of its server, beside what the library does."""
-
-    ae: ApplicationEntity
-    pattern: Pattern
-
-
 class AcceptedAssociation(Association):
     """An association that any storage SOP Class may use."""
 
     def __init__(
         self,
-        server: Serving,
+        server: PatternServer,
         services: Services,
         connection: socket.socket,
         local: AddressInformation,
