@@ -208,8 +208,8 @@ def done_once(url: str, number: int) -> None:
 def main(words: Sequence[str] = ()) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench claims")
     parser.add_argument("--jobs", type=int, default=5_000, help="to claim")
-    parser.add_argument("--studies", type=int, default=400, help="to work on; 0: none")
-    parser.add_argument("--seconds", type=float, default=0.1, help="that each takes")
+    parser.add_argument("--studies", type=int, default=240, help="to work on; 0: none")
+    parser.add_argument("--seconds", type=float, default=0.5, help="that each takes")
     parser.add_argument("--workers", type=int, nargs="*", default=WORKERS)
     parser.add_argument("--kind", choices=KINDS, action="append")
     given = parser.parse_args(words)
