@@ -24,11 +24,13 @@ from dicomnode.results.header import (
     identity,
 )
 from dicomnode.results.items import clip
-from dicomnode.results.references import reference_to, sop_item
+from dicomnode.results.references import Reference, reference_to, sop_item
 
 _LAYER = "AI_RESEARCH_ONLY"
 _MODALITY_LUT = ("RescaleIntercept", "RescaleSlope", "RescaleType")
 _VOI_LUT = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation")
+# Shared and Per-frame Functional Groups Sequence
+_GROUPS = (0x52009229, 0x52009230)
 _LINES_FROM_TOP = 0.03
 _ST = 1024
 _ALWAYS = 3  # the algorithm, and two lines of disclaimer
@@ -38,10 +40,11 @@ _STATES_OF_A_REVISION = 100
 def presentation_states(
     context: ReportContext, findings: StudyFindings
 ) -> list[Dataset]:
-    """One data set for each image with a positive finding, not yet sealed."""
-    by_image: dict[str, list[Finding]] = {}
+    """One data set for each image or frame with a positive finding, not yet sealed."""
+    by_image: dict[str, dict[int | None, list[Finding]]] = {}
     for finding in findings.positives:
-        by_image.setdefault(finding.sop_instance_uid, []).append(finding)
+        frames = by_image.setdefault(finding.sop_instance_uid, {})
+        frames.setdefault(finding.frame_number, []).append(finding)
     first = (context.instance_number - 1) * _STATES_OF_A_REVISION + 1
     return [
         _presentation_state(context, source, stated, number)
@@ -50,12 +53,12 @@ def presentation_states(
 
 
 def _drawable(
-    context: ReportContext, by_image: dict[str, list[Finding]]
+    context: ReportContext, by_image: dict[str, dict[int | None, list[Finding]]]
 ) -> Iterator[tuple[Dataset, list[Finding]]]:
     for source in context.sources:
-        stated = by_image.get(text_of(source, "SOPInstanceUID"), [])
-        if stated and source.get("Rows") and source.get("Columns"):
-            yield source, stated
+        frames = by_image.get(text_of(source, "SOPInstanceUID"), {})
+        if source.get("Rows") and source.get("Columns"):
+            yield from ((source, stated) for stated in frames.values())
 
 
 def _presentation_state(
@@ -71,16 +74,37 @@ def _presentation_state(
     dataset.ContentLabel = _LAYER
     dataset.ContentDescription = clip(f"AI findings, {context.bundle.name}", 64)
     dataset.ContentCreatorName = ""
-    dataset.ReferencedSeriesSequence = [_referenced_series(source)]
-    _add_luts(dataset, source)
+    frame = findings[0].frame_number
+    reference = reference_to(source, () if frame is None else (frame,))
+    dataset.ReferencedSeriesSequence = [_referenced_series(reference)]
+    _add_luts(dataset, source if frame is None else _of_frame(source, frame))
     dataset.DisplayedAreaSelectionSequence = [_whole_image(source)]
     dataset.GraphicLayerSequence = [_layer()]
-    dataset.GraphicAnnotationSequence = [_annotation(context, source, findings)]
+    dataset.GraphicAnnotationSequence = [_annotation(context, reference, findings)]
     return dataset
 
 
-def _referenced_series(source: Dataset) -> Dataset:
-    reference = reference_to(source)
+def _of_frame(source: Dataset, frame: int) -> Dataset:
+    """The source's header with what its functional groups say of a frame (from 1).
+
+    Of an enhanced object rescale and window are there (PS3.3 C.7.6.16), and a
+    presentation state of one frame may take them over.
+    """
+    per_frame = list(source.get("PerFrameFunctionalGroupsSequence") or ())
+    holders = [*(source.get("SharedFunctionalGroupsSequence") or ())][:1]
+    holders += per_frame[frame - 1 : frame]
+    shown = Dataset()
+    for element in source:
+        if element.tag not in _GROUPS:
+            shown.add(element)
+    for holder in holders:
+        for name in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
+            for item in list(holder.get(name) or ())[:1]:
+                copy_elements(item, shown, (*_MODALITY_LUT, *_VOI_LUT))
+    return shown
+
+
+def _referenced_series(reference: Reference) -> Dataset:
     item = Dataset()
     item.SeriesInstanceUID = reference.series_instance_uid
     item.ReferencedImageSequence = [sop_item(reference)]
@@ -143,7 +167,7 @@ def _layer() -> Dataset:
 
 
 def _annotation(
-    context: ReportContext, source: Dataset, findings: Sequence[Finding]
+    context: ReportContext, reference: Reference, findings: Sequence[Finding]
 ) -> Dataset:
     item = Dataset()
     item.GraphicLayer = _LAYER
@@ -151,7 +175,7 @@ def _annotation(
     item.TextObjectSequence = [_text(context, findings)]
     if outlines:
         item.GraphicObjectSequence = [_outline(region) for region in outlines]
-    item.ReferencedImageSequence = [sop_item(reference_to(source))]
+    item.ReferencedImageSequence = [sop_item(reference)]
     return item
 
 

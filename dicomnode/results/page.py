@@ -5,7 +5,7 @@ No page carries a name or a number of a patient: the viewer shows them beside it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -58,11 +58,15 @@ _NOT_A_BOUNDARY = (
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A finished page and what it was made from."""
+    """A finished page and what it was made from.
+
+    ``frames``: SOP Instance UID -> the frames (from 1) of a multi-frame object; none
+    of an object of one frame.
+    """
 
     pixels: Rgb8
     caption: str
-    sop_instance_uids: tuple[str, ...]
+    frames: Mapping[str, tuple[int, ...]]
 
 
 def pages(findings: StudyFindings, bundle: BundleFacts) -> tuple[Page, ...]:
@@ -127,7 +131,7 @@ def heat_page(
     top = canvas.paragraph(note, _NOT_A_BOUNDARY, SMALL, QUIET)
     _plain_inset(canvas, display, top + 14, _place(findings, finding))
     caption = f"Heat map: {statements.line(finding, ENGLISH)}"
-    return Page(canvas.pixels(), caption, (finding.sop_instance_uid,))
+    return Page(canvas.pixels(), caption, _frames([finding]))
 
 
 def summary_page(findings: StudyFindings, bundle: BundleFacts) -> Page:
@@ -142,8 +146,17 @@ def summary_page(findings: StudyFindings, bundle: BundleFacts) -> Page:
     if chosen is not None:
         _explained_inset(canvas, display, chosen)
     caption = f"Summary: {_verdict_words(findings)}"
-    uids = tuple(dict.fromkeys(image.sop_instance_uid for image in findings.images))
-    return Page(canvas.pixels(), caption, uids)
+    return Page(canvas.pixels(), caption, _frames(findings.images))
+
+
+def _frames(
+    named: Iterable[Finding | ImageFindings],
+) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    for one in named:
+        frame = () if one.frame_number is None else (one.frame_number,)
+        found[one.sop_instance_uid] = found.get(one.sop_instance_uid, ()) + frame
+    return found
 
 
 def _scale_for(display: Pixels8) -> Fraction:

@@ -29,12 +29,16 @@ class Reference:
     """Of a multi-frame object, from 1; none names the whole of it."""
 
 
-def reference_to(source: Dataset) -> Reference:
-    """The reference to a source; raises ResultError if it cannot be named."""
+def reference_to(source: Dataset, frame_numbers: Iterable[int] = ()) -> Reference:
+    """The reference to a source, or to some of its frames (PS3.3 Table 10-3).
+
+    Raises ResultError if it cannot be named.
+    """
     return Reference(
         sop_class_uid=_uid(source, "SOPClassUID"),
         sop_instance_uid=_uid(source, "SOPInstanceUID"),
         series_instance_uid=_uid(source, "SeriesInstanceUID"),
+        frame_numbers=tuple(sorted(set(frame_numbers))),
     )
 
 

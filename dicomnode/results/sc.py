@@ -46,7 +46,7 @@ def secondary_captures(
 
 def _secondary_capture(context: ReportContext, page: Page, number: int) -> Dataset:
     by_uid = {text_of(one, "SOPInstanceUID"): one for one in context.sources}
-    sources = [by_uid[uid] for uid in page.sop_instance_uids]
+    sources = [by_uid[uid] for uid in page.frames]
     dataset = identity(context.sources)
     dataset.SOPClassUID = SecondaryCaptureImageStorage
     add_series(dataset, context, "sc")
@@ -70,14 +70,17 @@ def _add_general_image(
     dataset.DerivationDescription = clip(
         f"{RESEARCH_USE_ONLY}. Page drawn by an AI node from the source images", 1024
     )
-    dataset.SourceImageSequence = [_source_item(one) for one in sources]
+    dataset.SourceImageSequence = [
+        _source_item(one, page.frames[text_of(one, "SOPInstanceUID")])
+        for one in sources
+    ]
     # We draw no identity; a source that has it in its pixels still shows it.
     burned = any(text_of(one, "BurnedInAnnotation") == "YES" for one in sources)
     dataset.BurnedInAnnotation = "YES" if burned else "NO"
 
 
-def _source_item(source: Dataset) -> Dataset:
-    item = sop_item(reference_to(source))
+def _source_item(source: Dataset, frames: Sequence[int]) -> Dataset:
+    item = sop_item(reference_to(source, frames))
     item.PurposeOfReferenceCodeSequence = code_sequence(codes.SOURCE_IMAGE)
     return item
 

@@ -125,16 +125,14 @@ class Transaction:
     def insert_missing(self, table: Table, values: Mapping[str, Any]) -> bool:
         """Insert a row unless one with its key is there; whether it was inserted."""
         if self.is_sqlite:
-            key = next(iter(table.primary_key.columns))
-            return bool(prepared.insert_missing(self.connection, table, [values], key))
+            return bool(prepared.insert_missing(self.connection, table, [values]))
         statement = _insert_missing(table)
         return self.connection.execute(statement, values).rowcount == 1
 
     def insert_all(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert the rows whose key is not there yet."""
         if self.is_sqlite:
-            key = next(iter(table.primary_key.columns))
-            prepared.insert_missing(self.connection, table, rows, key)
+            prepared.insert_missing(self.connection, table, rows)
             return
         statement = _insert_missing(table)
         self.connection.execute(statement, rows)
@@ -144,7 +142,8 @@ class Transaction:
     ) -> set[str]:
         """Insert the rows whose key is not there yet; the keys that were inserted."""
         if self.is_sqlite:
-            return set(prepared.insert_missing(self.connection, table, rows, key))
+            inserted = prepared.insert_missing(self.connection, table, rows)
+            return {row[key.name] for row in inserted}
         statement = _insert_returning(table, key)
         return set(self.connection.execute(statement, rows).scalars())
 
@@ -242,8 +241,11 @@ class Database:
     def _begun(self) -> Iterator[Connection]:
         with self._exclusive():
             self._require_sound()
-            with self._connected() as connection, connection.begin():
+            with self._connected() as connection, self._transaction(connection):
                 yield connection
+
+    def _transaction(self, connection: Connection) -> AbstractContextManager[object]:
+        return connection.begin() if self._lock is None else sqlite.Begun(connection)
 
     def _connected(self) -> AbstractContextManager[Connection]:
         """SQLite: the one connection stays out of its pool, whose way takes 50 us."""

@@ -23,25 +23,30 @@ _MOST_THREADS = 8
 
 
 def cached(
-    path: Path, n: int, side: int, decode: Callable[[int], NDArray[np.uint8]]
+    path: Path,
+    n: int,
+    side: int,
+    decode: Callable[[int], NDArray[np.uint8]],
+    channels: int = 0,
 ) -> NDArray[np.uint8]:
-    """uint8 (n, side, side) from `path`, decoded first where it is not there yet.
+    """uint8 (n, side, side) from `path`, decoded first where it is not there yet; with
+    channels (n, channels, side, side).
 
-    decode: index -> (side, side). Stopped halfway, the next call goes on after the last
-    chunk that is on the disk; the finished file is the same bytes either way. Processes
-    that ask for the same cache wait for the one that fills it.
+    decode: index -> (side, side), or with channels. Stopped halfway, the next call goes
+    on after the last chunk that is on the disk; the finished file is the same bytes
+    either way. Processes that ask for the same cache wait for the one that fills it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path.with_suffix(".lock")):
         if not path.exists():
-            _fill(path, (n, side, side), decode)
+            _fill(path, (n, *((channels,) if channels else ()), side, side), decode)
     opened: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     return opened
 
 
 def _fill(
     path: Path,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     decode: Callable[[int], NDArray[np.uint8]],
 ) -> None:
     part, done = path.with_suffix(".part"), path.with_suffix(".done")
@@ -59,7 +64,7 @@ def _fill(
 
 
 def _opened(
-    part: Path, done: Path, shape: tuple[int, int, int]
+    part: Path, done: Path, shape: tuple[int, ...]
 ) -> tuple[np.memmap[tuple[int, ...], np.dtype[np.uint8]], int]:
     """The unfinished array and the number of images in it that are finished."""
     finished = int(done.read_text("ascii")) if done.exists() else 0

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pydicom
 from PIL import Image
+from pydicom.errors import InvalidDicomError
 
 from model import pixels
 from model.data.manifest import ManifestError, Row
@@ -70,11 +72,11 @@ def is_raster(path: Path) -> bool:
 
 
 def locate(row: Row, roots: Sequence[Path]) -> Path:
-    """The file of a row, in the first root that has it; else ManifestError."""
+    """File or series of a row, in the first root that has it; else ManifestError."""
     for root in roots:
         path = root / row.path
         member = member_of(path)
-        if (member.archive if member else path).is_file():
+        if member.archive.is_file() if member else _is_there(path):
             return path
     raise ManifestError(
         f"{row.path} is in none of {len(roots)} data folders: give the right one"
@@ -90,8 +92,42 @@ def member_of(path: Path) -> Member | None:
     return Member(Path(f"{archive}.npz"), name, int(place))
 
 
+def _is_there(path: Path) -> bool:
+    return path.is_file() or of_series(path)[0].is_dir()
+
+
+def of_series(path: Path) -> tuple[Path, str]:
+    """The folder of `folder#SeriesInstanceUID`, and the UID; "" for all of a folder."""
+    folder, mark, uid = str(path).rpartition("#")
+    return (Path(folder), uid) if mark else (path, "")
+
+
+def series_files(path: Path) -> list[Path]:
+    """The files of a series: of a folder, of `folder#SeriesInstanceUID`, or the one.
+
+    Hidden files and what is not DICOM are left out.
+    """
+    if path.is_file():
+        return [path]
+    folder, uid = of_series(path)
+    files = sorted(one for one in folder.iterdir() if one.is_file())
+    return [one for one in files if _belongs(one, uid)]
+
+
+def _belongs(path: Path, uid: str) -> bool:
+    if path.name.startswith("."):
+        return False
+    try:
+        ds = pydicom.dcmread(
+            path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "Rows"]
+        )
+    except (InvalidDicomError, OSError, EOFError, ValueError):
+        return False
+    return "Rows" in ds and uid in ("", str(ds.get("SeriesInstanceUID")))
+
+
 def sha256_of(path: Path) -> str:
-    """sha256 of a file's bytes, or of a member's pixels."""
+    """sha256 of a file's bytes, of a member's pixels, or of a series' files."""
     return fingerprint(path).sha256
 
 
@@ -100,6 +136,10 @@ def fingerprint(path: Path) -> Fingerprint:
     member = member_of(path)
     if member:
         return Fingerprint(hashlib.sha256(_pixels_of(member).tobytes()).hexdigest(), "")
+    if not path.is_file():
+        each = sorted(sha256_of(one) for one in series_files(path))
+        whole = hashlib.sha256("".join(each).encode()).hexdigest()
+        return Fingerprint(whole, "" if each else "no DICOM image in it")
     hashed, tail, head = hashlib.sha256(), b"", b""
     with path.open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
@@ -110,9 +150,11 @@ def fingerprint(path: Path) -> Fingerprint:
 
 
 def size_bytes(path: Path) -> int:
-    """Size of a file, or of a member's pixels."""
+    """Size of a file, of a member's pixels, or of a series' files."""
     member = member_of(path)
-    return _pixels_of(member).nbytes if member else path.stat().st_size
+    if member:
+        return _pixels_of(member).nbytes
+    return sum(one.stat().st_size for one in series_files(path))
 
 
 @lru_cache(maxsize=2)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from model.data import manifest
-from model.data.files import fingerprint, locate, read_image
+from model.data.files import fingerprint, locate, member_of, read_image
 from model.data.manifest import ManifestError
 from model.data.progress import progress
 from model.data.readers import READERS, Options, Tally
 from model.data.split import UNKNOWN_PATIENT, SplitRule, assign, without_copies
+from model.data.volumes import Look, slices_of, stacks
 from model.pixels import UnsupportedPixels
 
 if TYPE_CHECKING:
@@ -230,7 +231,10 @@ def _decoded(rows: Sequence[Row], root: Path, left_out: Counter[str]) -> list[Ro
 
 def _decodes(path: Path) -> bool:
     try:
-        read_image(path)
+        if path.is_file() or member_of(path):
+            read_image(path)
+        else:
+            stacks(path, [len(slices_of(path)) // 2], Look())
     except (ManifestError, UnsupportedPixels):
         return False
     return True

@@ -27,7 +27,7 @@ def card(template: str, facts: dict[str, Any], evaluation: Evaluation) -> str:
         border=table["preset"]["border"],
         counts=_counts(facts["rows"]),
         n_phantoms=recipe["data"]["n_phantoms"],
-        phantom_share=balance.get("phantom", 0) / sum(balance.values()),
+        phantom_share=balance.get("phantom", 0) / (sum(balance.values()) or 1),
         steps=recipe["optimiser"]["steps"],
         batch=recipe["optimiser"]["batch"],
         training_note=table.get("training_note", ""),

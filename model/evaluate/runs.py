@@ -12,6 +12,7 @@ from model.bundle.errors import BundleError
 from model.bundle.serve import Engine
 from model.bundle.weights import read_tensors
 from model.data import manifest
+from model.data.volumes import Look
 from model.evaluate.scoring import AS_IS, EVERY_WAY, MIRRORED, Variant
 from model.network import build, head_of
 from model.transforms import EvalPreset
@@ -37,6 +38,28 @@ class Run:
     engine: Engine
     roots: tuple[Path, ...]
     note: str = ""
+
+    @property
+    def of_series(self) -> bool:
+        """Whether it was trained on whole series."""
+        return bool(self.look.n_slices)
+
+    @property
+    def look(self) -> Look:
+        """How slices are shown, and which are read; of images, one plane each."""
+        stored = self.recipe.get("series") or {}
+        return Look(
+            windows=tuple((float(c), float(w)) for c, w in stored.get("windows", ())),
+            depth=int(stored.get("stack_depth", 1)),
+            n_slices=int(stored.get("n_slices", 0)),
+            central_fraction=float(stored.get("central_fraction", 1)),
+        )
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """What bundle.json says of the network."""
+        channels = {"channels": self.look.channels} if self.of_series else {}
+        return {**self.recipe["network"], **channels}
 
     def split(self, name: str) -> list[Row]:
         """Rows of one split."""
@@ -67,10 +90,13 @@ def open_run(run: Path, data: Path, wanted: Collection[str] = ()) -> Run:
     recipe: dict[str, Any] = json.loads((run / "recipe.json").read_text("utf-8"))
     kept = [item for item in recipe["heads"] if not wanted or item["name"] in wanted]
     heads = [head_of(item) for item in kept]
+    series = recipe.get("series") or {}
+    n_windows = max(1, len(series.get("windows", ())))
     network = build(
         recipe["network"]["architecture"],
         heads,
         feature_stride=recipe["network"]["feature_stride"],
+        channels=n_windows * int(series.get("stack_depth", 1)),
     )
     unwanted = tuple(
         f"heads.{item['name']}." for item in recipe["heads"] if item not in kept

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model import pixels
+from model import quality as measuring
 from model.bundle import BundleError, describe, headers_of, load, remarks
 from model.data import boxes
 from model.data.files import is_raster, locate, read_image
 from model.data.manifest import ManifestError, read
-from model.evaluate import maps, pointing, strangers, tables
+from model.evaluate import maps, pointing, series, strangers, tables
 from model.evaluate.compare import compare
 from model.evaluate.figures import evaluate
 from model.evaluate.report import render
@@ -107,6 +108,8 @@ def _evaluate(parsed: argparse.Namespace) -> str:
     rows = rows_of(parsed.manifest, parsed.split)
     training = [row for row in read(parsed.manifest) if row.split == "train"]
     bundle = load(parsed.bundle)
+    if bundle.description.input.series is not None:
+        return _evaluate_series(bundle, rows, training, parsed)
     evaluation = evaluate(
         bundle, rows, parsed.data, draws=parsed.draws, training=training
     )
@@ -123,6 +126,19 @@ def _evaluate(parsed: argparse.Namespace) -> str:
     if parsed.strangers:
         evaluation = _with_strangers(evaluation, bundle, rows, parsed)
     return _write(evaluation, parsed.out)
+
+
+def _evaluate_series(
+    bundle: Bundle, rows: list[Row], training: list[Row], parsed: argparse.Namespace
+) -> str:
+    if parsed.against or parsed.boxes or parsed.strangers:
+        raise BundleError(
+            "--against, --boxes and --strangers are for bundles of single images:"
+            " leave them out"
+        )
+    roots, draws = parsed.data, parsed.draws
+    found = series.evaluate(bundle, rows, roots, draws=draws, training=training)
+    return _write(found, parsed.out)
 
 
 def _with_strangers(
@@ -176,9 +192,13 @@ def _quality(parsed: argparse.Namespace) -> str:
     lines = [
         f"{path.name}  {one.check.name}  {one.answer}  {one.text}"
         for path in parsed.image
-        for one in remarks(checks, _displayed(path), _header(path, checks))
+        for one in remarks(checks, _measured(path), _header(path, checks))
     ]
     return "\n".join(["Research use only.", *lines])
+
+
+def _measured(path: Path) -> dict[str, float]:
+    return measuring.measure(_displayed(path))
 
 
 def _displayed(path: Path) -> NDArray[np.float32]:

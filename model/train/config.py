@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from model.data.policy import LabelPolicy, parse_policy
 from model.network import Head, head_of
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_PAIR = 2
 MADE = ("rotation", "inversion", "mirror")
 
 
@@ -176,6 +177,36 @@ class Distil:
 
 
 @dataclass(frozen=True)
+class SeriesRecipe:
+    """Of a network for whole series, see docs/models.md; n_slices 0: single images.
+
+    windows: (centre, width) in modality values, one channel each; none shows slices by
+    their own. stack_depth: neighbouring slices as channels. n_slices: kept of each
+    series, evenly over its central_fraction. slices_per_step: of those, so many are
+    seen of each series in a step. aggregation, k: max | top-k-mean | noisy-or.
+    """
+
+    n_slices: int = 0
+    slices_per_step: int = 8
+    windows: tuple[tuple[float, float], ...] = ()
+    stack_depth: int = 1
+    central_fraction: float = 1.0
+    aggregation: Literal["max", "top-k-mean", "noisy-or"] = "max"
+    k: int = 1
+
+    def __post_init__(self) -> None:
+        _one_of("aggregation", self.aggregation, ("max", "top-k-mean", "noisy-or"))
+        if self.n_slices and not 0 < self.slices_per_step <= self.n_slices:
+            raise ValueError("slices_per_step must be 1 to n_slices: correct it")
+        if self.stack_depth < 1 or self.stack_depth % 2 == 0:
+            raise ValueError("stack_depth must be odd: correct the recipe")
+        if not 0 < self.central_fraction <= 1 or self.k < 1:
+            raise ValueError("central_fraction and k must be above 0: correct them")
+        if any(len(one) != _PAIR or not one[1] > 0 for one in self.windows):
+            raise ValueError("windows are pairs of centre and width > 0: correct them")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides the weights, but the images themselves.
 
@@ -196,6 +227,7 @@ class Recipe:
     optimiser: Optimiser = field(default_factory=Optimiser)
     validation: Validation = field(default_factory=Validation)
     distil: Distil = field(default_factory=Distil)
+    series: SeriesRecipe = field(default_factory=SeriesRecipe)
 
     def to_dict(self) -> dict[str, Any]:
         """Resolved: every default written out."""
@@ -216,6 +248,7 @@ def load_recipe(path: Path) -> Recipe:
 def parse_recipe(table: dict[str, Any]) -> Recipe:
     """A recipe from a parsed table, also from a stored `recipe.json`."""
     recipe: Recipe = _build(Recipe, table, "")
+    _check_series(recipe)
     for key in ("size", "normalise"):
         both = {getattr(recipe.train_preset, key), getattr(recipe.eval_preset, key)}
         if len(both) > 1:
@@ -223,6 +256,28 @@ def parse_recipe(table: dict[str, Any]) -> Recipe:
                 f"train_preset.{key} and eval_preset.{key} differ: make them equal"
             )
     return recipe
+
+
+def _check_series(recipe: Recipe) -> None:
+    """What a recipe for series cannot have: its labels are of whole series."""
+    if not recipe.series.n_slices:
+        return
+    wrong = {
+        "heads: use activation sigmoid and no made": any(
+            head.made or head.activation != "sigmoid" for head in recipe.heads
+        ),
+        "optimiser.mixup and small_steps: leave them out": bool(
+            recipe.optimiser.mixup or recipe.optimiser.small_steps
+        ),
+        "distil: leave it out": bool(recipe.distil.teachers),
+        "data.shuffled: leave it out": recipe.data.shuffled,
+        "eval_preset.normalise: use fixed or standardise": (
+            recipe.eval_preset.normalise not in ("fixed", "standardise")
+        ),
+    }
+    for remedy, is_wrong in wrong.items():
+        if is_wrong:
+            raise RecipeError(f"a recipe with [series] cannot have this: {remedy}")
 
 
 def _build(kind: Any, table: dict[str, Any], where: str) -> Any:

@@ -9,10 +9,12 @@ import torch
 
 from model.data import manifest
 from model.data.dataset import Images, cache_folder
+from model.data.volumes import Volumes
 from model.train.checkpoint import write_atomically
 from model.train.config import RecipeError
 from model.train.group import Group, joined, own_device
 from model.train.prepare import prepare, smoke_recipe
+from model.train.series import look_of
 from model.train.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -64,8 +66,8 @@ def train(
 
 def _stores(
     recipe: Recipe, data: Path, run: Path, cache: Path, group: Group
-) -> dict[str, Images]:
-    """Decoded images of each split in use. One process prepares, the others read."""
+) -> dict[str, Images | Volumes]:
+    """What each split in use holds, decoded. One process prepares, the others read."""
     if group.first:
         run.mkdir(parents=True, exist_ok=True)
         rows = prepare(recipe, data, run)
@@ -79,13 +81,18 @@ def _stores(
 
 def _open(
     recipe: Recipe, rows: Sequence[Row], roots: Sequence[Path], cache: Path
-) -> dict[str, Images]:
+) -> dict[str, Images | Volumes]:
     splits = ("train", "val") if recipe.validation.every_steps else ("train",)
     found = {name: [row for row in rows if row.split == name] for name in splits}
+    side, used = recipe.data.side, {n: part for n, part in found.items() if part}
+    if recipe.series.n_slices:
+        look = look_of(recipe.series)
+        return {
+            name: Volumes(roots, part, side=side, cache=cache, look=look)
+            for name, part in used.items()
+        }
     return {
-        name: Images(roots, part, side=recipe.data.side, cache=cache)
-        for name, part in found.items()
-        if part
+        name: Images(roots, part, side=side, cache=cache) for name, part in used.items()
     }
 
 

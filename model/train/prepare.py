@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from model.data import images, manifest, phantoms
+from model.data import ct_phantoms, images, manifest, phantoms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _TRAIN_PHANTOM_SEED, _VAL_PHANTOM_SEED = 10_000, 50_000
 _SMOKE_IMAGES = 64
+_SMOKE_SLICES = 8
 
 
 def prepare(recipe: Recipe, data: Path, run: Path) -> list[Row]:
@@ -41,9 +42,16 @@ def smoke_recipe(recipe: Recipe) -> Recipe:
         checkpoint_steps=3,
         log_steps=2,
     )
+    series = recipe.series
+    if series.n_slices:
+        n_slices = min(series.n_slices, _SMOKE_SLICES)
+        seen = min(series.slices_per_step, _SMOKE_SLICES // 2, n_slices)
+        series = replace(series, n_slices=n_slices, slices_per_step=seen)
     every = 3 if recipe.validation.every_steps else 0
     watched = replace(recipe.validation, every_steps=every)
-    return replace(recipe, data=most, optimiser=settings, validation=watched)
+    return replace(
+        recipe, data=most, optimiser=settings, validation=watched, series=series
+    )
 
 
 def _source(source: str, recipe: Recipe, data: Path, run: Path) -> list[Row]:
@@ -52,17 +60,25 @@ def _source(source: str, recipe: Recipe, data: Path, run: Path) -> list[Row]:
         found = images.rows(data)
     elif source == "phantom":
         found = _phantoms(run, settings.n_phantoms, settings.n_phantoms_val)
+    elif source == ct_phantoms.SOURCE:
+        found = _ct_phantoms(run, settings.n_phantoms, settings.n_phantoms_val)
     elif source.endswith(".csv") and (data / source).is_file():
         found = manifest.read(data / source)
     else:
         raise manifest.ManifestError(
-            f"source {source!r} is unknown: use 'images', 'phantom' or the path of a"
-            " manifest below the data folder"
+            f"source {source!r} is unknown: use 'images', 'phantom', 'phantom-ct' or"
+            " the path of a manifest below the data folder"
         )
     kept = [r for r in found if not settings.only or r.source in settings.only]
-    if settings.most and source != "phantom":
+    if settings.most and source not in ("phantom", ct_phantoms.SOURCE):
         return kept[:: max(1, len(kept) // settings.most)]
     return kept
+
+
+def _ct_phantoms(run: Path, n_train: int, n_val: int) -> list[Row]:
+    return ct_phantoms.write(
+        run, n=n_train, first_seed=_TRAIN_PHANTOM_SEED, split="train"
+    ) + ct_phantoms.write(run, n=n_val, first_seed=_VAL_PHANTOM_SEED, split="val")
 
 
 def _phantoms(run: Path, n_train: int, n_val: int) -> list[Row]:

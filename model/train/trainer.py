@@ -10,6 +10,7 @@ import torch
 from rich.progress import track
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from model.data.volumes import Volumes
 from model.network import Classifier, build
 from model.train.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from model.train.draw import Draw, stream
@@ -17,6 +18,13 @@ from model.train.group import Group
 from model.train.losses import masked_loss
 from model.train.optimisers import learning_rate, optimiser
 from model.train.record import Record
+from model.train.series import (
+    SeriesDraw,
+    SeriesValidator,
+    aggregation_of,
+    look_of,
+    summed,
+)
 from model.train.teachers import Teachers
 from model.train.validation import Validator, best, is_over, mean_auroc
 
@@ -36,10 +44,10 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
-        store: Images,
+        store: Images | Volumes,
         run: Path,
         *,
-        held_out: Images | None = None,
+        held_out: Images | Volumes | None = None,
         group: Group | None = None,
         device: torch.device | None = None,
     ) -> None:
@@ -59,10 +67,10 @@ class Trainer:
             torch.compile(self._model) if recipe.optimiser.compile else self._model
         )
         self._optimiser = optimiser(self._model, recipe.optimiser)
-        self._draw = Draw(recipe, store, self._group, self._device)
+        self._draw = _draw(recipe, store, self._group, self._device)
         self._taught = Teachers(recipe.distil, recipe.heads, self._device)
         self._validate = (
-            Validator(recipe, held_out, self._group)
+            _validator(recipe, held_out, self._group)
             if held_out is not None and recipe.validation.every_steps
             else None
         )
@@ -171,6 +179,13 @@ class Trainer:
         self._average.update_parameters(self._model)
         return {name: loss.detach() for name, loss in losses.items()}
 
+    def _of_series(self, logits: Tensor) -> Tensor:
+        """Of images as they are, of slices as their series says."""
+        series = self._recipe.series
+        if not series.n_slices:
+            return logits
+        return summed(logits, aggregation_of(series), series.slices_per_step)
+
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         """Weighted loss of each head, over the images of all processes."""
         settings, gather = self._recipe.optimiser, self._group.gather
@@ -185,7 +200,7 @@ class Trainer:
             head.name: head.weight
             * masked_loss(
                 head.head(),
-                gather(logits[head.name].float()),
+                gather(self._of_series(logits[head.name].float())),
                 gather(known[head.name]),
                 weight,
                 settings.label_smoothing,
@@ -195,6 +210,22 @@ class Trainer:
         }
 
 
+def _draw(
+    recipe: Recipe, store: Images | Volumes, group: Group, device: torch.device
+) -> Draw | SeriesDraw:
+    if isinstance(store, Volumes):
+        return SeriesDraw(recipe, store, group, device)
+    return Draw(recipe, store, group, device)
+
+
+def _validator(
+    recipe: Recipe, store: Images | Volumes, group: Group
+) -> Validator | SeriesValidator:
+    if isinstance(store, Volumes):
+        return SeriesValidator(recipe, store, group)
+    return Validator(recipe, store, group)
+
+
 def _network(recipe: Recipe) -> nn.Module:
     model: Classifier = build(
         recipe.network.architecture,
@@ -202,6 +233,7 @@ def _network(recipe: Recipe) -> nn.Module:
         feature_stride=recipe.network.feature_stride,
         weights=Path(recipe.network.weights) if recipe.network.weights else None,
         dropout=recipe.network.dropout,
+        channels=look_of(recipe.series).channels,
     )
     return model
 

@@ -54,12 +54,12 @@ class Validator:
             logits, _ = self._run(model, device, changed=False)
             for head in labelled:
                 known = targets(self._store.rows, head.head())
-                found |= _aurocs(head.head(), logits[head.name], known)
+                found |= aurocs(head.head(), logits[head.name], known)
         if made:
             logits, answers = self._run(model, device, changed=True)
             for head in made:
                 known = answers[head.made]
-                found |= _aurocs(head.head(), logits[head.name], known)
+                found |= aurocs(head.head(), logits[head.name], known)
         model.train(was_training)
         return found
 
@@ -140,10 +140,13 @@ def _ways(indices: list[int], *, changed: bool) -> tuple[Tensor, Tensor, Tensor]
     return place % _WAYS, place // _WAYS % 2 == 1, place // (2 * _WAYS) % 2 == 1
 
 
-def _aurocs(
+def aurocs(
     head: Head, logits: NDArray[np.float64], target: NDArray[np.float32]
 ) -> dict[str, float]:
-    """A softmax class is measured against the best of the others."""
+    """head/class -> AUROC of known answers, where there are both.
+
+    A softmax class is measured against the best of the others.
+    """
     found = {}
     for index, name in enumerate(head.classes):
         known = np.isin(target[:, index], (0, 1))

@@ -11,10 +11,11 @@ import torch
 from torch.nn.functional import affine_grid, grid_sample, interpolate, one_hot
 from torchvision.transforms.v2 import functional as v2
 
+from model.preparation.grey import check, equalised, is_equalised
 from model.transforms import letters
 from model.transforms.draws import Draws, column, near_edge, rectangles, strips
 from model.transforms.jpeg import through_jpeg
-from model.transforms.normalise import check, equalised, finished, is_equalised
+from model.transforms.normalise import finished
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -59,12 +60,17 @@ class TrainPreset:
     ) -> Tensor:
         """uint8 (batch, S, S) -> float32 (batch, 1, N, N), on the images' device.
 
+        Stacks of slices, (batch, channels, S, S), -> (batch, channels, N, N): each
+        varied as a whole; equalise and jpeg are for single planes and must be 0.
+
         turns: quarter turns clockwise, int64 (batch,). inverted: bool (batch,).
         random: of the CPU.
         """
         place = images.device
         draws = Draws(len(images), random, place)
-        pixels = self._normalised(images)[:, None].float() / 255
+        planes = self._normalised(images)
+        planes = planes if planes.ndim == 4 else planes[:, None]  # noqa: PLR2004
+        pixels = planes.float() / 255
         pixels = torch.where(column(inverted.to(place)), 1 - pixels, pixels)
         canvas, content = self._geometry(pixels, turns.to(place), draws)
         canvas = self._grey_values(canvas, draws)

@@ -6,6 +6,7 @@ The bundle, decoder processes and results are the product's own.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -55,13 +56,13 @@ class Files:
 class Site:
     """A pipeline over a bundle, with a decoder process."""
 
-    def __init__(self, folder, pool) -> None:
+    def __init__(self, folder, pool, spec=SPEC) -> None:
         self.files, self.results = Files(), MemoryStore()
         self.predictor = BundlePredictor(
             folder, decoder=pool, batcher=Batcher(16, 0.005)
         )
         self.pipeline = Pipeline(
-            SPEC, self.predictor, self.files, self.results, cases.NODE
+            spec, self.predictor, self.files, self.results, cases.NODE
         )
 
     def analyse(self, folder):
@@ -207,11 +208,32 @@ def test_an_enhanced_object_is_a_series_by_itself(site, tmp_path):
     [(uid, frames)] = images_of_groups(site.read(analysis, "sr"))
     assert uid == f"{ct.STUDY}.5.1"
     inside = set(found.sphere.slices(SLICES, found.spacing_mm))
+    captures = [one for one in analysis.results if one.kind == "sc"]
+    for one in captures:  # the summary and the heat map name the frame they show
+        capture = dcmread(BytesIO(site.results.files[one.location]))
+        [image] = capture.SourceImageSequence
+        assert image.ReferencedSOPInstanceUID == uid
+        assert image.ReferencedFrameNumber in frames
     # Frames are stored from head to feet.
     assert {SLICES - number for number in frames} <= inside | {
         min(inside) - 1,
         max(inside) + 1,
     }
+
+
+def test_a_presentation_state_shows_the_frame_it_is_of(ct_bundle, pool, tmp_path):
+    site = Site(ct_bundle, pool, replace(SPEC, result_kinds=("sr", "gsps")))
+    found = scan(3, lesion=True, size=ct.PIXELS, n_slices=SLICES)
+    ct.write(ct.enhanced(found), tmp_path / "enhanced.dcm")
+    state = site.read(site.analyse(tmp_path), "gsps")
+    [series] = state.ReferencedSeriesSequence
+    [image] = series.ReferencedImageSequence
+    [annotation] = state.GraphicAnnotationSequence
+    frame = image.ReferencedFrameNumber
+    assert annotation.ReferencedImageSequence[0].ReferencedFrameNumber == frame
+    # Frames are stored from head to feet, each with an intercept of its own.
+    assert state.RescaleIntercept == -1024 - (SLICES - frame)
+    assert SLICES - frame in found.sphere.slices(SLICES, found.spacing_mm)
 
 
 def test_logits_of_slices_become_one_probability(ct_bundle, tmp_path):

@@ -16,6 +16,7 @@ from model.data.readers import (
     openi,
     padchest,
     rsna,
+    series_folder,
     vindr,
 )
 from model.data.readers.reading import Options, Reader, Tally
@@ -69,6 +70,11 @@ READERS = {
         dicom_folder.read,
         "a folder of DICOM files; --table is the table of labels",
         (*_VIEWS, "table", "source"),
+    ),
+    "series": Reader(
+        series_folder.read,
+        "a folder of DICOM series (CT, MR); --table is the table of labels",
+        ("table", "source"),
     ),
     "labels-csv": Reader(labels_csv.read, "the labels.csv that training reads"),
 }

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _TAGS = [
     "SOPClassUID",
     "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "ImageType",
+    "NumberOfFrames",
     "StudyInstanceUID",
     "AccessionNumber",
     "StudyDate",
