@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PEERS := orthanc dcmtk dicom3tools pixelmed-apps postgresql strace faketime chromium \
+PEERS := orthanc orthanc-dicomweb dcmtk dicom3tools pixelmed-apps postgresql strace faketime chromium \
   systemd prometheus lnav haproxy
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
@@ -75,7 +75,7 @@ docs: $(VENV)/.installed-dev
 lock:
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml requirements.in \
-	  --extra postgres --extra s3 --universal \
+	  --extra postgres --extra s3 --extra dicomweb --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --quiet -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml requirements.in --extra dev --universal \

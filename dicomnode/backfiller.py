@@ -258,6 +258,8 @@ class Backfiller:
 
 def _why_not(answer: Retrieved, n_instances: int) -> str:
     """Why a study has not come as a whole; empty: it has."""
+    if answer.why:
+        return answer.why
     if answer.n_failed:
         total = answer.n_failed + answer.n_completed + answer.n_warning
         return (

@@ -8,6 +8,7 @@ attributes it complains of.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -173,10 +174,18 @@ def _shared() -> list[Processor]:
 
 def _rendering(log_format: str, stream: TextIO) -> list[Processor]:
     if log_format == "json":
-        return [structlog.processors.JSONRenderer(default=str)]
+        return [_json]
     colours = stream.isatty() and not os.environ.get("NO_COLOR")
     renderer = structlog.dev.ConsoleRenderer(colors=colours, timestamp_key="at")
     return [_printable, renderer]
+
+
+# Made once: to make one takes as long as to encode a line.
+_encode = json.JSONEncoder(default=str).encode
+
+
+def _json(_logger: object, _method: str, event: EventDict) -> str:
+    return _encode(event)
 
 
 def _printable(_logger: object, _method: str, event: EventDict) -> EventDict:

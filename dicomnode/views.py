@@ -21,29 +21,10 @@ from dicomnode.errors import WorklistError
 Record = dict[str, Any]
 """One row of a view: column name -> value."""
 
-# By the indexes of the private tables: the views would be read row by row. Nearly every
-# revision is its study's current one, so the few older ones are taken off. CROSS JOIN
-# tells SQLite to begin with the studies.
-_COUNTS: dict[str, tuple[type[StrEnum], str]] = {
-    "study": (
-        StudyState,
-        """
-        SELECT state, CAST(sum(n) AS bigint) AS n FROM (
-          SELECT state, count(*) AS n FROM revisions GROUP BY state
-          UNION ALL
-          SELECT older.state, -count(*) FROM studies CROSS JOIN revisions AS older
-          WHERE studies.revision > 1
-            AND older.study_instance_uid = studies.study_instance_uid
-            AND older.revision < studies.revision
-          GROUP BY older.state
-        ) AS counted GROUP BY state
-        """,
-    ),
-    "job": (JobState, "SELECT state, count(*) AS n FROM jobs GROUP BY state"),
-    "delivery": (
-        DeliveryState,
-        "SELECT state, count(*) AS n FROM deliveries GROUP BY state",
-    ),
+_COUNTED: dict[str, type[StrEnum]] = {
+    "study": StudyState,
+    "job": JobState,
+    "delivery": DeliveryState,
 }
 
 
@@ -87,11 +68,12 @@ class Views(ABC):
 
         Keys are study (current revisions), job and delivery; every state is there.
         """
-        counts = {}
-        for name, (states, query) in _COUNTS.items():
-            found = {row["state"]: row["n"] for row in self._run(query, {})}
-            counts[name] = {one.value: found.get(one.value, 0) for one in states}
-        return counts
+        rows = self._run("SELECT kind, state, n FROM v1_counts", {})
+        found = {(row["kind"], row["state"]): row["n"] for row in rows}
+        return {
+            kind: {one.value: found.get((kind, one.value), 0) for one in states}
+            for kind, states in _COUNTED.items()
+        }
 
     def worklist(
         self,

@@ -86,7 +86,7 @@ def backfill(  # noqa: PLR0913 - a command has as many parameters as options
     resume: Resume = "",
     dry_run: DryRun = False,
 ) -> ExitCode:
-    """Bring an archive's history in, at the lowest priority, by C-FIND and C-MOVE."""
+    """Bring an archive's history in, at the lowest priority, as `retrieve` says."""
     from dicomnode.domain.backfill import RunState
     from dicomnode.processes import backfill as process
 

@@ -25,6 +25,7 @@ from dicomnode.config.values import (
     AETitle,
     AnyCondition,
     Days,
+    DicomwebUrl,
     Folder,
     Host,
     Keyword,
@@ -39,6 +40,7 @@ from dicomnode.config.values import (
     Secret,
     TimeOfDay,
     database_url,
+    goes_in_the_clear,
 )
 from dicomnode.config.working import Worker
 
@@ -133,7 +135,8 @@ class Results(Section):
 class Destination(Called):
     """``[[destination]]``: a C-STORE SCP that gets results.
 
-    ``timeout_seconds`` None: the one of ``[delivery]``.
+    ``timeout_seconds`` None: the one of ``[delivery]``. ``retrieve`` and the
+    ``dicomweb`` keys: how a backfill brings its studies in.
     """
 
     name: Name
@@ -146,6 +149,43 @@ class Destination(Called):
     storage_commitment: Literal["auto", "required", "off"] = "auto"
     commitment_timeout_seconds: Seconds = 600
     timeout_seconds: OptionalSeconds = None
+    retrieve: Literal["c-move", "c-get", "dicomweb"] = "c-move"
+    dicomweb_url: DicomwebUrl = ""
+    dicomweb_ca: OptionalFile = None
+    dicomweb_user: str = ""
+    dicomweb_password: Secret = SecretStr("")
+    dicomweb_token: Secret = SecretStr("")
+
+    @model_validator(mode="after")
+    def _says_where_its_dicomweb_is(self) -> Destination:
+        if self.retrieve == "dicomweb" and not self.dicomweb_url:
+            message = (
+                'has retrieve = "dicomweb" and no dicomweb_url; write where it is, '
+                "for example https://pacs.hospital.org/dicom-web"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _signs_in_one_way(self) -> Destination:
+        if self.dicomweb_token.get_secret_value() and self.dicomweb_user:
+            message = (
+                "has dicomweb_user and dicomweb_token, and only one can be shown; "
+                "remove the other"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _hides_its_credentials(self) -> Destination:
+        signs_in = bool(self.dicomweb_user or self.dicomweb_token.get_secret_value())
+        if signs_in and goes_in_the_clear(self.dicomweb_url):
+            message = (
+                "would send its credentials in the clear; write https:// in "
+                "dicomweb_url, or remove dicomweb_user and dicomweb_token"
+            )
+            raise ValueError(message)
+        return self
 
 
 class Delivery(Section):

@@ -21,6 +21,9 @@ SYSTEM_FILE = Path("/etc/dicomnode/config.toml")
 DEFAULT_CREDENTIALS = Path("/run/secrets")
 _LARGEST_FILE_BYTES = 1_000_000
 
+_NAMED_DEPTH = 3
+"""A table of an array by its name: ``destination``, its name, its key."""
+
 Tree = dict[str, object]
 
 
@@ -169,13 +172,56 @@ def merge(sources: Iterable[Source]) -> Source:
     """One tree of all ``sources``; a later one wins, a list replaces a list."""
     tree: Tree = {}
     origins: dict[KeyPath, str] = {}
-    for source in sources:
+    for given in sources:
+        source = _addressed(given, tree)
         for path, origin in source.origins.items():
             if isinstance(_at(source.tree, path), list):
                 _forget_below(origins, path)
             origins[path] = origin
         _overlay(tree, source.tree)
     return Source(tree, origins)
+
+
+def _addressed(source: Source, tree: Mapping[str, object]) -> Source:
+    """With values for a table that has a name, as ``destination__pacs__port``, there.
+
+    Raises ConfigError when no table of the array has that name.
+    """
+    if not any(_array(tree, path) for path in source.origins):
+        return source
+    overlay: Tree = dict(source.tree)
+    origins: dict[KeyPath, str] = {}
+    for path, origin in source.origins.items():
+        if not (tables := _array(tree, path)):
+            origins[path] = origin
+            continue
+        name = str(path[0])
+        if not isinstance(overlay[name], list):
+            overlay[name] = [dict(one) for one in tables]
+        index = _named(tables, path, origin)
+        overlay[name][index][str(path[2])] = _at(source.tree, path)  # type: ignore[index]
+        origins[(name, index, str(path[2]))] = origin
+    return Source(overlay, origins)
+
+
+def _array(tree: Mapping[str, object], path: KeyPath) -> list[dict[str, object]]:
+    """The tables among which ``path`` names one; empty if it does not."""
+    found = tree.get(str(path[0])) if len(path) == _NAMED_DEPTH else None
+    is_array = isinstance(found, list) and all(isinstance(x, Mapping) for x in found)
+    return found if is_array else []  # type: ignore[return-value]
+
+
+def _named(tables: Iterable[Mapping[str, object]], path: KeyPath, origin: str) -> int:
+    """Which table has this name; names of variables and of files have no case."""
+    names = [str(one.get("name", "")) for one in tables]
+    found = [n for n, name in enumerate(names) if name.lower() == path[1]]
+    if len(found) == 1:
+        return found[0]
+    message = (
+        f"{origin}: no [[{path[0]}]] has the name {path[1]!r}, or several have; name "
+        f"one of {', '.join(names)}, or add it"
+    )
+    raise ConfigError(message)
 
 
 def _overlay(below: MutableMapping[str, object], above: Mapping[str, object]) -> None:

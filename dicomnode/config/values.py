@@ -149,6 +149,26 @@ def server_url(text: str) -> str:
     return text
 
 
+def dicomweb_url(text: str) -> str:
+    """Empty, or the base address of a DICOMweb service, without credentials."""
+    parts = urlsplit(text)
+    if text and (parts.scheme not in {"https", "http"} or not parts.hostname):
+        raise ValueError("is no address; write https://host:port/dicom-web")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        message = (
+            "must hold neither credentials nor a query; use dicomweb_user and "
+            "dicomweb_password, or dicomweb_token"
+        )
+        raise ValueError(message)
+    return text.rstrip("/")
+
+
+def goes_in_the_clear(url: str) -> bool:
+    """Whether others on the network can read what is sent to this address."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
+
 def device(text: str) -> str:
     """auto, cpu, cuda or cuda:N."""
     kind, _, index = text.partition(":")
@@ -294,6 +314,7 @@ Keyword = Annotated[str, AfterValidator(keyword)]
 AnyCondition = Annotated[object, PlainValidator(condition)]
 Device = Annotated[str, AfterValidator(device)]
 StoreUrl = Annotated[str, AfterValidator(store_url)]
+DicomwebUrl = Annotated[str, AfterValidator(dicomweb_url)]
 WorkingHours = Annotated[str, AfterValidator(working_hours)]
 TimeOfDay = Annotated[str, AfterValidator(time_of_day)]
 Presences = Annotated[

@@ -18,7 +18,13 @@ from pynetdicom import AE
 
 from dicomnode.config import Config
 from dicomnode.conformance.markdown import table
-from dicomnode.delivery import commitment_scu, contexts, query_scu, storage_scu
+from dicomnode.delivery import (
+    commitment_scu,
+    contexts,
+    get_scu,
+    query_scu,
+    storage_scu,
+)
 from dicomnode.domain.commitment import PUSH_MODEL
 from dicomnode.domain.delivery import Outgoing
 from dicomnode.processes.receive import GRACE_SECONDS, settings
@@ -43,6 +49,7 @@ from dicomnode.version import (
 VERIFICATION = UID("1.2.840.10008.1.1")
 STUDY_ROOT_FIND = UID("1.2.840.10008.5.1.4.1.2.2.1")
 STUDY_ROOT_MOVE = UID("1.2.840.10008.5.1.4.1.2.2.2")
+STUDY_ROOT_GET = UID("1.2.840.10008.5.1.4.1.2.2.3")
 BACKFILL = "BACKFILL"
 CREATED = (
     *SOP_CLASSES.values(),
@@ -86,6 +93,7 @@ def dimse_services(config: Config) -> str:
         (UID(PUSH_MODEL).name, PUSH_MODEL, _YES, provides),
         (STUDY_ROOT_FIND.name, STUDY_ROOT_FIND, _YES, _NO),
         (STUDY_ROOT_MOVE.name, STUDY_ROOT_MOVE, _YES, _NO),
+        (STUDY_ROOT_GET.name, STUDY_ROOT_GET, _YES, _NO),
     )
     return table(("SOP Class", "SOP Class UID", "SCU", "SCP"), rows)
 
@@ -99,7 +107,8 @@ def entities(config: Config) -> str:
         (DELIVER, title, "Storage, Verification", "SCU", "initiates"),
         (DELIVER, title, "Storage Commitment, Study Root C-FIND", "SCU", "initiates"),
         (RECEIVE, title, "Storage Commitment (N-EVENT-REPORT)", "SCU", "accepts"),
-        (BACKFILL, title, "Study Root C-FIND, C-MOVE", "SCU", "initiates"),
+        (BACKFILL, title, "Study Root C-FIND, C-MOVE, C-GET", "SCU", "initiates"),
+        (BACKFILL, title, "Storage, within C-GET", "SCP", "initiates"),
     )
     columns = ("Application Entity", "AE title", "Service", "Role", "Associations")
     return table(columns, rows)
@@ -160,7 +169,8 @@ def _policies(config: Config) -> Iterator[tuple[object, ...]]:
     yield "Largest data set", largest, "not limited"
     yield "Extended negotiation", "none", "none"
     yield "User Identity Negotiation", "ignored", "not proposed"
-    yield "SCP/SCU Role Selection", "Storage Commitment only", "not proposed"
+    proposed = "BACKFILL: SCP of Storage, with C-GET; DELIVER: not proposed"
+    yield "SCP/SCU Role Selection", "Storage Commitment only", proposed
 
 
 def accepted_contexts(config: Config) -> str:
@@ -205,11 +215,19 @@ def is_decoded(transfer_syntax: UID) -> bool:
 def proposed_contexts(config: Config) -> str:
     """What each Application Entity proposes when it initiates."""
     del config
-    echo, ask, tell, fill = (
+    echo, ask, tell, fill, get = (
         _proposed("C-ECHO", DELIVER, "SCU", storage_scu.verification()),
         _proposed("commitment and look", DELIVER, "SCU", commitment_scu.proposed()),
         _proposed("commitment report", RECEIVE, "SCP", reporting.proposed()),
         _proposed("backfill", BACKFILL, "SCU", query_scu.proposed()),
+        _proposed("backfill by C-GET", BACKFILL, "SCU", get_scu.proposed()[:1]),
+    )
+    within = (
+        "backfill by C-GET",
+        BACKFILL,
+        f"the {len(get_scu.USUAL)} usual Storage SOP Classes, or those of the study",
+        "all of Table 7.2-5; each in a context of its own as far as 127 contexts go",
+        "SCP",
     )
     results = (row for uid in CREATED for row in _proposed_storage(uid))
     columns = (
@@ -219,7 +237,7 @@ def proposed_contexts(config: Config) -> str:
         "Transfer Syntaxes",
         "Role",
     )
-    return table(columns, [*results, *echo, *ask, *tell, *fill])
+    return table(columns, [*results, *echo, *ask, *tell, *fill, *get, within])
 
 
 def _proposed_storage(uid: UID) -> Iterator[tuple[str, ...]]:
@@ -298,6 +316,7 @@ def _ports(config: Config) -> Iterator[tuple[object, ...]]:
     mail = config.alert.mail
     yield "out", mail.port, "SMTP submission", mail.encryption, "alert.mail.port"
     yield "out", 443, "HTTPS, if a webhook is named", "yes", "alert.webhook.url"
+    yield "out", 443, "HTTPS, if an archive has it", "yes", "destination.dicomweb_url"
     yield "out", 443, "HTTPS, if an object store is named", "yes", "store.endpoint"
     yield (
         "out",

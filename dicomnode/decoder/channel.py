@@ -12,16 +12,18 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterable, Mapping
+from math import prod
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from dicomnode.decoder.decoding import Decoded
+from dicomnode.decoder.decoding import Decoded, Display
+from dicomnode.domain.findings import Pixels8
 
 _LONGEST = 1 << 16
 MOST_FILES = 64
 """That come with one message."""
-_PIXEL_BYTES = 5  # float32 and uint8
+_FLOAT_BYTES = 4
 _END = b"\n"
 
 
@@ -60,28 +62,32 @@ def to_file(decoded: Decoded, handle: int) -> None:
 
     Pages that are there already are written four times as fast as new ones.
     """
-    os.ftruncate(handle, decoded.display.size * _PIXEL_BYTES)
-    os.lseek(handle, 0, os.SEEK_SET)
-    with os.fdopen(handle, "wb", closefd=False) as file:
-        file.write(np.ascontiguousarray(decoded.display).data)
-        file.write(decoded.eight_bit.data)
+    filled(
+        handle,
+        [
+            np.ascontiguousarray(one).data.cast("B")
+            for one in (decoded.given, decoded.eight_bit)
+        ],
+    )
 
 
-def from_file(handle: int, rows: int, columns: int, station: str) -> Decoded:
-    """A copy of the pixels that `to_file` wrote; closes the file.
+def from_file(
+    handle: int, given: tuple[int, ...], shape: tuple[int, ...]
+) -> tuple[Display, Pixels8]:
+    """A copy of the arrays that `to_file` wrote, of these shapes; closes the file.
 
     Copied, because who wrote it may write again. Raises ValueError when it does not
     hold what it should.
     """
     with os.fdopen(handle, "rb", buffering=0) as file:
-        if min(rows, columns) < 1 or _size(file) != rows * columns * _PIXEL_BYTES:
+        n_bytes = prod(given) * _FLOAT_BYTES + prod(shape)
+        if min(*given, *shape) < 1 or _size(file) != n_bytes:
             raise ValueError("the pixels have another size than was said")
         file.seek(0)
-        display = np.empty((rows, columns), np.float32)
-        eight_bit = np.empty((rows, columns), np.uint8)
-        for plane in (display, eight_bit):
+        floats, eight_bit = np.empty(given, np.float32), np.empty(shape, np.uint8)
+        for plane in (floats, eight_bit):
             _fill(file, plane.data.cast("B"))
-    return Decoded(display, eight_bit, station)
+    return floats, eight_bit
 
 
 def filled(handle: int, pieces: Iterable[bytes | memoryview]) -> int:

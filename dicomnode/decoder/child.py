@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from dicomnode.decoder import channel
-from dicomnode.decoder.decoding import Decoded, Undecodable, decode
+from dicomnode.decoder.decoding import Decoded, ImageWanted, Undecodable, decode
 from dicomnode.decoder.limits import DecodeLimits
 from dicomnode.decoder.series import Wanted, planes_of, survey, to_words
 
@@ -45,7 +45,7 @@ def main(handle: int, limits: DecodeLimits) -> None:
         if "series" in asked or "survey" in asked:
             _answer_series(worker, handles, memory, limits, asked)
         else:
-            _answer(worker, handles[0], memory, limits, asked.get("keywords", ()))
+            _answer(worker, handles[0], memory, limits, ImageWanted.from_words(asked))
 
 
 def _confine(limits: DecodeLimits) -> None:
@@ -78,13 +78,13 @@ def _answer(
     handle: int,
     memory: int,
     limits: DecodeLimits,
-    keywords: Sequence[str],
+    wanted: ImageWanted,
 ) -> None:
     # Without a handler SIGALRM ends the process, also in the midst of native code.
     signal.setitimer(signal.ITIMER_REAL, limits.timeout_seconds)
     with os.fdopen(handle, "rb") as file:
         file.seek(0)
-        found = decode(file, limits.max_pixels, keywords)
+        found = decode(file, limits.max_pixels, wanted)
     if isinstance(found, Decoded):
         _hand_over(worker, found, memory)
     else:
@@ -145,10 +145,16 @@ def _in_time(handle: int, limits: DecodeLimits) -> BinaryIO:
 
 
 def _hand_over(worker: socket.socket, found: Decoded, memory: int) -> None:
-    rows, columns = found.display.shape
     channel.to_file(found, memory)
-    said = {"rows": rows, "columns": columns, "station": found.station}
-    channel.send(worker, {**said, "header": dict(found.header)}, memory)
+    said = {
+        "given": found.given.shape,
+        "shape": found.eight_bit.shape,
+        "station": found.station,
+        "header": dict(found.header),
+        "statistics": found.statistics,
+        "measures": dict(found.measures),
+    }
+    channel.send(worker, said, memory)
 
 
 if __name__ == "__main__":

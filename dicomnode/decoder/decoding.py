@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import BinaryIO, TypeAlias
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
 from dicomnode.domain.findings import Pixels8
-from model import pixels, quality
+from model import pixels, preparation, quality
+from model.preparation import Preparation
 
 Display: TypeAlias = NDArray[np.float32]
 
@@ -21,17 +22,54 @@ _AT_ONCE = 1 << 16  # pixels, so that what is converted stays in the cache
 
 
 @dataclass(frozen=True, slots=True)
+class ImageWanted:
+    """What is to be made of an image.
+
+    ``keywords``: attributes to read beside the pixels. ``preparation``: what a network
+    is to be given instead of display pixels. ``measured``: the measures of
+    `model.quality` too.
+    """
+
+    keywords: tuple[str, ...] = ()
+    preparation: Preparation | None = None
+    measured: bool = False
+
+    def to_words(self) -> dict[str, Any]:
+        """As it travels between processes."""
+        return asdict(self)
+
+    @classmethod
+    def from_words(cls, words: Mapping[str, Any]) -> ImageWanted:
+        """What `to_words` gave."""
+        made = words["preparation"]
+        return cls(
+            tuple(words["keywords"]),
+            None if made is None else Preparation(**made),
+            bool(words["measured"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """An image as displayed, and the machine that made it.
 
-    ``display`` is float32 (rows, columns) in [0, 1], ``eight_bit`` the same in 0 to
-    255; ``header`` the attributes that were asked for, as text.
+    ``given`` is float32: display pixels (rows, columns) in [0, 1], or the canvas
+    (1, N, N) of the wanted preparation, with the ``statistics`` of the display pixels.
+    ``eight_bit`` are the display pixels in 0 to 255; ``header`` the attributes and
+    ``measures`` the measures that were asked for.
     """
 
-    display: Display
+    given: Display
     eight_bit: Pixels8
     station: str
     header: Mapping[str, str] = field(default_factory=dict)
+    statistics: tuple[float, ...] = ()
+    measures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def display(self) -> Display:
+        """The display pixels, where no preparation was wanted."""
+        return self.given
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +79,20 @@ class Undecodable:
     reason: str
 
 
+DISPLAY = ImageWanted()
+"""Display pixels and nothing else."""
+
+
 def decode(
-    file: BinaryIO, max_pixels: int, keywords: Sequence[str] = ()
+    file: BinaryIO, max_pixels: int, wanted: ImageWanted = DISPLAY
 ) -> Decoded | Undecodable:
-    """Read and decode the first frame of a DICOM file, and the attributes wanted."""
+    """Read and decode the first frame of a DICOM file, and make what is wanted."""
     try:
         ds = pixels.read(file, most_bytes=2 * max_pixels)
         display = pixels.display_pixels(
             ds, most_pixels=max_pixels, most_bytes=2 * max_pixels
         )
-        header = quality.headers(ds, keywords)
-        return Decoded(display, to_8_bit(display), station_of(ds), header)
+        return _made(ds, display, wanted)
     except pixels.UnsupportedPixels as error:
         return Undecodable(str(error))
     except MemoryError:
@@ -59,6 +100,23 @@ def decode(
             "decoding takes more memory than worker.decode_memory_bytes allows: the "
             "object is damaged, or raise that limit"
         )
+
+
+def _made(ds: Dataset, display: Display, wanted: ImageWanted) -> Decoded:
+    found = Decoded(
+        display,
+        to_8_bit(display),
+        station_of(ds),
+        quality.headers(ds, wanted.keywords),
+        measures=quality.measure(display) if wanted.measured else {},
+    )
+    if wanted.preparation is None:
+        return found
+    return replace(
+        found,
+        given=wanted.preparation(display),
+        statistics=tuple(preparation.statistics(display)),
+    )
 
 
 def to_8_bit(display: Display) -> Pixels8:

@@ -13,7 +13,13 @@ from threading import Thread
 from typing import Any, BinaryIO, Protocol, Self, TypeAlias
 
 from dicomnode.decoder import chunks
-from dicomnode.decoder.decoding import Decoded, Undecodable, decode
+from dicomnode.decoder.decoding import (
+    DISPLAY,
+    Decoded,
+    ImageWanted,
+    Undecodable,
+    decode,
+)
 from dicomnode.decoder.limits import DecodeLimits
 from dicomnode.decoder.process import MODULE, DecoderProcess
 from dicomnode.decoder.series import Planes, Wanted, planes_of, survey
@@ -32,12 +38,11 @@ class Decoder(Protocol):
         self,
         files: Sequence[BinaryIO],
         priority: int = 0,
-        keywords: Sequence[str] = (),
+        wanted: ImageWanted = DISPLAY,
     ) -> Sequence[Answer]:
         """One answer for each file, in order; the files stay open until all are there.
 
-        ``keywords``: attributes to read beside the pixels. An answer may raise
-        PredictionFailed.
+        An answer may raise PredictionFailed.
         """
         ...
 
@@ -103,12 +108,12 @@ class DecoderPool:
         self,
         files: Sequence[BinaryIO],
         priority: int = 0,
-        keywords: Sequence[str] = (),
+        wanted: ImageWanted = DISPLAY,
     ) -> Sequence[Answer]:
         """One answer for each file, in order."""
         requests = [
             self._requested(
-                partial(DecoderProcess.decode, file=file, keywords=tuple(keywords)),
+                partial(DecoderProcess.decode, file=file, wanted=wanted),
                 (-priority, turn),
             )
             for turn, file in enumerate(files)
@@ -177,13 +182,13 @@ class InThisProcess:
         self,
         files: Sequence[BinaryIO],
         priority: int = 0,
-        keywords: Sequence[str] = (),
+        wanted: ImageWanted = DISPLAY,
     ) -> Sequence[Answer]:
         """One answer for each file, in order; ``priority`` makes no difference."""
         del priority
         answers: list[Answer] = [Future() for _ in files]
         for file, answer in zip(files, answers, strict=True):
-            answer.set_result(decode(file, self._limits.max_pixels, keywords))
+            answer.set_result(decode(file, self._limits.max_pixels, wanted))
         return answers
 
     def survey(

@@ -8,13 +8,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Any, BinaryIO, TypeVar
 
 import structlog
 
 from dicomnode.decoder import channel
-from dicomnode.decoder.decoding import Decoded, Undecodable
+from dicomnode.decoder.decoding import DISPLAY, Decoded, ImageWanted, Undecodable
 from dicomnode.decoder.limits import DecodeLimits
 from dicomnode.errors import PredictionFailed
 
@@ -32,6 +32,7 @@ GRACE_SECONDS = 5.0
 TRIES = 2
 """An image whose decoder died is given to a second: it may have been no fault of it."""
 
+_PLANE = 2
 _SECRETS = ("DICOMNODE_", "AWS_", "PG")
 
 
@@ -46,10 +47,11 @@ class DecoderProcess:
         self._channel: socket.socket | None = None
 
     def decode(
-        self, file: BinaryIO, keywords: Sequence[str] = ()
+        self, file: BinaryIO, wanted: ImageWanted = DISPLAY
     ) -> Decoded | Undecodable:
         """Have one image decoded; raises PredictionFailed when no process starts."""
-        return self.ask([file], {"keywords": list(keywords)}, _understood)
+        understood = partial(_understood, wanted)
+        return self.ask([file], wanted.to_words(), understood)
 
     def ask(
         self,
@@ -160,14 +162,28 @@ class DecoderProcess:
         )
 
 
-def _understood(said: dict[str, Any], files: list[int]) -> Decoded | Undecodable:
+def _understood(
+    wanted: ImageWanted, said: dict[str, Any], files: list[int]
+) -> Decoded | Undecodable:
     """What a decoder answers: not trusted, it has read what anyone may send."""
     if not files:
         return Undecodable(str(said.get("reason", "no reason was given")))
-    rows, columns = (int(said.get(name, 0)) for name in ("rows", "columns"))
-    found = channel.from_file(files[0], rows, columns, str(said.get("station", "")))
-    header = {str(key): str(value) for key, value in dict(said["header"]).items()}
-    return replace(found, header=header)
+    try:
+        given, shape = (tuple(map(int, said[name])) for name in ("given", "shape"))
+        made = wanted.preparation
+        if len(shape) != _PLANE or given != (made.shape if made else shape):
+            raise ValueError("the pixels have a shape that nobody asked for")
+        floats, eight_bit = channel.from_file(files[0], given, shape)
+        return Decoded(
+            floats,
+            eight_bit,
+            str(said["station"]),
+            {str(key): str(value) for key, value in dict(said["header"]).items()},
+            tuple(map(float, said["statistics"])),
+            {str(key): float(value) for key, value in dict(said["measures"]).items()},
+        )
+    except (LookupError, TypeError) as error:
+        raise ValueError("the answer is not an image") from error
 
 
 def _name(code: int | None) -> str:

@@ -13,6 +13,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.events import Event
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 
 from dicomnode.delivery.held import reactor_held, wake_the_waiting
@@ -54,10 +55,12 @@ def associated(
     peer: Peer,
     contexts: Sequence[PresentationContext],
     handlers: Sequence[Handler] = (),
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Iterator[Association]:
     """An established association whose messages are all ours to take.
 
-    Released at the end. Raises Unreachable, NothingAccepted.
+    ``roles``: where we are not the SCU alone (PS3.7 D.3.3.4). Released at the
+    end. Raises Unreachable, NothingAccepted.
     """
     # Made anew each time, so that a renewed certificate is used at once.
     tls = _tls(peer)
@@ -73,6 +76,7 @@ def associated(
                 (evt.EVT_CONN_CLOSE, wake_the_waiting),
                 *handlers,
             ],
+            ext_neg=list(roles),
             tls_args=(tls, peer.tls.server_name) if tls and peer.tls else None,
         )
         if not association.is_established:

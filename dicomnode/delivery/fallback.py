@@ -34,18 +34,17 @@ def _kept(
     delivery: Delivery, part10: bytes, profile: str, results: InstanceStore
 ) -> NewResult:
     # The builders take a second to import, and most destinations never need them.
-    from dicomnode.results import encode_data_set  # noqa: PLC0415
     from dicomnode.results.alternates import in_profile  # noqa: PLC0415
 
     built = in_profile(part10, profile)
     key = InstanceKey(
-        study_instance_uid=str(built.dataset.StudyInstanceUID),
+        study_instance_uid=built.study_instance_uid,
         series_instance_uid=built.series_instance_uid,
         sop_instance_uid=built.sop_instance_uid,
         sop_class_uid=built.sop_class_uid,
         transfer_syntax_uid=str(ExplicitVRLittleEndian),
     )
-    stored = results.put(key, [encode_data_set(built.dataset)])
+    stored = results.put(key, built.encoded)
     return NewResult(
         kind=delivery.result_kind,
         sop_class_uid=built.sop_class_uid,

@@ -136,9 +136,10 @@ class Courier:
 
     def _note(self, delivery: Delivery, answer: Sent) -> None:
         if answer.accepted and answer.status is not None:
-            now = self._clock.now()
-            check_at = now if self._policy.confirm else None
-            self._outbox.sent(delivery, answer.status, now, check_at)
+            # When it answered, which was before the others of this round were sent.
+            sent_at = answer.sent_at or self._clock.now()
+            check_at = sent_at if self._policy.confirm else None
+            self._outbox.sent(delivery, answer.status, sent_at, check_at)
             self._say(delivery, "sent", answer.status)
             return
         permanent = not statuses.is_retryable(answer.status)

@@ -24,9 +24,9 @@ from dicomnode.delivery.associating import Peer, associated
 from dicomnode.domain.backfill import FoundStudy, Retrieved, daily
 from dicomnode.errors import ConfigError, Refused, Unreachable
 
-FIND = _FIND = str(StudyRootQueryRetrieveInformationModelFind)
+FIND = str(StudyRootQueryRetrieveInformationModelFind)
 _MOVE = str(StudyRootQueryRetrieveInformationModelMove)
-_PENDING = (0xFF00, 0xFF01)  # PS3.4 Tables C.4-1, C.4-2
+PENDING = (0xFF00, 0xFF01)  # PS3.4 Tables C.4-1, C.4-2
 _SUCCESS = 0x0000
 _NO_TEXT = frozenset({"SQ", "OB", "OW", "OF", "OD", "OL", "OV", "UN", "OB or OW"})
 _RETURNED = ("StudyInstanceUID", "NumberOfStudyRelatedInstances")
@@ -56,7 +56,7 @@ class QueryScu:
         Raises Unreachable, Refused; ConfigError for what is no query.
         """
         checked(query)
-        with associated(self.peer, [build_context(_FIND)]) as association:
+        with associated(self.peer, [build_context(FIND)]) as association:
             for one in daily(query):
                 yield from self._find_one(association, one)
 
@@ -76,18 +76,18 @@ class QueryScu:
                 alive()
                 if "Status" not in status:
                     break
-                if int(status.Status) not in _PENDING:
+                if int(status.Status) not in PENDING:
                     return _retrieved(status)
         raise Unreachable(f"{self.peer} ended C-MOVE without an answer; see its log")
 
     def _find_one(
         self, association: Association, query: Mapping[str, str]
     ) -> Iterator[FoundStudy]:
-        for status, identifier in association.send_c_find(_identifier(query), _FIND):
+        for status, identifier in association.send_c_find(_identifier(query), FIND):
             if "Status" not in status:
                 break
             code = int(status.Status)
-            if code not in _PENDING:
+            if code not in PENDING:
                 if code != _SUCCESS:
                     raise Refused(f"{self.peer}: {_why(code)}", code)
                 return
@@ -123,7 +123,7 @@ def checked(query: Mapping[str, str]) -> None:
 
 def proposed() -> list[PresentationContext]:
     """The contexts of the two associations: to find studies, and to have them sent."""
-    return [build_context(_FIND), build_context(_MOVE)]
+    return [build_context(FIND), build_context(_MOVE)]
 
 
 def _identifier(query: Mapping[str, str]) -> Dataset:

@@ -166,7 +166,8 @@ class Orthanc:
 
     def _started(self, program: str) -> bool:
         """Start it once; False when it ended, mostly because a port was taken."""
-        self.dicom_port, self.http_port = free_port(), free_port()
+        self.dicom_port = int(str(self._settings.get("DicomPort") or free_port()))
+        self.http_port = int(str(self._settings.get("HttpPort") or free_port()))
         configuration = self.folder / "orthanc.json"
         configuration.write_text(json.dumps(self._configuration(), indent=1))
         process = Program("Orthanc", [program, str(configuration)], self._log)

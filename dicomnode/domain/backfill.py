@@ -78,12 +78,38 @@ class FoundStudy:
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """How a C-MOVE ended (PS3.4 C.4.2.1.5): sub-operations and the final status."""
+    """How a C-MOVE or C-GET ended (PS3.4 C.4.2.1.5): sub-operations, final status.
+
+    ``why``: what went wrong, with its remedy; "": nothing, or the status says it all.
+    """
 
     status: int
     n_completed: int = 0
     n_failed: int = 0
     n_warning: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """An instance that we have fetched: its data set as it lies in the archive."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    data_set: bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The status of a C-STORE (PS3.4 Table B.2-1), and why it is not Success.
+
+    ``short_comment``: for the wire (PS3.7 C, Error Comment).
+    """
+
+    status: int
+    comment: str = ""
+    short_comment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ class Kind(StrEnum):
     NO_RESULT = "completed job without result"
     LEASE_ENDED = "lease ended long ago"
     STUDY_LOST = "job without study"
+    WRONG_COUNT = "wrong count by state"
 
 
 LOSSES = frozenset({Kind.FILE_MISSING, Kind.FILE_DAMAGED})

@@ -95,7 +95,7 @@ class _Run:
         self.sums.exclude("other content under a known UID", ledger.conflicts())
         for standing, count in ledger.results().items():
             self.sums.results[standing] += count
-        for found in ledger.strays(_PAGE):
+        for found in (*ledger.strays(_PAGE), *ledger.wrong_counts()):
             self._handle(found)
         self._rows_without_file()
 
@@ -200,6 +200,7 @@ class _Run:
             Kind.NO_JOB: lambda one, now: mender.route_again(one.subject, now),
             Kind.NO_RESULT: lambda one, now: mender.rerun(one.subject, now),
             Kind.LEASE_ENDED: self._give_back,
+            Kind.WRONG_COUNT: lambda _, now: mender.count_again(now),
         }
 
     def _register(self, found: Discrepancy, now: datetime) -> None:

@@ -47,7 +47,7 @@ class Retainer:
         self._results = results
         self._clock = clock
         self._retention = retention
-        self._after = ""
+        self._after: EndedStudy | None = None
         self._n_read = 0
         self._known: dict[str, tuple[datetime, float]] = {}
 
@@ -69,10 +69,10 @@ class Retainer:
         for _ in range(PAGES_AT_ONCE):
             page = self._upkeep.ended(before, PAGE, self._after)
             for study in page:
-                self._after = study.study_instance_uid
+                self._after = study
                 yield study
             if len(page) < PAGE:
-                self._after = ""
+                self._after = None
                 return
 
     def _days_of(self, study: EndedStudy, now: datetime) -> float:

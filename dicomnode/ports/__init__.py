@@ -6,7 +6,7 @@ behind it. All instants are aware UTC.
 
 from __future__ import annotations
 
-from dicomnode.ports.backfilling import Archive, Backfills
+from dicomnode.ports.backfilling import Archive, Backfills, Taking
 from dicomnode.ports.delivering import (
     Absences,
     CommitmentAnswers,
@@ -75,6 +75,7 @@ __all__ = [
     "Staging",
     "Stock",
     "Studies",
+    "Taking",
     "Upkeep",
     "Usage",
     "WakeUps",

@@ -9,25 +9,41 @@ from typing import Protocol
 from dicomnode.domain.backfill import (
     Backfill,
     BackfillStudy,
+    Brought,
     FoundStudy,
     NewBackfill,
     Retrieved,
     RunState,
     Standing,
+    Taken,
 )
 
 
 class Archive(Protocol):
-    """A PACS that is asked for what it has (PS3.4 C)."""
+    """A PACS that is asked for what it has (PS3.4 C, PS3.18 10)."""
 
     def find(self, query: Mapping[str, str]) -> Iterator[FoundStudy]:
-        """C-FIND at study level, as the answers come. Raises Unreachable, Refused."""
+        """What matches at study level, as the answers come.
+
+        Raises Unreachable, Refused.
+        """
         ...
 
     def retrieve(self, study_instance_uid: str, alive: Callable[[], None]) -> Retrieved:
-        """C-MOVE of a study to our receiver; ``alive`` is called with each answer.
+        """Bring a study here; ``alive`` is called now and then meanwhile.
 
-        Raises Unreachable when no answer came.
+        Raises Unreachable when no answer came, or none to its end.
+        """
+        ...
+
+
+class Taking(Protocol):
+    """Takes what we have fetched as the receiver takes a C-STORE."""
+
+    def take(self, instance: Brought, n_bytes_before: int) -> Taken:
+        """Success only when it is on disk, synced and recorded; never raises.
+
+        ``n_bytes_before``: of data sets that came with the same study already.
         """
         ...
 

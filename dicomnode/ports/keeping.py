@@ -25,6 +25,7 @@ class EndedStudy:
 
     study_instance_uid: str
     ended_at: datetime
+    routed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,12 @@ class Upkeep(Protocol):
         ...
 
     def ended(
-        self, before: datetime, limit: int, after: str = ""
+        self, before: datetime, limit: int, after: EndedStudy | None = None
     ) -> Sequence[EndedStudy]:
         """Studies with files whose every job and delivery ended well before ``before``.
 
-        In the order of their UIDs, those behind ``after``. A study that is waiting,
-        stuck or failed anywhere is never among them.
+        In the order in which they were routed, those behind ``after``. A study that is
+        waiting, stuck or failed anywhere is never among them.
         """
         ...
 
@@ -92,6 +93,10 @@ class Upkeep(Protocol):
 
     def fold_log(self) -> None:
         """The same as far as nobody has to wait for it; the log keeps its size."""
+        ...
+
+    def fold_counts(self) -> int:
+        """Keep the counts by state short; how many rows became few."""
         ...
 
 

@@ -36,6 +36,10 @@ class Ledger(Protocol):
         """Rows that name a row which is not there."""
         ...
 
+    def wrong_counts(self) -> Sequence[Discrepancy]:
+        """Counts by state that the rows do not bear out."""
+        ...
+
     def results(self) -> dict[Standing, int]:
         """How many results stand where."""
         ...
@@ -98,6 +102,10 @@ class Mender(Protocol):
 
     def give_back(self, now: datetime, max_attempts: int) -> None:
         """Jobs whose lease has ended -> SCHEDULED, or FAILED."""
+        ...
+
+    def count_again(self, now: datetime) -> None:
+        """Make the counts by state right."""
         ...
 
 

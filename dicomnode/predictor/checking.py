@@ -11,7 +11,6 @@ import numpy as np
 from dicomnode.domain.series import SliceHeader, Volume
 from model import bundle as bundles
 from model import quality
-from model.bundle.quality import answered
 
 if TYPE_CHECKING:
     from dicomnode.decoder import Planes
@@ -50,7 +49,7 @@ class SeriesChecks:
         names = self._measured[0] if self._measured else ()
         measured = {name: median(one[name] for one in self._measured) for name in names}
         header = {name: words[0] for name, words in self.header.facts.items()}
-        return answered(self._checks, measured, header)
+        return bundles.remarks(self._checks, measured, header)
 
 
 def middle_of(volume: Volume) -> SliceHeader:

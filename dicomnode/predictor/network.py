@@ -47,14 +47,15 @@ class BundleNetwork:
         self.most = MOST
 
     def prepare(self, image: Any) -> Any:
-        """What the network needs of display pixels, or why they are Unusable.
+        """What the network needs of a prepared image, or why it is Unusable.
 
-        Also of eight bits, as the slices of a series are.
+        Also of eight bits, as the slices of a series are, not prepared yet.
         """
         try:
-            if image.dtype == np.uint8:
-                image = image / np.float32(255)
-            return self._bundle.prepare(image)
+            if isinstance(image, Decoded):
+                shape, grey = image.eight_bit.shape, image.statistics
+                return self._bundle.prepared(image.given, grey, shape)
+            return self._bundle.prepare(image / np.float32(255))
         except bundles.BundleError as error:
             return Unusable(str(error))
         except (MemoryError, RuntimeError) as error:

@@ -12,7 +12,13 @@ import structlog
 import torch
 
 from dicomnode.batching import Batcher, Lane
-from dicomnode.decoder import Decoded, Decoder, InThisProcess, Undecodable
+from dicomnode.decoder import (
+    Decoded,
+    Decoder,
+    ImageWanted,
+    InThisProcess,
+    Undecodable,
+)
 from dicomnode.domain.findings import (
     BundleFacts,
     ImageFindings,
@@ -90,6 +96,11 @@ class BundlePredictor:
             raise ConfigError(f"bundle {folder.name}: {error}") from error
         _say_how_it_runs(self._bundle)
         self._checks = self._bundle.description.quality
+        self._wanted = ImageWanted(
+            tuple(one.keyword for one in self._checks if one.keyword),
+            self._bundle.preparation,
+            measured=any(one.measure for one in self._checks),
+        )
         self._network = BundleNetwork(self._bundle, device)
         self._decoder = decoder or InThisProcess()
         self._batcher = batcher or Batcher(MOST, 0)
@@ -115,8 +126,8 @@ class BundlePredictor:
         self, images: Sequence[tuple[Instance, BinaryIO]], priority: int = 0
     ) -> Sequence[ImageFindings | NotAnalysed]:
         """One answer for each image, in order; raises PredictionFailed."""
-        wanted = [one.keyword for one in self._checks if one.keyword]
-        decoding = self._decoder.decode([file for _, file in images], priority, wanted)
+        files = [file for _, file in images]
+        decoding = self._decoder.decode(files, priority, self._wanted)
         with self._batcher.lane(self._network, len(images), priority) as lane:
             try:
                 asked = [_asked(lane, one.result()) for one in decoding]
@@ -155,7 +166,7 @@ class BundlePredictor:
     ) -> ImageFindings | NotAnalysed:
         description = self._bundle.description
         seen = observation(description.labels, prediction, decoded.station)
-        remarks = bundles.remarks(self._checks, decoded.display, decoded.header)
+        remarks = bundles.remarks(self._checks, decoded.measures, decoded.header)
         if not prediction.in_domain:
             why = "; ".join([outside(prediction), *present(remarks)])
             return NotAnalysed(why, instance.sop_instance_uid, seen)
@@ -211,7 +222,7 @@ def _asked(lane: Lane, found: Decoded | Undecodable) -> Asked:
     if isinstance(found, Undecodable):
         lane.skip()
         return found
-    return found, lane.submit(found.display)
+    return found, lane.submit(found)
 
 
 def _raise_if_none_but_later(asked: Sequence[Asked]) -> None:

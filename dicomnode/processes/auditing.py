@@ -170,7 +170,10 @@ def audited_role(role: str, config: Config) -> Iterator[Auditor]:
 def audited_command(name: str, config: Config) -> Iterator[Auditor]:
     """The trail of a command that a person gives; a running role sends it on."""
     with _auditor(name, config, forward=False) as auditor:
-        yield auditor
+        try:
+            yield auditor
+        finally:
+            _note_open(auditor)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A backfill: the archive is asked by C-FIND and C-MOVE, the receiver takes it."""
+"""A backfill: an archive is asked for its history, and the receiver takes it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from pydicom.uid import ImplicitVRLittleEndian
 from dicomnode.audit.events import Query
 from dicomnode.backfiller import Backfiller, BackfillPolicy, Surroundings
 from dicomnode.config import Config, Destination
-from dicomnode.delivery.query_scu import FIND, QueryScu, checked, encoded
+from dicomnode.delivery.query_scu import FIND, checked, encoded
 from dicomnode.domain.backfill import Backfill, FoundStudy, NewBackfill, RunState
 from dicomnode.errors import ConfigError
 from dicomnode.ports import InstanceStore
-from dicomnode.processes import auditing, storing, wiring
+from dicomnode.processes import auditing, fetching, storing, wiring
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.role import role
-from dicomnode.processes.senders import peer_of
 from dicomnode.worklist import Worklist
 
 POLL_SECONDS = 1.0
@@ -43,7 +42,7 @@ class Wish:
 
 def found(config: Config, wish: Wish) -> Iterator[FoundStudy]:
     """What the archive has, nothing of it brought in; raises DeliveryError."""
-    yield from _archive(config, wish.archive).find(wish.query)
+    yield from fetching.finder(config, wish.archive).find(wish.query)
 
 
 def main(config: Config, wish: Wish) -> RunState:
@@ -57,6 +56,9 @@ def main(config: Config, wish: Wish) -> RunState:
         role("backfill", config) as stop,
         auditing.audited_command("backfill", config) as audit,
         wiring.opened_worklist(config, checked=False) as worklist,
+        fetching.opened_archive(
+            config, wish.archive, worklist, audit.intake(worklist.intake)
+        ) as archive,
     ):
         around = Surroundings(
             wait=stop.wait,
@@ -66,10 +68,9 @@ def main(config: Config, wish: Wish) -> RunState:
         )
         store = storing.open_store(config)
         backfill = _begun(worklist, wish, around)
-        archive = audit.archive(_archive(config, wish.archive), wish.archive, _as_asked)
         return Backfiller(
             backfill,
-            archive,
+            audit.archive(archive, wish.archive, _as_asked),
             worklist.backfills,
             worklist.desk,
             policy(config, wish.per_hour),
@@ -103,6 +104,8 @@ def has_room(config: Config, store: InstanceStore) -> bool:
 
 def admitted(config: Config, archive: Destination) -> None:
     """Raises ConfigError when our receiver would refuse what the archive sends."""
+    if archive.retrieve != "c-move":
+        return  # nothing is sent to us unasked
     known = {one.ae_title for one in config.peer}
     if config.receiver.unknown_peers == "accept" or archive.ae_title in known:
         return
@@ -123,7 +126,3 @@ def _begun(worklist: Worklist, wish: Wish, around: Surroundings) -> Backfill:
 
 def _as_asked(query: Mapping[str, str]) -> Query:
     return Query(FIND, encoded(query), str(ImplicitVRLittleEndian))
-
-
-def _archive(config: Config, archive: Destination) -> QueryScu:
-    return QueryScu(peer_of(archive, config), config.backfill.move_timeout_seconds)

@@ -126,6 +126,7 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
         ("sweep", chores.sweep),
     ):
         yield Chore(name, HOUR, run, is_long=True)
+    yield Chore("fold counts", MINUTE, chores.fold_counts)
     yield Chore("tidy database", 5 * MINUTE, chores.tidy_database)
     if alerts.channels(config):
         telling = alerts.alerts(config, worklist)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from functools import partial
 from math import ceil
@@ -60,7 +61,7 @@ def main(config: Config) -> int:
         worklist.reserve_log()
         scp = StorageSCP(
             settings(config, share),
-            _store(config, worklist),
+            open_store(config, worklist),
             audit.intake(worklist.intake),
             SystemClock(),
             wiring.extra_keywords(config),
@@ -75,6 +76,9 @@ def main(config: Config) -> int:
             tls_port=scp.tls_port if config.receiver.tls.enabled else None,
         )
         service.ready()
+        # Nothing made so far is garbage, and looking for some there takes a tenth of
+        # the time of an association of one image.
+        gc.freeze()
 
         def is_well() -> bool:
             if taken := renewal.taken():
@@ -89,7 +93,8 @@ def main(config: Config) -> int:
     return 0 if well else 1
 
 
-def _store(config: Config, worklist: Worklist) -> InstanceStore:
+def open_store(config: Config, worklist: Worklist) -> InstanceStore:
+    """Where what comes in goes, or is refused while the node can take no more."""
     # Every store of ours takes data sets in pieces too.
     kept = cast("StagingStore", storing.open_store(config))
     store = DrainingStore(kept, worklist.pauses)
@@ -122,9 +127,15 @@ def settings(config: Config, share: Share | None = None) -> ScpSettings:
         max_association_seconds=receiver.max_association_seconds,
         lobby=_lobby(config, share),
         tls=_tls(receiver.tls, share),
-        limits=Limits(receiver.max_instance_bytes, receiver.max_association_bytes),
+        limits=limits(config),
         quarantine=receiver.quarantine,
     )
+
+
+def limits(config: Config) -> Limits:
+    """How much an instance and an association may bring."""
+    receiver = config.receiver
+    return Limits(receiver.max_instance_bytes, receiver.max_association_bytes)
 
 
 def _lobby(config: Config, share: Share | None) -> LobbyLimits:

@@ -22,11 +22,13 @@ class Syntax:
     """How elements are encoded (PS3.5 7.1 and 7.3).
 
     ``order`` is the one of bytes, as struct writes it. ``tag_vr_length`` reads group,
-    element, VR and a 16-bit length; ``length`` a 32-bit length.
+    element, VR and a 16-bit length; ``length`` a 32-bit length. ``short``: the VRs
+    whose length has 16 bits.
     """
 
     def __init__(self, implicit_vr: bool, little_endian: bool = True) -> None:
         self.implicit_vr: Final = implicit_vr
+        self.short: Final = frozenset[bytes]() if implicit_vr else _SHORT
         self.order: Final = "<" if little_endian else ">"
         self.tag_vr_length: Final = struct.Struct(f"{self.order}HH2sH").unpack_from
         self.length: Final = struct.Struct(f"{self.order}I").unpack_from
@@ -59,20 +61,25 @@ def elements(
 
     Not ``whole``: raises TruncatedError instead of coming to the end of ``data``.
     """
-    position, left = 0, _MAX_ELEMENTS
+    position, left, n_bytes = 0, _MAX_ELEMENTS, len(data)
+    start, short = syntax.tag_vr_length, syntax.short
     try:
         while left:
-            group, number, vr, length, begins = _head(data, position, syntax)
+            group, number, vr, length = start(data, position)
             tag = group << 16 | number
             if tag > last_tag:
                 return
+            # Most of them; no item, whose tag is beyond any that is wanted.
+            if vr in short:
+                begins = position + 8
+            else:
+                _, _, vr, length, begins = _head(data, position, syntax)
             left -= 1
             position = begins + length
             if length == _UNDEFINED:
                 position, left = _skip(data, begins, _inside(vr, syntax), left)
-            elif position > len(data):
-                break
-            elif tag in wanted:
+            # What ends beyond the data is its last, and the next head says so.
+            elif tag in wanted and position <= n_bytes:
                 yield tag, vr, data[begins:position]
     except struct.error:
         pass
@@ -83,7 +90,7 @@ def elements(
 def _head(data: memoryview, position: int, syntax: Syntax) -> _Head:
     """Raises struct.error at the end of the data."""
     group, number, vr, length = syntax.tag_vr_length(data, position)
-    if vr in _SHORT and not syntax.implicit_vr and group != _ITEM_GROUP:
+    if vr in syntax.short and group != _ITEM_GROUP:
         return group, number, vr, length, position + 8
     begins = position + 8
     # Items have no VR (PS3.5 7.5), and some senders forget it at single elements.

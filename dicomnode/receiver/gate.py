@@ -57,11 +57,15 @@ class Gate:
             self._tell_refused(request, decision)
         return decision
 
-    def leave(self, request: Request) -> None:
-        """An association that was accepted on this request has ended."""
+    def leave(self, request: Request, is_noted: bool = False) -> None:
+        """An association that was accepted on this request has ended.
+
+        ``is_noted``: its note is recorded, so there is nothing to commit for it.
+        """
         with self.inside.held():
             self.inside.remove(_title(request))
-        self._tell(self.intake.record_noted)
+        if not is_noted:
+            self._tell(self.intake.record_noted)
 
     def turned_away(self, address: str, reason: str, remedy: str) -> None:
         """Note a connection that ended before it had asked for an association."""

@@ -129,14 +129,14 @@ def _read(
 ) -> dict[str, str | tuple[str, ...]]:
     found: dict[str, str | tuple[str, ...]] = {}
     encodings = values.encodings("")
+    order = syntax.order
     for tag, vr, value in elements(data, syntax, wanted, max(wanted), whole):
         if len(value) > _MAX_VALUE_BYTES:
             continue
         if tag == _SPECIFIC_CHARACTER_SET:
             encodings = values.encodings(bytes(value).decode("latin-1"))
             continue
-        known = _vr(tag, vr)
-        if text := values.text(known, bytes(value), syntax.order, encodings):
+        if text := values.text(_vr(tag, vr), bytes(value), order, encodings):
             found.setdefault(wanted[tag], text)
     return found
 

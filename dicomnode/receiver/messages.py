@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import struct
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from pydicom.errors import BytesLengthException
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
 from pynetdicom.pdu_primitives import P_DATA
 
+from dicomnode.receiver.queued import Queued
+
 if TYPE_CHECKING:
+    import queue
+
     from pynetdicom.association import Association
 
 _MOST_BYTES = 256 << 20
@@ -70,7 +74,11 @@ class Messages(DIMSEServiceProvider):
     def __init__(
         self, association: Association, max_instance_bytes: int, gathered: Gathered
     ) -> None:
-        super().__init__(association)
+        # As its constructor does, but for the four locks of its queue.
+        self._assoc = association
+        self.cancel_req = {}
+        self.message = None
+        self.msg_queue = cast("queue.Queue[Any]", Queued[Any]())
         self.most_bytes = min(_MOST_BYTES, max_instance_bytes)
         self._gathered = gathered
         self._n_bytes = 0

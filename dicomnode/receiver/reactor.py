@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pynetdicom import evt
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.fsm import InvalidEventError
+from pynetdicom.fsm import InvalidEventError, StateMachine
+from pynetdicom.timer import Timer
 
+from dicomnode.receiver.queued import Queued
 from dicomnode.receiver.requests_seen import SeenRequest, SeenRequests
 from dicomnode.receiver.sockets import GuardedSocket
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pynetdicom.association import Association
-    from pynetdicom.timer import Timer
 
 _FOR_EVER_SECONDS = 3600.0
 _A_ASSOCIATE_RQ = b"\x01"
@@ -34,8 +37,19 @@ _A_ASSOCIATE_RQ = b"\x01"
 class Reactor(DULServiceProvider):
     """The DUL of an acceptor association; its thread calls ``step`` again and again."""
 
-    def __init__(self, association: Association, seen: SeenRequests) -> None:
-        super().__init__(association)
+    def __init__(
+        self, association: Association, like: Mapping[str, Any], seen: SeenRequests
+    ) -> None:
+        # Not by its constructor, which makes a thread for what has none here.
+        vars(self).update(like)
+        self._assoc = association
+        self.event_queue = cast("queue.Queue[str]", Queued[str]())
+        self.to_provider_queue = cast("queue.Queue[Any]", Queued[Any]())
+        self.to_user_queue = cast("queue.Queue[Any]", Queued[Any]())
+        self._recv_pdu = cast("queue.Queue[Any]", Queued[Any]())
+        self.artim_timer = Timer(association.acse_timeout)
+        self._idle_timer = Timer(association.network_timeout)
+        self.state_machine = StateMachine(self)
         self._seen = seen
         self._owner: threading.Thread | None = None
         self.asked: SeenRequest | None = None
@@ -60,11 +74,6 @@ class Reactor(DULServiceProvider):
     def is_alive(self) -> bool:
         """Whether the state machine goes on."""
         return self._owner is not None and not self._kill_thread
-
-    def take_times(self) -> None:
-        """Set the timers as the library does for a DUL that it has made itself."""
-        self.artim_timer.timeout = self.assoc.acse_timeout
-        self._idle_timer.timeout = self.assoc.network_timeout
 
     @property
     def is_at_rest(self) -> bool:

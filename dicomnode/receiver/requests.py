@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 from dicomnode.domain.instance import InstanceKey
 from dicomnode.errors import StoreFull
@@ -58,14 +59,14 @@ class Limits:
 
     def check(self, n_instance_bytes: int, n_association_bytes: int) -> None:
         """Raise StoreFull beyond a limit."""
-        for name, n_bytes in (
-            ("max_instance_bytes", n_instance_bytes),
-            ("max_association_bytes", n_association_bytes),
-        ):
-            limit: int = getattr(self, name)
-            if n_bytes > limit:
-                message = f"too large; raise receiver.{name} = {limit}"
-                raise StoreFull(message)
+        if n_instance_bytes > self.max_instance_bytes:
+            _too_large("max_instance_bytes", self.max_instance_bytes)
+        if n_association_bytes > self.max_association_bytes:
+            _too_large("max_association_bytes", self.max_association_bytes)
+
+
+def _too_large(name: str, limit: int) -> NoReturn:
+    raise StoreFull(f"too large; raise receiver.{name} = {limit}")
 
 
 def _trimmed(uid: str) -> str:

@@ -10,19 +10,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
 
 import structlog
 from pynetdicom.ae import ApplicationEntity
-from pynetdicom.transport import AddressInformation
 
 from dicomnode.receiver.guests import CONGESTED, Guest, TurnedAwayError
 from dicomnode.receiver.lobby import Door, Lobby, LobbyLimits
+from dicomnode.receiver.pattern import Address
 from dicomnode.receiver.throttle import Throttle
-from dicomnode.receiver.upper_layer import AcceptedAssociation, Services
-
-if TYPE_CHECKING:
-    from pynetdicom.transport import AssociationServer
+from dicomnode.receiver.upper_layer import AcceptedAssociation, Services, pattern_of
 
 _LOG = structlog.get_logger(__name__)
 _ADVICE = "raise receiver.max_associations, or find out who asks so often"
@@ -57,6 +53,7 @@ class StorageServer:
         self.ae = ae
         self.ae_title = ae.ae_title
         self.services = services
+        self.pattern = pattern_of(ae)
         self._limits = limits
         self._doors = tuple(doors)
         self._lobby = Lobby(self._doors, limits.lobby, self._admit, self._tell)
@@ -107,14 +104,14 @@ class StorageServer:
         connection = guest.connection
         connection.settimeout(self.services.deadline_seconds)
         association = AcceptedAssociation(
-            cast("AssociationServer", self),
+            self,
             self.services,
             connection,
-            AddressInformation.from_tuple(connection.getsockname()),
-            AddressInformation.from_tuple(guest.address),
+            Address.from_tuple(connection.getsockname()),
+            Address.from_tuple(guest.address),
         )
         try:
-            association.start_in(self.services.crew)
+            association.start()
         except RuntimeError as error:
             # The system gives no more threads; the next one may find it better.
             raise TurnedAwayError(str(error), _ADVICE, CONGESTED) from error

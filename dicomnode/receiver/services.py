@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from dicomnode.receiver.buffers import Buffers
 from dicomnode.receiver.commitment import CommitmentScp
@@ -32,5 +31,3 @@ class Services:
     gathered: Gathered = field(default_factory=Gathered)
     crew: Crew = field(default_factory=Crew)
     buffers: Buffers = field(default_factory=Buffers)
-    handlers: dict[Any, Any] = field(default_factory=dict)
-    """Those that the library binds to every association, once it has bound them."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import structlog
 from pydicom.dataset import Dataset
 from pynetdicom import evt
-from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE, N_ACTION, N_EVENT_REPORT
 from pynetdicom.service_class import StorageServiceClass
@@ -24,10 +23,10 @@ from dicomnode.receiver.acceptance import Request
 from dicomnode.receiver.arrival import Arrival
 from dicomnode.receiver.command import StoreCommand
 from dicomnode.receiver.commitment import CommitmentSession
-from dicomnode.receiver.crew import Crew
 from dicomnode.receiver.data_path import DataPath, Message
 from dicomnode.receiver.messages import Messages
 from dicomnode.receiver.negotiation import GatedACSE
+from dicomnode.receiver.pattern import Pattern, User
 from dicomnode.receiver.reactor import Reactor
 from dicomnode.receiver.requests import Answer, StoreRequest
 from dicomnode.receiver.services import Services
@@ -35,21 +34,18 @@ from dicomnode.receiver.sockets import GuardedSocket
 from dicomnode.receiver.statuses import Status
 
 if TYPE_CHECKING:
+    from pynetdicom.ae import ApplicationEntity
     from pynetdicom.dimse_primitives import DimseServiceType
     from pynetdicom.presentation import PresentationContext
     from pynetdicom.transport import AddressInformation, AssociationServer
 
-__all__ = ["AcceptedAssociation", "Services"]
+    from dicomnode.receiver.server import StorageServer
+
+__all__ = ["AcceptedAssociation", "Services", "pattern_of"]
 
 _LOG = structlog.get_logger(__name__)
 # A peer with a smaller one gets its response from the library, in pieces.
 _MIN_RESPONSE_PDU_BYTES = 1024
-_LIBRARY_LOG_EVENTS = (
-    evt.EVT_DIMSE_RECV,
-    evt.EVT_DIMSE_SENT,
-    evt.EVT_PDU_RECV,
-    evt.EVT_PDU_SENT,
-)
 
 
 class AcceptedAssociation(Association):
@@ -57,15 +53,23 @@ class AcceptedAssociation(Association):
 
     def __init__(
         self,
-        server: AssociationServer,
+        server: StorageServer,
         services: Services,
         connection: socket.socket,
         local: AddressInformation,
         remote: AddressInformation,
     ) -> None:
-        self._defaults = services.handlers
-        super().__init__(server.ae, MODE_ACCEPTOR)
-        self._server = server
+        # Not by the library's constructor, see ``pattern``.
+        pattern = server.pattern
+        vars(self).update(pattern.association)
+        self.requestor = User(self, pattern.requestor, remote)
+        self.acceptor = User(self, pattern.acceptor, local)
+        self._accepted_cx, self._rejected_cx = {}, []
+        self._handlers = dict(self._handlers)
+        self._reactor_checkpoint = threading.Event()
+        self._reactor_checkpoint.set()
+        self._server = cast("AssociationServer", server)
+        self._crew = services.crew
         self._serves = False
         # The library finds its acceptors by this part of the name.
         self.name = f"AcceptorThread@{remote.address}:{remote.port}"
@@ -75,10 +79,8 @@ class AcceptedAssociation(Association):
             CommitmentSession(services.commitment) if services.commitment else None
         )
         self._offers_commitment = services.offers_commitment
-        self._gated = GatedACSE(self, services)
-        self.acse = self._gated
-        self.dul = self._reactor = Reactor(self, services.seen)
-        self._reactor.take_times()
+        self.acse = self._gated = GatedACSE(self, services)
+        self.dul = self._reactor = Reactor(self, pattern.dul, services.seen)
         self.dimse = self._messages = Messages(
             self, services.store.limits.max_instance_bytes, services.gathered
         )
@@ -91,48 +93,10 @@ class AcceptedAssociation(Association):
         )
         self.set_socket(self._socket)
         self._data_path = DataPath(self._socket, self, self._messages.most_bytes)
-        self._describe(server, local, remote)
-        self._bind()
         self._n_stored = 0
         self._n_refused = 0
         self._n_bytes = 0
         self._is_serving = False
-
-    def _describe(
-        self,
-        server: AssociationServer,
-        local: AddressInformation,
-        remote: AddressInformation,
-    ) -> None:
-        self.acceptor.maximum_length = server.ae.maximum_pdu_size
-        self.acceptor.ae_title = server.ae_title
-        self.acceptor.address_info = local
-        self.acceptor.implementation_class_uid = server.ae.implementation_class_uid
-        self.acceptor.implementation_version_name = (
-            server.ae.implementation_version_name
-        )
-        self.requestor.address_info = remote
-
-    def _bind_defaults(self) -> None:
-        """As the library does, which takes it a lock for each; but not its log.
-
-        It would format every PDU and message for its debug log.
-        """
-        if not self._defaults:
-            super()._bind_defaults()
-            for event in _LIBRARY_LOG_EVENTS:
-                for bound in list(cast("list[Any]", self.get_handlers(event))):
-                    self.unbind(event, bound[0])
-            self._defaults.update(self._handlers)
-        self._handlers = {
-            event: list(bound) if isinstance(bound, list) else bound
-            for event, bound in self._defaults.items()
-        }
-
-    def _bind(self) -> None:
-        self.bind(evt.EVT_C_STORE, self._on_c_store)
-        self.bind(evt.EVT_N_ACTION, self._on_n_action)
-        self.bind(evt.EVT_N_EVENT_REPORT, self._on_n_event_report)
 
     @property
     def is_busy(self) -> bool:
@@ -147,18 +111,18 @@ class AcceptedAssociation(Association):
         """End it now, whatever the peer does."""
         self._socket.cut()
 
-    def start_in(self, crew: Crew) -> None:
-        """Like ``start``, in a thread of ``crew``; raises RuntimeError for none."""
+    def start(self) -> None:
+        """Serve in a thread of the crew; raises RuntimeError when there is none."""
         self._serves = True
         try:
-            crew.run(self._serve)
+            self._crew.run(self._serve)
         except RuntimeError:
             self._serves = False
             raise
 
     def is_alive(self) -> bool:
         """Whether a thread serves it."""
-        return self._serves or super().is_alive()
+        return self._serves
 
     def _serve(self) -> None:
         thread = threading.current_thread()
@@ -183,7 +147,8 @@ class AcceptedAssociation(Association):
             self._messages.release()
             self._socket.release()
             if self._gated.entered:
-                self._gate.leave(self._requested)
+                # It was noted with the first instance, unless there was none.
+                self._gate.leave(self._requested, is_noted=self._n_stored > 0)
                 self._log(time.perf_counter() - began)
                 if self._session:
                     self._session.ended(self._requested)
@@ -306,14 +271,16 @@ class AcceptedAssociation(Association):
             # Its response comes back through _serve_request, should it ever come.
             self.dimse.send_msg(message, context_id)
 
-    def _on_n_action(self, event: evt.Event) -> tuple[int, None]:
+    def on_n_action(self, event: evt.Event) -> tuple[int, None]:
+        """A request for storage commitment (PS3.4 J.3.2)."""
         session = self._session_for(event)
         if session is None:
             return Status.NOT_AUTHORISED, None
         may_ask = self._gated.granted.may_commit and self._offers_commitment
         return session.asked(event, self._requested, may_ask)
 
-    def _on_n_event_report(self, event: evt.Event) -> tuple[int, None]:
+    def on_n_event_report(self, event: evt.Event) -> tuple[int, None]:
+        """The answer to one of ours (PS3.4 J.3.3)."""
         session = self._session_for(event)
         if session is None:
             return Status.NOT_AUTHORISED, None
@@ -324,7 +291,8 @@ class AcceptedAssociation(Association):
         is_commitment = event.context.abstract_syntax == PUSH_MODEL
         return self._session if is_commitment else None
 
-    def _on_c_store(self, event: evt.Event) -> Dataset:
+    def on_c_store(self, event: evt.Event) -> Dataset:
+        """A C-STORE that did not take the data path."""
         request = cast("C_STORE", event.request)
         data_set = request.DataSet.getbuffer() if request.DataSet else b""
         answer = self._store(
@@ -373,6 +341,22 @@ class AcceptedAssociation(Association):
             n_refused=self._n_refused,
             seconds=round(seconds, 6),
         )
+
+
+def pattern_of(ae: ApplicationEntity) -> Pattern:
+    """What the associations of a server of ``ae`` have in common."""
+    return Pattern(
+        ae,
+        {
+            evt.EVT_C_STORE: lambda event: _of(event).on_c_store(event),
+            evt.EVT_N_ACTION: lambda event: _of(event).on_n_action(event),
+            evt.EVT_N_EVENT_REPORT: lambda event: _of(event).on_n_event_report(event),
+        },
+    )
+
+
+def _of(event: evt.Event) -> AcceptedAssociation:
+    return cast("AcceptedAssociation", event.assoc)
 
 
 def _status(answer: Answer) -> Dataset:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from pydicom.dataset import Dataset
 
-from dicomnode.results.charset import text_of
-from dicomnode.results.conformance import check
-from dicomnode.results.context import BuiltResult
+from dicomnode.results.context import BuiltResult, Unsealed
 from dicomnode.results.document import SOP_CLASSES
-from dicomnode.results.encoding import add_file_meta, as_read, encode, encode_data_set
+from dicomnode.results.encoding import as_read, encode_data_set
+from dicomnode.results.sealing import finished
 from dicomnode.results.uids import sop_instance_uid
 
 _NOT_CONTENT = (
@@ -33,16 +32,7 @@ def in_profile(part10: bytes, profile: str) -> BuiltResult:
     dataset = as_read(part10)
     dataset.SOPClassUID = SOP_CLASSES[profile]
     dataset.SOPInstanceUID = sop_instance_uid(_content(part10, profile))
-    add_file_meta(dataset)
-    built = as_read(encode(dataset))
-    check(built, "sr")
-    return BuiltResult(
-        kind="sr",
-        dataset=built,
-        sop_class_uid=text_of(built, "SOPClassUID"),
-        sop_instance_uid=text_of(built, "SOPInstanceUID"),
-        series_instance_uid=text_of(built, "SeriesInstanceUID"),
-    )
+    return finished("sr", (encode_data_set(dataset),), Unsealed(dataset))
 
 
 def _content(part10: bytes, profile: str) -> bytes:

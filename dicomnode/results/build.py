@@ -5,40 +5,25 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from pydicom.dataset import Dataset
-
 from dicomnode.domain.findings import StudyFindings
 from dicomnode.errors import ResultError
 from dicomnode.results import codes
-from dicomnode.results.charset import settle, text_of
-from dicomnode.results.conformance import check
-from dicomnode.results.context import BuiltResult, ReportContext
+from dicomnode.results.charset import text_of
+from dicomnode.results.context import BuiltResult, ReportContext, Unsealed
 from dicomnode.results.document import BASIC_TEXT, SOP_CLASSES
-from dicomnode.results.encoding import (
-    add_file_meta,
-    as_read,
-    encode,
-    encode_data_set,
-)
 from dicomnode.results.gsps import presentation_states
-from dicomnode.results.header import check_sources, stamp
+from dicomnode.results.header import check_sources
 from dicomnode.results.not_analysed import structured_refusal, text_refusal
 from dicomnode.results.references import Reference
 from dicomnode.results.sc import secondary_captures
+from dicomnode.results.sealing import Unwritable, seal
 from dicomnode.results.shaping import in_scheme
 from dicomnode.results.sr import structured_report
 from dicomnode.results.text_sr import text_report
-from dicomnode.results.times import moment
-from dicomnode.results.uids import sop_instance_uid
 from dicomnode.results.vocabulary import CODE_SCHEMES
-from dicomnode.results.wording import ENGLISH
 
 KINDS = ("sr", "sc", "gsps")
 """What a pipeline may ask for; ``sr`` brings its ``sr-text`` companion."""
-
-
-class _Unwritable(Exception):
-    """The study's character set cannot take the language of the report."""
 
 
 def build(
@@ -55,7 +40,7 @@ def build(
     findings = in_scheme(findings, context.code_scheme)
     try:
         return _results(context, findings, kinds)
-    except _Unwritable:
+    except Unwritable:
         return _results(replace(context, language="en"), findings, kinds)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # highdicom and pydicom say so when a code or a header is beyond use.
@@ -81,12 +66,14 @@ def _reports(
     captures: list[BuiltResult] = []
     if "sc" in kinds:
         captures = [
-            seal(context, "sc", one) for one in secondary_captures(context, findings)
+            seal(context, "sc", Unsealed(one))
+            for one in secondary_captures(context, findings)
         ]
     states: list[BuiltResult] = []
     if "gsps" in kinds:
         states = [
-            seal(context, "gsps", one) for one in presentation_states(context, findings)
+            seal(context, "gsps", Unsealed(one))
+            for one in presentation_states(context, findings)
         ]
     reports: list[BuiltResult] = []
     if "sr" in kinds:
@@ -105,31 +92,6 @@ def _refusals(
     if context.profile == BASIC_TEXT:
         return (text,)
     return (seal(context, "sr", structured_refusal(context, findings)), text)
-
-
-def seal(context: ReportContext, kind: str, dataset: Dataset) -> BuiltResult:
-    """Finish an object: its UID from its content, then its dates, then a check.
-
-    Equal input gives equal bytes, and any difference but in the dates another UID.
-    """
-    if not settle(dataset) and context.words is not ENGLISH:
-        raise _Unwritable
-    content = encode_data_set(dataset)
-    # Encoding a tree of items takes most of the time, so it is done once: in the data
-    # set as read again, what stamping does not change stays the bytes that it is.
-    dataset = as_read(content)
-    dataset.SOPInstanceUID = sop_instance_uid(content)
-    stamp(dataset, moment(context.analysed_at, context.sources[0]))
-    add_file_meta(dataset)
-    part10 = encode(dataset)
-    check(as_read(part10), kind)
-    return BuiltResult(
-        kind=kind,
-        dataset=as_read(part10),
-        sop_class_uid=text_of(dataset, "SOPClassUID"),
-        sop_instance_uid=text_of(dataset, "SOPInstanceUID"),
-        series_instance_uid=text_of(dataset, "SeriesInstanceUID"),
-    )
 
 
 def _references(results: Iterable[BuiltResult]) -> list[Reference]:

@@ -36,6 +36,7 @@ _STRINGS = frozenset(
 )
 _SHORT_HEADER_BYTES = 8
 # Encodings of ours that take more than the character set they stand for allows.
+_ESCAPE = b"\x1b"
 _LAX = frozenset({"", "ISO_IR 6", "ISO_IR 13"})
 
 
@@ -88,8 +89,23 @@ def settle(dataset: Dataset) -> bool:
         else:
             _to_ascii(dataset)
             whole = False
-    _keep_bytes(dataset)
+    keep_bytes(dataset)
     return whole
+
+
+def is_plain(dataset: Dataset) -> bool:
+    """Whether all its text is ASCII: the same bytes in every character set."""
+    return all(
+        _is_ascii(element.value)
+        for _, element, _ in _elements(dataset, "")
+        if element.VR in CUSTOMIZABLE_CHARSET_VR
+    )
+
+
+def _is_ascii(value: object) -> bool:
+    if isinstance(value, bytes):
+        return value.isascii() and _ESCAPE not in value
+    return value is None or str(value).isascii()
 
 
 def _copy_element(
@@ -153,11 +169,16 @@ def _elements(
     charset = _charset(dataset) or charset
     for tag in list(dataset.keys()):
         element = dataset.get_item(tag)
-        if element.VR == "SQ":
+        if element.VR != "SQ":
+            yield dataset, element, charset
+        elif not _is_encoded(element):
             for item in element.value or ():
                 yield from _elements(item, charset)
-        else:
-            yield dataset, element, charset
+
+
+def _is_encoded(sequence: DataElement | RawDataElement) -> bool:
+    """As it is to be written, all of it ASCII: see `results.content`."""
+    return isinstance(sequence.value, bytes)
 
 
 def _own_texts(dataset: Dataset) -> Iterator[str]:
@@ -190,7 +211,7 @@ def _copied_texts(
 
 def _decoded(element: RawDataElement, charset: str | list[str]) -> str:
     value = element.value or b""
-    if value.isascii() and b"\x1b" not in value:
+    if value.isascii() and _ESCAPE not in value:
         return value.decode("ascii")
     if not charset:
         return "\ufffd"
@@ -217,13 +238,16 @@ def _to_ascii(dataset: Dataset) -> None:
             holder[element.tag] = DataElement(element.tag, element.VR, text)
 
 
-def _keep_bytes(dataset: Dataset) -> None:
-    # pydicom writes raw elements as they are only in a data set it takes for unchanged.
+def keep_bytes(dataset: Dataset) -> None:
+    """Have elements that are bytes written as these bytes.
+
+    pydicom does so only in a data set that it takes for unchanged.
+    """
     charset = _charset(dataset)
     known = convert_encodings(charset) if charset else default_encoding
     dataset.set_original_encoding(False, True, known)
     for tag in list(dataset.keys()):
         element = dataset.get_item(tag)
-        if element.VR == "SQ":
+        if element.VR == "SQ" and not _is_encoded(element):
             for item in element.value or ():
-                _keep_bytes(item)
+                keep_bytes(item)

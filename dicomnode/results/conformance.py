@@ -7,19 +7,21 @@ is a defect or a hopeless source, and is never sent.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
 from dicomnode.errors import ResultError
 from dicomnode.results import codes
 from dicomnode.results.charset import text_of
+from dicomnode.results.content import Content
 from dicomnode.results.header import RESEARCH_USE_ONLY
+from dicomnode.results.item_facts import ItemFacts, facts_of
 from dicomnode.results.requirements import (
     MOST_CHARACTERS,
     REQUIRED,
     TEMPLATES,
     TITLES,
-    VALUES,
     Row,
 )
 from dicomnode.results.uids import is_valid_uid
@@ -35,16 +37,17 @@ _GROUP, _EVALUATIONS, _FINDING = "125007", "C0034375", "121071"
 _ANCHORS = frozenset({"111030", "121112"})
 
 
-def check(dataset: Dataset, kind: str) -> None:
-    """Raise ResultError with every defect found in a finished object."""
+def check(dataset: Dataset, kind: str, content: Content | None = None) -> None:
+    """Raise ResultError with every defect found in a finished object.
+
+    content: its content tree, where the bytes of that are in ``dataset`` as they are:
+    what is known of its items need not be read again.
+    """
     defects = [*_missing(dataset, kind), *_bad_uids(dataset), *_unmarked(dataset)]
     defects += _too_long(dataset, _OURS)
     if kind in TITLES and not defects:
-        root = _Item(dataset)
-        items = list(_below(root))
-        defects += [*_template_defects(root, kind, items), *_item_defects(items)]
-        defects += [*_unproven(dataset, items), *_unsaid(items)]
-        defects += _bad_predecessors(dataset)
+        root = _read(dataset) if content is None else _known(content)
+        defects += _document_defects(dataset, kind, root)
     if kind == "sc" and not defects:
         defects += _pixel_defects(dataset)
     if kind == "gsps" and not defects:
@@ -55,6 +58,17 @@ def check(dataset: Dataset, kind: str) -> None:
             "bundle's codes or the study's header, then `dicomnode retry` the job"
         )
         raise ResultError(message)
+
+
+def _document_defects(dataset: Dataset, kind: str, root: _Item) -> Iterator[str]:
+    items = list(_below(root))
+    yield from _template_defects(dataset, root, kind)
+    for parent in (root, *items):
+        yield from _row_defects(parent, TEMPLATES.get(parent.name, ()))
+    yield from _item_defects(items)
+    yield from _unproven(dataset, items)
+    yield from _unsaid(items)
+    yield from _bad_predecessors(dataset)
 
 
 def _missing(dataset: Dataset, kind: str) -> Iterator[str]:
@@ -88,15 +102,13 @@ def _too_long(dataset: Dataset, keywords: Iterable[str]) -> Iterator[str]:
             yield f"{keyword} has more than {most} characters"
 
 
-def _template_defects(root: _Item, kind: str, items: Sequence[_Item]) -> Iterator[str]:
+def _template_defects(dataset: Dataset, root: _Item, kind: str) -> Iterator[str]:
     title, template = TITLES[kind]
     if root.name != title:
         yield f"the title is not {title}"
-    named = [one.TemplateIdentifier for one in root.dataset.ContentTemplateSequence]
+    named = [one.TemplateIdentifier for one in dataset.ContentTemplateSequence]
     if named != [template]:
         yield f"the root does not name template {template}"
-    for parent in (root, *items):
-        yield from _row_defects(parent, TEMPLATES.get(parent.name, ()))
 
 
 def _row_defects(parent: _Item, rows: tuple[Row, ...]) -> Iterator[str]:
@@ -116,7 +128,7 @@ def _row_defects(parent: _Item, rows: tuple[Row, ...]) -> Iterator[str]:
 
 
 def _row_of(item: _Item, rows: tuple[Row, ...]) -> int | None:
-    shape = item.value_type, text_of(item.dataset, "RelationshipType")
+    shape = item.facts.value_type, item.facts.relationship
     fitting = [
         number
         for number, row in enumerate(rows)
@@ -128,29 +140,10 @@ def _row_of(item: _Item, rows: tuple[Row, ...]) -> int | None:
 
 def _item_defects(items: Sequence[_Item]) -> Iterator[str]:
     for item in items:
-        value, dataset = VALUES.get(item.value_type, ""), item.dataset
-        if not item.name:
-            yield "a content item has no concept name"
-        elif not value or value not in dataset or dataset[value].is_empty:
-            yield f"content item {item.name} has no value"
-        for code in (*item.concept, *_codes(dataset, value)):
-            yield from _code_defects(code)
-        if value == "UID" and not is_valid_uid(text_of(dataset, "UID")):
-            yield f"content item {item.name} is not a valid UID"
+        yield from item.facts.defects
         anchors = _ANCHORS.intersection(one.name for one in item.children)
         if item.name == _GROUP and len(anchors) != 1:
             yield "a measurement group has not one image or one region"
-
-
-def _codes(item: Dataset, keyword: str) -> Iterable[Dataset]:
-    return item.get(keyword) or () if keyword.endswith("CodeSequence") else ()
-
-
-def _code_defects(code: Dataset) -> Iterator[str]:
-    if not (_value(code) and text_of(code, "CodeMeaning")):
-        yield "a code has no value or no meaning"
-    if not (text_of(code, "CodingSchemeDesignator") or "URNCodeValue" in code):
-        yield "a code has no coding scheme"
 
 
 def _unproven(dataset: Dataset, items: Sequence[_Item]) -> Iterator[str]:
@@ -161,8 +154,7 @@ def _unproven(dataset: Dataset, items: Sequence[_Item]) -> Iterator[str]:
         for instance in series.ReferencedSOPSequence
     }
     for item in items:
-        for instance in item.dataset.get("ReferencedSOPSequence") or ():
-            uid = text_of(instance, "ReferencedSOPInstanceUID")
+        for uid in item.facts.references:
             if uid not in known:
                 yield f"instance {uid} is referred to but not in the evidence"
 
@@ -174,14 +166,14 @@ def _unsaid(items: Sequence[_Item]) -> Iterator[str]:
         for parent in items
         if parent.name == _EVALUATIONS
         for item in parent.children
-        if codes.PRESENT.value in item.answers
+        if codes.PRESENT.value in item.facts.answers
     }
     for group in items:
         for item in group.children if group.name == _GROUP else ():
-            if item.name == _FINDING and not present.issuperset(item.answers):
+            if item.name == _FINDING and not present.issuperset(item.facts.answers):
                 yield (
-                    f"a group has the finding {item.answers} that is not stated as"
-                    " present"
+                    f"a group has the finding {[*item.facts.answers]} that is not"
+                    " stated as present"
                 )
 
 
@@ -212,29 +204,29 @@ def _state_defects(dataset: Dataset) -> Iterator[str]:
                 yield "an outline has not the number of points it says"
 
 
+@dataclass(frozen=True, slots=True)
 class _Item:
     """A content item, what every check asks of it looked up once."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-        self.value_type = text_of(dataset, "ValueType")
-        self.concept = tuple(dataset.get("ConceptNameCodeSequence") or ())
-        self.name = next(map(_value, self.concept), "")
-        content = dataset.get("ContentSequence") or ()
-        self.children = [_Item(one) for one in content]
+    facts: ItemFacts
+    children: tuple[_Item, ...]
 
     @property
-    def answers(self) -> list[str]:
-        """The codes that are its value, if that is a code."""
-        return [*map(_value, _codes(self.dataset, "ConceptCodeSequence"))]
+    def name(self) -> str:
+        """The code of its concept."""
+        return self.facts.name
+
+
+def _read(dataset: Dataset) -> _Item:
+    content = dataset.get("ContentSequence") or ()
+    return _Item(facts_of(dataset), tuple(map(_read, content)))
+
+
+def _known(content: Content) -> _Item:
+    return _Item(content.part.facts, tuple(map(_known, content.children)))
 
 
 def _below(parent: _Item) -> Iterator[_Item]:
     for child in parent.children:
         yield child
         yield from _below(child)
-
-
-def _value(code: Dataset) -> str:
-    parts = ("CodeValue", "LongCodeValue", "URNCodeValue")
-    return next((text for one in parts if (text := text_of(code, one))), "")

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 
 from dicomnode.domain.findings import BundleFacts
 from dicomnode.domain.ownership import MANUFACTURER
 from dicomnode.domain.result import KeptResult
+from dicomnode.results.content import Content
+from dicomnode.results.encoding import as_file
 from dicomnode.results.wording import Wording, wording_of
 
 
@@ -61,14 +63,31 @@ class ReportContext:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsealed:
+    """A data set that lacks its UID, its dates and the last look.
+
+    ``content``: its tree, where the data set holds that as bytes already.
+    """
+
+    dataset: Dataset
+    content: Content | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BuiltResult:
     """A finished object; ``kind`` is ``sr``, ``sr-text``, ``sc`` or ``gsps``.
 
-    ``dataset`` is a FileDataset with file meta, ready for ``encode``.
+    ``encoded`` is its data set in Explicit VR Little Endian, in pieces.
     """
 
     kind: str
-    dataset: Dataset
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
+    study_instance_uid: str
+    encoded: tuple[bytes, ...]
+
+    @property
+    def dataset(self) -> FileDataset:
+        """The same as a receiver reads it, with file meta, ready for ``encode``."""
+        return as_file(b"".join(self.encoded))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from highdicom.sr import ContainerContentItem
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     BasicTextSRStorage,
@@ -16,7 +16,8 @@ from pydicom.uid import (
 from dicomnode.domain.result import predecessors_of
 from dicomnode.results import codes
 from dicomnode.results.charset import text_of
-from dicomnode.results.context import ReportContext
+from dicomnode.results.content import CONTENT, Content, designators_in
+from dicomnode.results.context import ReportContext, Unsealed
 from dicomnode.results.header import (
     add_contribution,
     add_equipment,
@@ -40,10 +41,10 @@ _PRIVATE = "99"
 def document(
     context: ReportContext,
     kind: str,
-    root: ContainerContentItem,
+    root: Content,
     companions: Iterable[Reference] = (),
-) -> Dataset:
-    """The data set of an SR with the content tree ``root``, not yet sealed.
+) -> Unsealed:
+    """An SR with the content tree ``root``.
 
     ``companions`` are results of the same job that belong to the evidence.
     """
@@ -65,8 +66,8 @@ def document(
     _add_predecessors(dataset, context, kind)
     add_requests(dataset, context.sources)
     _add_content(dataset, root)
-    _add_private_schemes(dataset, context.sources)
-    return dataset
+    _add_private_schemes(dataset, root, context.sources)
+    return Unsealed(dataset, root if root.is_plain else None)
 
 
 def set_completion(dataset: Dataset, missing: str) -> None:
@@ -100,28 +101,28 @@ def _add_predecessors(dataset: Dataset, context: ReportContext, kind: str) -> No
     dataset.PredecessorDocumentsSequence = items
 
 
-def _add_content(dataset: Dataset, root: ContainerContentItem) -> None:
-    for tag in tuple(root.keys()):
-        dataset[tag] = root[tag]
+def _add_content(dataset: Dataset, root: Content) -> None:
+    item = root.part.item if root.is_plain else root.tree()
+    for tag in tuple(item.keys()):
+        dataset[tag] = item[tag]
+    if root.is_plain:
+        value = root.encoded_children()
+        dataset[CONTENT] = RawDataElement(
+            CONTENT, "SQ", len(value), value, 0, False, True
+        )
 
 
-def _add_private_schemes(dataset: Dataset, sources: Sequence[Dataset]) -> None:
+def _add_private_schemes(
+    dataset: Dataset, root: Content, sources: Sequence[Dataset]
+) -> None:
     # PS3.3 C.12.1: a private designator means nothing without its identification.
-    used = sorted({one for one in _designators(dataset) if one.startswith(_PRIVATE)})
+    named = root.designators.union(designators_in(dataset))
+    used = sorted(one for one in named if one.startswith(_PRIVATE))
     if used:
         known = _known_schemes(sources)
         dataset.CodingSchemeIdentificationSequence = [
             known.get(one) or _scheme(one) for one in used
         ]
-
-
-def _designators(dataset: Dataset) -> Iterator[str]:
-    for tag in tuple(dataset.keys()):
-        element = dataset.get_item(tag)
-        if element.VR == "SQ":
-            for item in element.value:
-                yield text_of(item, "CodingSchemeDesignator")
-                yield from _designators(item)
 
 
 def _known_schemes(sources: Sequence[Dataset]) -> dict[str, Dataset]:

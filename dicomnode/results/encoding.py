@@ -37,6 +37,13 @@ def as_read(encoded: bytes) -> FileDataset:
     return dcmread(BytesIO(encoded), force=True)
 
 
+def as_file(data_set: bytes) -> FileDataset:
+    """An encoded data set as read from a complete file."""
+    dataset = as_read(data_set)
+    add_file_meta(dataset)
+    return as_read(encode(dataset))
+
+
 def add_file_meta(dataset: Dataset) -> None:
     """File Meta Information (PS3.10 section 7.1), nothing in it but what is fixed."""
     meta = FileMetaDataset()

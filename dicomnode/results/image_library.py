@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from highdicom.sr import ContentItem
 from pydicom.dataset import Dataset
 
 from dicomnode.domain.findings import Code
 from dicomnode.results import codes
 from dicomnode.results.charset import text_of
+from dicomnode.results.content import Content
 from dicomnode.results.items import (
     HAS_ACQ_CONTEXT,
     code_item,
@@ -23,9 +23,9 @@ from dicomnode.results.references import is_image, reference_to
 _PAIR = 2
 
 
-def image_library(sources: Sequence[Dataset]) -> list[ContentItem]:
+def image_library(sources: Sequence[Dataset]) -> list[Content]:
     """The library container, or nothing when no source is an image."""
-    entries: list[ContentItem] = [
+    entries: list[Content] = [
         image_item(codes.SOURCE, reference_to(source), _acquisition(source))
         for source in sources
         if is_image(source)
@@ -36,17 +36,17 @@ def image_library(sources: Sequence[Dataset]) -> list[ContentItem]:
     return [container(codes.IMAGE_LIBRARY, [group])]
 
 
-def _acquisition(source: Dataset) -> list[ContentItem]:
+def _acquisition(source: Dataset) -> list[Content]:
     # TID 1602 and 1603: each only if the source says it.
     return [*_modality(source), *_size(source), *_view(source), *_spacing(source)]
 
 
-def _modality(source: Dataset) -> list[ContentItem]:
+def _modality(source: Dataset) -> list[Content]:
     code = codes.modality(text_of(source, "Modality"))
     return [] if code is None else [code_item(codes.MODALITY, code, HAS_ACQ_CONTEXT)]
 
 
-def _size(source: Dataset) -> list[ContentItem]:
+def _size(source: Dataset) -> list[Content]:
     return [
         number_item(name, int(source[keyword].value), codes.PIXELS, HAS_ACQ_CONTEXT)
         for name, keyword in (
@@ -57,11 +57,11 @@ def _size(source: Dataset) -> list[ContentItem]:
     ]
 
 
-def _view(source: Dataset) -> list[ContentItem]:
+def _view(source: Dataset) -> list[Content]:
     view = codes.VIEWS.get(text_of(source, "ViewPosition").upper()) or _view_code(
         source
     )
-    items: list[ContentItem] = []
+    items: list[Content] = []
     if view is not None:
         items.append(code_item(codes.IMAGE_VIEW, view, HAS_ACQ_CONTEXT))
     orientation = text_of(source, "PatientOrientation").split("\\")
@@ -80,7 +80,7 @@ def _view_code(source: Dataset) -> Code | None:
     return None
 
 
-def _spacing(source: Dataset) -> list[ContentItem]:
+def _spacing(source: Dataset) -> list[Content]:
     # Vertical first (PS3.3 10.7.1.3); at the detector for projection radiography.
     for keyword in ("ImagerPixelSpacing", "PixelSpacing"):
         spacing = _numbers(text_of(source, keyword))

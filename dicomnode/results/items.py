@@ -1,16 +1,20 @@
-"""Content items and codes, made with highdicom from the words of the domain."""
+"""Content items and codes, made with highdicom from the words of the domain.
+
+Those that come again in the next report are kept, see `results.content`.
+"""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence as Several
+from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from highdicom.sr import (
     CodeContentItem,
     CodedConcept,
     ContainerContentItem,
-    ContentItem,
-    ContentSequence,
     GraphicTypeValues,
     ImageContentItem,
     NumContentItem,
@@ -24,6 +28,7 @@ from pydicom.sequence import Sequence
 
 from dicomnode.domain.findings import Code, Region
 from dicomnode.results import codes
+from dicomnode.results.content import Content, Part, contained, part_of
 from dicomnode.results.references import Reference
 
 CONTAINS = RelationshipTypeValues.CONTAINS
@@ -32,6 +37,8 @@ HAS_OBS_CONTEXT = RelationshipTypeValues.HAS_OBS_CONTEXT
 HAS_ACQ_CONTEXT = RelationshipTypeValues.HAS_ACQ_CONTEXT
 
 _LO = 64
+_KEPT = 1024
+"""Items of each kind that are kept: far more than one bundle has to say."""
 _LINE_ENDS = "\r\n\t\f"
 
 
@@ -70,40 +77,33 @@ def code_sequence(code: Code) -> list[CodedConcept]:
 
 def container(
     name: Code,
-    children: list[ContentItem],
+    children: Several[Content],
     relationship: RelationshipTypeValues | None = CONTAINS,
     template: str | None = None,
-) -> ContainerContentItem:
+) -> Content:
     """A CONTAINER; SEPARATE, or viewers run all its items together."""
-    item = ContainerContentItem(
-        concept(name),
-        is_content_continuous=False,
-        template_id=template,
-        relationship_type=relationship,
-    )
-    item.ContentSequence = ContentSequence(children)
-    return item
+    return contained(_container(name, relationship, template), children)
 
 
 def code_item(
     name: Code, value: Code, relationship: RelationshipTypeValues = CONTAINS
-) -> CodeContentItem:
+) -> Content:
     """A CODE."""
-    return CodeContentItem(concept(name), concept(value), relationship)
+    return Content(_code(name, value, relationship))
 
 
 def text_item(
     name: Code, value: str, relationship: RelationshipTypeValues = CONTAINS
-) -> TextContentItem:
+) -> Content:
     """A TEXT."""
-    return TextContentItem(concept(name), paragraph(value), relationship)
+    return Content(_text(name, value, relationship))
 
 
 def uid_item(
     name: Code, value: str, relationship: RelationshipTypeValues = HAS_OBS_CONTEXT
-) -> UIDRefContentItem:
+) -> Content:
     """A UIDREF."""
-    return UIDRefContentItem(concept(name), value, relationship)
+    return Content(_uid(name, value, relationship))
 
 
 def number_item(
@@ -111,51 +111,84 @@ def number_item(
     value: float,
     unit: Code,
     relationship: RelationshipTypeValues = CONTAINS,
-) -> NumContentItem:
+) -> Content:
     """A NUM with its unit."""
+    return Content(_number(name, value, unit, relationship))
+
+
+def image_item(
+    name: Code, reference: Reference, acquisition: Several[Content] = ()
+) -> Content:
+    """An IMAGE; always named, because OHIF crashes on one without a name."""
+    return contained(part_of(_image(name, reference, CONTAINS)), acquisition)
+
+
+def region_item(name: Code, region: Region, reference: Reference) -> Content:
+    """A closed SCOORD on its image; the last point repeats the first (C.18.6.1.2)."""
+    points = np.asarray([*region.points, region.points[0]], dtype=np.float64)
+    item = ScoordContentItem(
+        concept(name), GraphicTypeValues.POLYLINE, points, relationship_type=CONTAINS
+    )
+    whole = replace(reference, frame_numbers=())
+    source = _image(codes.ORIGINAL_SOURCE, whole, RelationshipTypeValues.SELECTED_FROM)
+    return contained(part_of(item), [Content(part_of(source))])
+
+
+def copied_code_item(name: Code, copied: Dataset) -> Content:
+    """A CODE whose value is a code sequence item of the source, as it is."""
+    item = CodeContentItem(concept(name), concept(Code("0", "0", "0")), HAS_CONCEPT_MOD)
+    item.ConceptCodeSequence = Sequence([copied])  # type: ignore[assignment]  # bytes as they are
+    return Content(part_of(item))
+
+
+@lru_cache(_KEPT)
+def _container(
+    name: Code, relationship: RelationshipTypeValues | None, template: str | None
+) -> Part:
+    item = ContainerContentItem(
+        concept(name),
+        is_content_continuous=False,
+        template_id=template,
+        relationship_type=relationship,
+    )
+    return part_of(item)
+
+
+@lru_cache(_KEPT)
+def _code(name: Code, value: Code, relationship: RelationshipTypeValues) -> Part:
+    return part_of(CodeContentItem(concept(name), concept(value), relationship))
+
+
+@lru_cache(_KEPT)
+def _text(name: Code, value: str, relationship: RelationshipTypeValues) -> Part:
+    return part_of(TextContentItem(concept(name), paragraph(value), relationship))
+
+
+@lru_cache(_KEPT)
+def _uid(name: Code, value: str, relationship: RelationshipTypeValues) -> Part:
+    return part_of(UIDRefContentItem(concept(name), value, relationship))
+
+
+@lru_cache(_KEPT, typed=True)
+def _number(
+    name: Code, value: float, unit: Code, relationship: RelationshipTypeValues
+) -> Part:
     item = NumContentItem(
         concept(name), value, concept(unit), relationship_type=relationship
     )
     if isinstance(value, int):
         # highdicom would write a count as 512.0.
         item.MeasuredValueSequence[0].NumericValue = str(value)
-    return item
+    return part_of(item)
 
 
-def image_item(
-    name: Code, reference: Reference, acquisition: list[ContentItem] | None = None
+def _image(
+    name: Code, reference: Reference, relationship: RelationshipTypeValues
 ) -> ImageContentItem:
-    """An IMAGE; always named, because OHIF crashes on one without a name."""
-    item = ImageContentItem(
+    return ImageContentItem(
         concept(name),
         reference.sop_class_uid,
         reference.sop_instance_uid,
         referenced_frame_numbers=list(reference.frame_numbers) or None,
-        relationship_type=CONTAINS,
+        relationship_type=relationship,
     )
-    if acquisition:
-        item.ContentSequence = ContentSequence(acquisition)
-    return item
-
-
-def region_item(name: Code, region: Region, reference: Reference) -> ScoordContentItem:
-    """A closed SCOORD on its image; the last point repeats the first (C.18.6.1.2)."""
-    points = np.asarray([*region.points, region.points[0]], dtype=np.float64)
-    item = ScoordContentItem(
-        concept(name), GraphicTypeValues.POLYLINE, points, relationship_type=CONTAINS
-    )
-    source = ImageContentItem(
-        concept(codes.ORIGINAL_SOURCE),
-        reference.sop_class_uid,
-        reference.sop_instance_uid,
-        relationship_type=RelationshipTypeValues.SELECTED_FROM,
-    )
-    item.ContentSequence = ContentSequence([source])
-    return item
-
-
-def copied_code_item(name: Code, copied: Dataset) -> CodeContentItem:
-    """A CODE whose value is a code sequence item of the source, as it is."""
-    item = code_item(name, Code("0", "0", "0"), HAS_CONCEPT_MOD)
-    item.ConceptCodeSequence = Sequence([copied])  # type: ignore[assignment]  # bytes as they are
-    return item

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pydicom.dataset import Dataset
-
 from dicomnode.domain.findings import StudyFindings
-from dicomnode.results.context import ReportContext
+from dicomnode.results.context import ReportContext, Unsealed
 from dicomnode.results.document import document, set_completion
 from dicomnode.results.references import Reference
 from dicomnode.results.tree import measurement_report
@@ -20,12 +18,12 @@ def structured_report(
     context: ReportContext,
     findings: StudyFindings,
     companions: Iterable[Reference] = (),
-) -> Dataset:
+) -> Unsealed:
     """The report of an analysed study; ``companions`` are its heat maps."""
     root = measurement_report(context, findings)
-    dataset = document(context, "sr", root, companions)
-    set_completion(dataset, missing_images(findings))
-    return dataset
+    made = document(context, "sr", root, companions)
+    set_completion(made.dataset, missing_images(findings))
+    return made
 
 
 def missing_images(findings: StudyFindings) -> str:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import textwrap
 
-from highdicom.sr import ContentItem
-from pydicom.dataset import Dataset
-
 from dicomnode.domain.findings import StudyFindings
 from dicomnode.results import codes, statements
-from dicomnode.results.context import ReportContext
+from dicomnode.results.content import Content
+from dicomnode.results.context import ReportContext, Unsealed
 from dicomnode.results.document import document, set_completion
 from dicomnode.results.items import container, image_item, text_item
 from dicomnode.results.references import is_image, reference_to
@@ -19,7 +17,7 @@ from dicomnode.results.tree import language, observer
 _LINE = 110  # OHIF shows a TEXT as <pre> and does not wrap it
 
 
-def text_report(context: ReportContext, findings: StudyFindings) -> Dataset:
+def text_report(context: ReportContext, findings: StudyFindings) -> Unsealed:
     """The same statements in words, one line for each label."""
     words = context.words
     lines = [statements.line(one, words) for one in statements.study_level(findings)]
@@ -30,14 +28,16 @@ def text_report(context: ReportContext, findings: StudyFindings) -> Dataset:
     conclusion = statements.conclusion(
         findings, context.bundle, words, replaces=context.replaces
     )
-    dataset = text_document(context, conclusion, lines)
-    set_completion(dataset, missing_images(findings))
-    return dataset
+    made = text_document(context, conclusion, lines)
+    set_completion(made.dataset, missing_images(findings))
+    return made
 
 
-def text_document(context: ReportContext, conclusion: str, lines: list[str]) -> Dataset:
+def text_document(
+    context: ReportContext, conclusion: str, lines: list[str]
+) -> Unsealed:
     """A Basic Text SR with a conclusion and lines of findings."""
-    findings: list[ContentItem] = [text_item(codes.FINDING, wrap(one)) for one in lines]
+    findings: list[Content] = [text_item(codes.FINDING, wrap(one)) for one in lines]
     findings += [
         text_item(codes.COMMENT, wrap(one)) for one in _algorithm_lines(context)
     ]

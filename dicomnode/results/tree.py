@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from highdicom.sr import ContainerContentItem, ContentItem
-
 from dicomnode.domain.findings import BundleFacts, Finding, StudyFindings
 from dicomnode.results import codes, statements
 from dicomnode.results.charset import charset_of, copy_item, text_of
+from dicomnode.results.content import Content
 from dicomnode.results.context import ReportContext
 from dicomnode.results.image_library import image_library
 from dicomnode.results.items import (
@@ -31,9 +30,7 @@ from dicomnode.results.uids import tracking_uid
 _CODE_PARTS = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
 
 
-def measurement_report(
-    context: ReportContext, findings: StudyFindings
-) -> ContainerContentItem:
+def measurement_report(context: ReportContext, findings: StudyFindings) -> Content:
     """TID 1500 for an analysed study."""
     children = opening(context)
     children += image_library(context.sources)
@@ -43,14 +40,12 @@ def measurement_report(
     return container(codes.IMAGING_MEASUREMENT_REPORT, children, None, "1500")
 
 
-def not_analysed_report(
-    context: ReportContext, findings: StudyFindings
-) -> ContainerContentItem:
+def not_analysed_report(context: ReportContext, findings: StudyFindings) -> Content:
     """TID 1500 for a study that was not analysed: no Measurement Groups."""
     said = statements.not_analysed_conclusion(
         findings, context.bundle, context.words, replaces=context.replaces
     )
-    evaluations: list[ContentItem] = [
+    evaluations: list[Content] = [
         text_item(codes.CONCLUSION, said),
         code_item(codes.PROCESSING_SUMMARY, statements.status(findings)),
         _comment(findings, context.bundle),
@@ -61,7 +56,7 @@ def not_analysed_report(
     return container(codes.IMAGING_MEASUREMENT_REPORT, children, None, "1500")
 
 
-def opening(context: ReportContext) -> list[ContentItem]:
+def opening(context: ReportContext) -> list[Content]:
     """Language, observer and procedure: TID 1204, TID 1001, (121058,DCM)."""
     return [
         language(context),
@@ -70,12 +65,12 @@ def opening(context: ReportContext) -> list[ContentItem]:
     ]
 
 
-def language(context: ReportContext) -> ContentItem:
+def language(context: ReportContext) -> Content:
     """TID 1204; the caller has checked that the language is known."""
     return code_item(codes.LANGUAGE, codes.LANGUAGES[context.language], HAS_CONCEPT_MOD)
 
 
-def observer(bundle: BundleFacts, manufacturer: str) -> list[ContentItem]:
+def observer(bundle: BundleFacts, manufacturer: str) -> list[Content]:
     """TID 1004 device observer: the bundle, never a person."""
     items = [
         code_item(codes.OBSERVER_TYPE, codes.DEVICE, HAS_OBS_CONTEXT),
@@ -92,7 +87,7 @@ def observer(bundle: BundleFacts, manufacturer: str) -> list[ContentItem]:
     return items
 
 
-def _procedure(context: ReportContext) -> ContentItem:
+def _procedure(context: ReportContext) -> Content:
     # IHE AI Results: the imaging procedure that was analysed, not the algorithm.
     source = context.sources[0]
     for item in source.get("ProcedureCodeSequence") or ():
@@ -102,9 +97,7 @@ def _procedure(context: ReportContext) -> ContentItem:
     return code_item(codes.PROCEDURE_REPORTED, codes.IMAGING_PROCEDURE, HAS_CONCEPT_MOD)
 
 
-def _measurements(
-    context: ReportContext, findings: StudyFindings
-) -> ContainerContentItem:
+def _measurements(context: ReportContext, findings: StudyFindings) -> Content:
     references = {
         text_of(one, "SOPInstanceUID"): reference_to(one) for one in context.sources
     }
@@ -126,7 +119,7 @@ def _measurements(
     return container(codes.IMAGING_MEASUREMENTS, children)
 
 
-def _algorithm(bundle: BundleFacts) -> list[ContentItem]:
+def _algorithm(bundle: BundleFacts) -> list[Content]:
     return [
         text_item(codes.ALGORITHM_NAME, bundle.name, HAS_CONCEPT_MOD),
         text_item(codes.ALGORITHM_VERSION, bundle.version, HAS_CONCEPT_MOD),
@@ -135,11 +128,11 @@ def _algorithm(bundle: BundleFacts) -> list[ContentItem]:
 
 def _groups(
     finding: Finding, bundle: BundleFacts, references: Mapping[str, Reference]
-) -> Iterator[ContainerContentItem]:
+) -> Iterator[Content]:
     """TID 1410 for each region of the finding, TID 1501 if it has none."""
     reference = references[finding.sop_instance_uid]
     if not finding.regions:
-        sources: list[ContentItem] = [
+        sources: list[Content] = [
             image_item(codes.SOURCE_OF_MEASUREMENT, one)
             for one in driving(finding, references)
         ]
@@ -169,11 +162,11 @@ def _group(
     finding: Finding,
     bundle: BundleFacts,
     tracked: str,
-    before_numbers: list[ContentItem],
-    after_numbers: list[ContentItem],
-) -> ContainerContentItem:
+    before_numbers: list[Content],
+    after_numbers: list[Content],
+) -> Content:
     uid = tracking_uid(_place(finding), bundle.digest, tracked)
-    children: list[ContentItem] = [
+    children: list[Content] = [
         text_item(codes.TRACKING_IDENTIFIER, clip(tracked, 64), HAS_OBS_CONTEXT),
         uid_item(codes.TRACKING_UNIQUE_IDENTIFIER, uid),
         code_item(codes.FINDING, finding.code),
@@ -191,7 +184,7 @@ def _place(finding: Finding) -> str:
     return uid if frame is None else f"{uid}#{frame}"
 
 
-def _certainty(finding: Finding) -> list[ContentItem]:
+def _certainty(finding: Finding) -> list[Content]:
     if finding.probability is None:
         return []
     value = round(100.0 * float(finding.probability), 1)
@@ -202,13 +195,11 @@ def _certainty(finding: Finding) -> list[ContentItem]:
     return [number_item(name, value, codes.PERCENT) for name in names]
 
 
-def _evaluations(
-    context: ReportContext, findings: StudyFindings
-) -> ContainerContentItem:
+def _evaluations(context: ReportContext, findings: StudyFindings) -> Content:
     said = statements.conclusion(
         findings, context.bundle, context.words, replaces=context.replaces
     )
-    children: list[ContentItem] = [
+    children: list[Content] = [
         text_item(codes.CONCLUSION, said),
         code_item(codes.PROCESSING_SUMMARY, statements.status(findings)),
     ]
@@ -227,6 +218,6 @@ def _evaluations(
     return container(codes.QUALITATIVE_EVALUATIONS, children)
 
 
-def _comment(findings: StudyFindings, bundle: BundleFacts) -> ContentItem:
+def _comment(findings: StudyFindings, bundle: BundleFacts) -> Content:
     used = "; ".join(statements.parameters(findings, bundle))
     return text_item(codes.COMMENT, f"Algorithm {statements.algorithm(bundle)}: {used}")

@@ -10,13 +10,18 @@ _MAXIMUM_LENGTH = 64
 _FORM = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 
 
-def uid_from(*parts: str | bytes) -> str:
-    """A 2.25 UID of ``parts``; lengths are hashed too, so that none can run over."""
+def uid_from(*parts: str | bytes | tuple[bytes, ...]) -> str:
+    """A 2.25 UID of ``parts``; lengths are hashed too, so that none can run over.
+
+    A part may come in pieces, which are one all the same.
+    """
     digest = hashlib.sha256()
     for part in parts:
         content = part.encode() if isinstance(part, str) else part
-        digest.update(len(content).to_bytes(8, "big"))
-        digest.update(content)
+        pieces = (content,) if isinstance(content, bytes) else content
+        digest.update(sum(map(len, pieces)).to_bytes(8, "big"))
+        for piece in pieces:
+            digest.update(piece)
     # Version 8 (RFC 9562): a UUID from a custom hash, here SHA-256.
     number = bytearray(digest.digest()[:16])
     number[6] = (number[6] & 0x0F) | 0x80
@@ -31,8 +36,8 @@ def series_instance_uid(
     return uid_from("series", study_instance_uid, bundle_digest, kind, node)
 
 
-def sop_instance_uid(encoded: bytes) -> str:
-    """The instance whose content, without UID and dates, is ``encoded``.
+def sop_instance_uid(*encoded: bytes) -> str:
+    """The instance whose content, without UID and dates, is ``encoded``, in pieces.
 
     An archive may answer 0x0000 and keep an older object under a known UID, so any
     difference in content must give another UID.

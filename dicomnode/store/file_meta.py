@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Final
 
 from dicomnode.domain.instance import InstanceKey
@@ -20,19 +21,26 @@ def encode(key: InstanceKey) -> bytes:
 
     Written by hand, because it is on the path of every C-STORE and holds six elements.
     """
-    elements = b"".join(
-        (
-            # File Meta Information Version, an OB with its 32-bit length.
-            struct.pack("<HH2sHI", 0x0002, 0x0001, b"OB", 0, 2) + b"\x00\x01",
-            _element(0x0002, b"UI", key.sop_class_uid),
-            _element(0x0003, b"UI", key.sop_instance_uid),
-            _element(0x0010, b"UI", key.transfer_syntax_uid),
-            _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
-            _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
-        )
-    )
+    before, behind = _around(key.sop_class_uid, key.transfer_syntax_uid)
+    elements = before + _element(0x0003, b"UI", key.sop_instance_uid) + behind
     length = _GROUP_LENGTH.pack(0x0002, 0x0000, b"UL", 4, len(elements))
     return _PREAMBLE + length + elements
+
+
+@lru_cache(maxsize=256)
+def _around(sop_class_uid: str, transfer_syntax_uid: str) -> tuple[bytes, bytes]:
+    """The elements before and behind the SOP Instance UID: a series has them alike."""
+    before = (
+        # File Meta Information Version, an OB with its 32-bit length.
+        struct.pack("<HH2sHI", 0x0002, 0x0001, b"OB", 0, 2) + b"\x00\x01",
+        _element(0x0002, b"UI", sop_class_uid),
+    )
+    behind = (
+        _element(0x0010, b"UI", transfer_syntax_uid),
+        _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
+        _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
+    )
+    return b"".join(before), b"".join(behind)
 
 
 def data_set_offset(head: bytes) -> int:

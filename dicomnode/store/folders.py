@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -15,13 +16,19 @@ from dicomnode.store import layout
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _REMEMBERED = 4096
+# The folders of the studies that come in now; so long is a path not looked up again.
+_KEPT, _KEPT_SECONDS = 16, 1.0
 
 
 class OpenFolder:
-    """A folder that stays open for as long as somebody has this object."""
+    """A folder that stays open for as long as somebody has this object.
 
-    def __init__(self, fd: int) -> None:
+    ``mark``: what tells it from others, also from a later one of the same name.
+    """
+
+    def __init__(self, name: str, fd: int) -> None:
         self.fd = fd
+        self.mark = (name, os.fstat(fd).st_ino)
 
     def __del__(self) -> None:
         os.close(self.fd)
@@ -34,46 +41,49 @@ class Folders:
     itself the first time it meets the folder. Safe for many threads.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(
+        self, root: Path, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._root = root
+        self._monotonic = monotonic
         self._incoming: OpenFolder | None = None
         # No two processes give the same name, and O_EXCL would tell if they did.
         self._prefix, self._numbers = secrets.token_hex(12), count()
+        self._kept: dict[str, tuple[OpenFolder, float]] = {}
         self._durable: set[tuple[str, int]] = set()
         self._syncs = SharedSyncs()
 
     def staged(self, flags: int, mode: int) -> tuple[OpenFolder, str, int]:
         """A new file in ``layout.INCOMING``: its folder, name, and descriptor."""
         name = f"{self._prefix}{next(self._numbers):08x}{layout.PART}"
-        for folder in (self._incoming, None):
+        if (into := self._incoming) is not None:
             # Somebody may have removed the folder that we have open.
-            with suppress(*(() if folder is None else (FileNotFoundError,))):
-                into = folder or self._open_incoming()
+            with suppress(FileNotFoundError):
                 return into, name, os.open(name, flags, mode, dir_fd=into.fd)
-        raise AssertionError
+        into = self._incoming = self.opened(layout.INCOMING, new=True)
+        return into, name, os.open(name, flags, mode, dir_fd=into.fd)
 
-    def _open_incoming(self) -> OpenFolder:
-        with self.opened(layout.INCOMING) as folder_fd:
-            self._incoming = OpenFolder(os.dup(folder_fd))
-            return self._incoming
+    def opened(self, folder: str, new: bool = False) -> OpenFolder:
+        """``folder``, as it was a moment ago, or is now; raises OSError.
 
-    @contextmanager
-    def opened(self, folder: str, new: bool = False) -> Iterator[int]:
-        """The descriptor of ``folder``; raises OSError.
-
-        ``new``: it may be another one than before, under the same name.
+        ``new``: it may be another one than before, under the same name. In one that is
+        gone nothing can be made or named: that is a FileNotFoundError.
         """
+        now = self._monotonic()
+        kept, ends_at = self._kept.get(folder, (None, now))
+        if kept is not None and now < ends_at and not new:
+            return kept
         path = self._root / folder
-        folder_fd = self._open(path)
-        try:
-            self._sync_parents(path, folder_fd, new)
-            yield folder_fd
-        finally:
-            os.close(folder_fd)
+        made = OpenFolder(path.name, self._open(path))
+        self._sync_parents(path, made, new)
+        if len(self._kept) >= _KEPT:
+            self._kept.clear()
+        self._kept[folder] = made, now + _KEPT_SECONDS
+        return made
 
-    def sync(self, folder: str, folder_fd: int) -> None:
+    def sync(self, folder: OpenFolder) -> None:
         """What was done in ``folder`` before is durable after; raises OSError."""
-        self._syncs.sync((folder, os.fstat(folder_fd).st_ino), folder_fd)
+        self._syncs.sync(folder.mark, folder.fd)
 
     def _open(self, path: Path) -> int:
         with suppress(FileNotFoundError):
@@ -81,9 +91,8 @@ class Folders:
         path.mkdir(parents=True, exist_ok=True)
         return os.open(path, _OPEN)
 
-    def _sync_parents(self, path: Path, folder_fd: int, new: bool) -> None:
-        mark = (path.name, os.fstat(folder_fd).st_ino)
-        if mark in self._durable and not new:
+    def _sync_parents(self, path: Path, folder: OpenFolder, new: bool) -> None:
+        if folder.mark in self._durable and not new:
             return
         try:
             sync_folder(path.parent)
@@ -94,7 +103,7 @@ class Folders:
             raise
         if len(self._durable) >= _REMEMBERED:
             self._durable.clear()
-        self._durable.add(mark)
+        self._durable.add(folder.mark)
 
     def _remove_empty(self, path: Path) -> None:
         with suppress(OSError):

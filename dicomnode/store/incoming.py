@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
@@ -48,9 +49,11 @@ class IncomingFile:
         self._file_meta = file_meta.encode(key)
         self._begins = len(self._file_meta)
         self._head = bytearray()
-        with self._refusing():
+        try:
             self._incoming, self._part, self._fd = folders.staged(_CREATE, 0o640)
-            self._is_open = True
+        except OSError as error:
+            raise refusal(error) from error
+        self._is_open = True
 
     @property
     def n_bytes(self) -> int:
@@ -65,10 +68,12 @@ class IncomingFile:
     def write(self, fragments: Sequence[Buffer]) -> None:
         """Append fragments of the data set. Raises StoreFull, ReceiveError."""
         views = [memoryview(fragment).cast("B") for fragment in fragments]
-        with self._refusing():
+        try:
             self._write_file_meta(views)
             self._n_bytes += sum(map(len, views))
             self._start_writing_back()
+        except OSError as error:
+            raise self._refused(error) from error
         # While the disk is at work already.
         for view in views:
             self._digest.update(view)
@@ -98,10 +103,11 @@ class IncomingFile:
         """
         layout.check(key)
         try:
-            with self._refusing():
-                self._sync()
-                folder = layout.folder(key.study_instance_uid)
-                name = self._publish(folder, key.sop_instance_uid)
+            self._sync()
+            folder = layout.folder(key.study_instance_uid)
+            name = self._publish(folder, key.sop_instance_uid)
+        except OSError as error:
+            raise self._refused(error) from error
         finally:
             self.discard()
         return StoredInstance(f"{folder}/{name}", self._n_bytes, self._content)
@@ -109,12 +115,13 @@ class IncomingFile:
     def set_aside(self) -> str:
         """Move it, durably, to where nothing is ever analysed; its name there."""
         try:
-            with self._refusing():
-                self._sync()
-                name = f"{self._content}.dcm"
-                with self._folders.opened(layout.QUARANTINE) as folder_fd:
-                    self._rename(name, folder_fd)
-                    self._folders.sync(layout.QUARANTINE, folder_fd)
+            self._sync()
+            name = f"{self._content}.dcm"
+            folder = self._folders.opened(layout.QUARANTINE, new=True)
+            self._rename(name, folder.fd)
+            self._folders.sync(folder)
+        except OSError as error:
+            raise self._refused(error) from error
         finally:
             self.discard()
         return name
@@ -129,17 +136,14 @@ class IncomingFile:
                     os.unlink(self._part, dir_fd=self._incoming.fd)
             os.close(self._fd)
 
-    @property
+    @cached_property
     def _content(self) -> str:
+        """Asked for when all of it has come."""
         return self._digest.hexdigest()
 
-    @contextmanager
-    def _refusing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self.discard()
-            raise self._refusal(error) from error
+    def _refused(self, error: OSError) -> Exception:
+        self.discard()
+        return self._refusal(error)
 
     def _sync(self) -> None:
         """Not tried again when it fails: the pages may be gone, yet look clean."""
@@ -175,12 +179,10 @@ class IncomingFile:
         for attempt in range(_ATTEMPTS):
             # Housekeeping may remove the folder between our two calls.
             last = attempt == _ATTEMPTS - 1
-            with (
-                suppress(*() if last else (FileNotFoundError,)),
-                self._folders.opened(folder, new=attempt > 0) as folder_fd,
-            ):
-                name = self._named(folder_fd, sop_instance_uid)
-                self._folders.sync(folder, folder_fd)
+            with suppress(*() if last else (FileNotFoundError,)):
+                opened = self._folders.opened(folder, new=attempt > 0)
+                name = self._named(opened.fd, sop_instance_uid)
+                self._folders.sync(opened)
                 return name
         raise AssertionError
 

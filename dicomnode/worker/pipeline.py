@@ -31,7 +31,6 @@ from dicomnode.results import (
     NodeFacts,
     ReportContext,
     build,
-    encode_data_set,
     without_maps,
 )
 from dicomnode.worker import headers
@@ -236,13 +235,13 @@ class Pipeline:
 
     def _keep(self, built: BuiltResult, destinations: tuple[str, ...]) -> NewResult:
         key = InstanceKey(
-            study_instance_uid=str(built.dataset.StudyInstanceUID),
+            study_instance_uid=built.study_instance_uid,
             series_instance_uid=built.series_instance_uid,
             sop_instance_uid=built.sop_instance_uid,
             sop_class_uid=built.sop_class_uid,
             transfer_syntax_uid=str(ExplicitVRLittleEndian),
         )
-        stored = self._results.put(key, [encode_data_set(built.dataset)])
+        stored = self._results.put(key, built.encoded)
         return NewResult(
             kind=built.kind,
             sop_class_uid=built.sop_class_uid,

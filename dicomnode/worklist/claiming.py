@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, or_, select, update
 
-from dicomnode.worklist.engine import Database, Transaction
+from dicomnode.worklist.engine import Database, Transaction, walk_in_order
 from dicomnode.worklist.schema import absences, deliveries
 
 T = TypeVar("T")
@@ -43,10 +43,12 @@ def claimed(
 ) -> Sequence[T]:
     """Claim the deliveries whose numbers ``wanted`` finds, as ``load`` reads them."""
     with database.read() as connection:
+        walk_in_order(connection)
         asked = _allowed(connection, claim, wanted, _absence(claim))
         if asked is None or connection.execute(asked).first() is None:
             return []
     with database.write() as transaction:
+        walk_in_order(transaction.connection)
         absence = _absence(claim).with_for_update()
         asked = _allowed(transaction.connection, claim, wanted, absence)
         if asked is None:

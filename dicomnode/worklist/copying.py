@@ -13,12 +13,15 @@ from sqlalchemy import Connection, RowMapping, Table, func, insert, select, text
 
 from dicomnode.errors import WorklistError
 from dicomnode.views import utc_text
+from dicomnode.worklist import state_counts
 from dicomnode.worklist.engine import Database, open_database, open_readonly
 from dicomnode.worklist.presence import alone
 from dicomnode.worklist.schema import metadata
 from dicomnode.worklist.upgrading import check, upgrade
 
 _AT_ONCE = 1000
+_COPIED = [one for one in metadata.sorted_tables if not one.info.get("derived")]
+"""What is derived from other tables derives itself anew in the copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,13 @@ def copy(source: str, target: str) -> Sequence[Copied]:
         ):
             before = _copy_all(from_database, to_database)
             after = _digests(to_database)
-    if before != after:
-        wrong = ", ".join(one.table for one in before if one not in after)
+            with to_database.read() as connection:
+                miscounted = state_counts.wrong(connection)
+    if before != after or miscounted:
+        tables = [one.table for one in before if one not in after]
+        wrong = ", ".join(
+            [*tables, *([state_counts.state_counts.name] if miscounted else ())]
+        )
         raise WorklistError(
             f"the copy differs in {wrong}; drop the target database and copy again"
         )
@@ -58,7 +66,7 @@ def _copy_all(source: Database, target: Database) -> list[Copied]:
     with source.read() as reading, target.write() as transaction:
         _see_one_moment(reading, source)
         copied = []
-        for table in metadata.sorted_tables:
+        for table in _COPIED:
             digest = _Digest(table)
             for rows in _chunks(reading, table):
                 transaction.connection.execute(
@@ -74,7 +82,7 @@ def _copy_all(source: Database, target: Database) -> list[Copied]:
 def _digests(database: Database) -> list[Copied]:
     with database.read() as connection:
         found = []
-        for table in metadata.sorted_tables:
+        for table in _COPIED:
             digest = _Digest(table)
             for rows in _chunks(connection, table):
                 digest.add(rows)
@@ -123,7 +131,7 @@ def _plain(value: object) -> object:
 
 def _refuse_filled(url: str) -> None:
     with closing(open_readonly(url)) as database, database.read() as connection:
-        for table in metadata.sorted_tables:
+        for table in _COPIED:
             count = connection.execute(select(func.count()).select_from(table)).scalar()
             if count:
                 raise WorklistError(

@@ -113,6 +113,8 @@ def _news(
 
 def clean(text: str) -> str:
     """Text that every database can hold: no NUL, no lone surrogates."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "").encode(errors="replace").decode()
 
 

@@ -18,7 +18,8 @@ from dicomnode.errors import IllegalTransition
 from dicomnode.worklist.engine import Database, Event, Transaction
 from dicomnode.worklist.lookups import job_row, revision_of
 from dicomnode.worklist.moves import job_event
-from dicomnode.worklist.schema import jobs, pauses, revisions, studies
+from dicomnode.worklist.node_tables import pauses
+from dicomnode.worklist.schema import jobs, revisions, studies
 
 _OPEN = (JobState.SCHEDULED.value, JobState.IN_PROGRESS.value)
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, select, update
+from sqlalchemy import ColumnElement, Row, func, select, update
 from sqlalchemy import true as always
 
 from dicomnode.domain.delivery import DeliveryState, NewResult
@@ -18,17 +18,14 @@ from dicomnode.domain.job import JOB_STATES, Job, JobState, Outcome, Worker
 from dicomnode.domain.result import KeptResult
 from dicomnode.errors import LostLease
 from dicomnode.worklist.engine import Database, Event, Transaction
-from dicomnode.worklist.holding import not_held, not_paused
 from dicomnode.worklist.kept import arrived_before, results_of
 from dicomnode.worklist.moves import job_event, may, state_after
 from dicomnode.worklist.outbox import add_result
 from dicomnode.worklist.rows import instances_of
 from dicomnode.worklist.schema import deliveries, jobs, workers
-from dicomnode.worklist.spools import not_spooled_elsewhere
 from dicomnode.worklist.superseding import supersede_attempts, supersede_older
+from dicomnode.worklist.taking import Hand, Wanted, is_there, take
 from dicomnode.worklist.unreported import unreported
-
-_ORDER = (jobs.c.priority.desc(), jobs.c.scheduled_at, jobs.c.job_id)
 
 
 class Jobs:
@@ -51,18 +48,15 @@ class Jobs:
 
         A study waits while an instance of it lies in the spool of another host.
         """
-        wanted = claimable(pipelines, now, limit, self._host)
-        if above is not None:
-            wanted = wanted.where(jobs.c.priority > above)
-        # Look first: an idle worker must not take the write lock with every poll.
-        with self._database.read() as connection:
-            if connection.execute(wanted).first() is None:
-                return []
+        wanted = Wanted(tuple(sorted(pipelines)), self._host, above)
+        lease = now + timedelta(seconds=lease_seconds)
+        if self._database.is_sqlite:
+            # Look first: an idle worker must not take the write lock with every poll.
+            with self._database.read() as connection:
+                if not is_there(connection, wanted, now):
+                    return []
         with self._database.write() as transaction:
-            found = transaction.rows(wanted.with_for_update(skip_locked=True))
-            ids = [row.job_id for row in found]
-            lease = now + timedelta(seconds=lease_seconds)
-            return _take(transaction, ids, worker_id, now, lease)
+            return take(transaction, wanted, Hand(worker_id, now, lease, limit))
 
     def renew(self, job: Job, now: datetime, lease_seconds: float) -> Job:
         """The heartbeat: a later ``lease_expires_at``. Raises LostLease."""
@@ -194,47 +188,6 @@ class Jobs:
                 )
 
 
-def claimable(
-    pipelines: Collection[str], now: datetime, limit: int, host: str = ""
-) -> Select[Any]:
-    """The jobs that a worker of ``host`` may claim, in the order to claim them."""
-    return (
-        select(jobs.c.job_id)
-        .where(jobs.c.state == JobState.SCHEDULED.value)
-        .where(jobs.c.pipeline.in_(sorted(pipelines)), jobs.c.not_before <= now)
-        .where(not_held(), not_paused(), not_spooled_elsewhere(host))
-        .order_by(*_ORDER)
-        .limit(limit)
-    )
-
-
-def _take(
-    transaction: Transaction,
-    job_ids: Sequence[str],
-    worker_id: str,
-    now: datetime,
-    lease: datetime,
-) -> list[Job]:
-    state = state_after(JOB_STATES, "claim")
-    taken = transaction.rows(
-        update(jobs)
-        .where(jobs.c.job_id.in_(job_ids))
-        .where(may(JOB_STATES, jobs.c.state, "claim"))
-        .values(
-            state=state,
-            worker_id=worker_id,
-            attempts=jobs.c.attempts + 1,
-            lease_expires_at=lease,
-            started_at=now,
-        )
-        .returning(*jobs.c)
-    )
-    claimed = sorted((job_of(row) for row in taken), key=_job_order)
-    for job in claimed:
-        _note(transaction, job, "claim", now, f"attempt {job.attempts} by {worker_id}")
-    return claimed
-
-
 def job_of(row: Row[Any]) -> Job:
     """A row of ``jobs`` as a Job."""
     return Job(
@@ -248,10 +201,6 @@ def job_of(row: Row[Any]) -> Job:
         lease_expires_at=row.lease_expires_at,
         scheduled_at=row.scheduled_at,
     )
-
-
-def _job_order(job: Job) -> tuple[int, datetime, str]:
-    return -job.priority, job.scheduled_at, job.job_id
 
 
 def _mine(job: Job) -> ColumnElement[bool]:

@@ -42,12 +42,13 @@ from dicomnode.domain.reconciliation import (
 )
 from dicomnode.domain.study import StudyState
 from dicomnode.errors import WorklistError
+from dicomnode.worklist import state_counts
 from dicomnode.worklist.engine import Database, Event
+from dicomnode.worklist.node_tables import reconciliations
 from dicomnode.worklist.schema import (
     deliveries,
     instances,
     jobs,
-    reconciliations,
     results,
     revisions,
     studies,
@@ -116,6 +117,15 @@ class Ledger:
         return [
             *(Discrepancy(Kind.NO_STUDY, uid) for uid in lost),
             *(Discrepancy(Kind.STUDY_LOST, job_id) for job_id in left),
+        ]
+
+    def wrong_counts(self) -> Sequence[Discrepancy]:
+        """Counts by state (``v1_counts``) that the rows do not bear out."""
+        with self._database.read() as connection:
+            found = state_counts.wrong(connection)
+        return [
+            Discrepancy(Kind.WRONG_COUNT, " ".join(key), f"{n:+d} would be right")
+            for key, n in found.items()
         ]
 
     def results(self) -> dict[Standing, int]:

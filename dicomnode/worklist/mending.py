@@ -12,6 +12,7 @@ from dicomnode.domain.delivery import DELIVERY_STATES, DeliveryState
 from dicomnode.domain.instance import ReceivedInstance
 from dicomnode.domain.job import JOB_STATES, JobState
 from dicomnode.domain.study import STUDY_STATES
+from dicomnode.worklist import state_counts
 from dicomnode.worklist.engine import Database, Event, Transaction
 from dicomnode.worklist.growing import current_revision
 from dicomnode.worklist.moves import job_event, may, state_after
@@ -122,6 +123,14 @@ class Mender:
     def give_back(self, now: datetime, max_attempts: int) -> None:
         """Jobs whose lease has ended -> SCHEDULED, or FAILED."""
         Upkeep(self._database).reap(now, max_attempts)
+
+    def count_again(self, now: datetime) -> None:
+        """Make the counts by state right."""
+        with self._database.write() as transaction:
+            found = state_counts.correct(transaction)
+            if found:
+                detail = state_counts.as_text(found)
+                transaction.note(Event(now, "node count", None, detail=detail))
 
 
 def _mark(

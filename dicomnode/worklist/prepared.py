@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, Insert, Select, Table, Update
+from sqlalchemy import Connection, Insert, Select, Table, Update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
@@ -27,7 +27,10 @@ class Prepared:
 
     def __init__(self, statement: Select[Any] | Update) -> None:
         self.statement = statement
-        self._text = str(statement.compile(dialect=_DIALECT))
+        compiled = statement.compile(dialect=_DIALECT)
+        self._text = str(compiled)
+        # What is no parameter of ours: constants.
+        self._fixed = {k: v for k, v in compiled.params.items() if v is not None}
         names = [one.name for one in getattr(statement, "selected_columns", ())]
         self._row = namedtuple("Row", names)  # type: ignore[misc]  # of any query
 
@@ -42,49 +45,43 @@ class Prepared:
         return [
             self._row(*row)
             for values in rows
-            for row in driver.execute(self._text, plain(values))
+            for row in driver.execute(self._text, self._fixed | plain(values))
         ]
 
 
 def insert_missing(
-    connection: Connection,
-    table: Table,
-    rows: Sequence[Mapping[str, Any]],
-    key: Column[str],
-) -> list[Any]:
-    """SQLite: insert the rows whose key is not there; ``key`` of those inserted."""
-    driver, found = _driver(connection), []
-    for row in rows:
-        text = _insert_text(table, tuple(row), key, leave=True)
-        found += [one[0] for one in driver.execute(text, plain(row))]
-    return found
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """SQLite: insert the rows whose key is not there; those that were inserted."""
+    if not rows:
+        return []
+    text = _insert_text(table, tuple(rows[0]), leave=True)
+    execute = _driver(connection).execute
+    return [row for row in rows if execute(text, plain(row)).rowcount]
 
 
 def insert(
     connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
 ) -> None:
     """SQLite: insert rows with one set of columns."""
-    text = _insert_text(table, tuple(rows[0]), None, leave=False)
+    text = _insert_text(table, tuple(rows[0]), leave=False)
     _driver(connection).executemany(text, [plain(row) for row in rows])
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values as the driver takes them: instants as text (``schema.Instant``)."""
-    return {
-        name: utc_text(value) if isinstance(value, datetime) else value
-        for name, value in values.items()
-    }
+    taken = dict(values)
+    for name, value in values.items():
+        if type(value) is datetime:
+            taken[name] = utc_text(value)
+    return taken
 
 
 @cache
-def _insert_text(
-    table: Table, columns: tuple[str, ...], key: Column[str] | None, leave: bool
-) -> str:
+def _insert_text(table: Table, columns: tuple[str, ...], leave: bool) -> str:
     statement: Insert = sqlite.insert(table)
     if leave:
         statement = sqlite.insert(table).on_conflict_do_nothing()
-    if key is not None:
-        statement = statement.returning(key)
     return str(statement.compile(dialect=_DIALECT, column_keys=list(columns)))
 
 

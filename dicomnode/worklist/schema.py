@@ -14,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Float,
     ForeignKey,
     ForeignKeyConstraint,
@@ -30,10 +31,10 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from dicomnode.views import utc_text
 
-HEAD = "0009"
+HEAD = "0010"
 """The revision of the schema that this program reads and writes."""
 
-KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", HEAD)
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", HEAD)
 """Every revision this program can migrate from, the oldest first."""
 
 
@@ -87,6 +88,10 @@ def _maybe_at(name: str) -> Column[datetime]:
     return Column(name, Instant)
 
 
+def _partial(name: str, where: ColumnElement[bool], *columns: Column[Any]) -> Index:
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
 metadata = MetaData()
 
 studies = Table(
@@ -97,7 +102,6 @@ studies = Table(
     _maybe_at("files_forgotten_at"),
     _maybe_at("held_at"),
     PrimaryKeyConstraint("study_instance_uid"),
-    Index("ix_studies_kept", "files_forgotten_at", "study_instance_uid"),
 )
 """The current revision; on PostgreSQL the row to lock before changing a study.
 
@@ -121,13 +125,24 @@ revisions = Table(
     _text("modality"),
     _text("calling_ae_title"),
     Column("forced", Boolean, nullable=False),
+    _maybe_at("files_forgotten_at"),
     PrimaryKeyConstraint("study_instance_uid", "revision"),
     ForeignKeyConstraint(["study_instance_uid"], ["studies.study_instance_uid"]),
     Index("ix_revisions_state", "state", "received_at"),
     Index("ix_revisions_received_at", "received_at"),
     Index("ix_revisions_sender", "calling_ae_title", "received_at"),
 )
-"""What is known of each revision; an older one stays as it ended."""
+"""What is known of each revision; an older one stays as it ended.
+
+``files_forgotten_at``: as that of its study, by a trigger, for the retention's index.
+"""
+
+_partial(
+    "ix_revisions_kept",
+    revisions.c.files_forgotten_at.is_(None),
+    revisions.c.routed_at,
+    revisions.c.study_instance_uid,
+)
 
 series = Table(
     "series",
@@ -169,12 +184,11 @@ by a loss that reconcile has found. ``spooled_on``: the host in whose spool it l
 once every host can read it.
 """
 
-Index(
+_partial(
     "ix_instances_spooled",
+    instances.c.spooled_on != "",
     instances.c.study_instance_uid,
     instances.c.spooled_on,
-    sqlite_where=instances.c.spooled_on != "",
-    postgresql_where=instances.c.spooled_on != "",
 )
 
 identities = Table(
@@ -232,13 +246,19 @@ Index(
     jobs.c.job_id,
 )
 
-Index(
+_partial(
     "ix_jobs_unfollowed",
+    jobs.c.followed_at.is_(None),
     jobs.c.state,
     jobs.c.finished_at,
     jobs.c.job_id,
-    sqlite_where=jobs.c.followed_at.is_(None),
-    postgresql_where=jobs.c.followed_at.is_(None),
+)
+
+_partial(
+    "ix_jobs_waiting",
+    (jobs.c.state == "SCHEDULED") & jobs.c.held_at.is_(None),
+    jobs.c.state,
+    jobs.c.scheduled_at,
 )
 
 results = Table(
@@ -363,37 +383,3 @@ events = Table(
     sqlite_autoincrement=True,
 )
 """The change feed; no number is ever given out twice."""
-
-leaders = Table(
-    "leaders",
-    metadata,
-    _key("name"),
-    _key("holder"),
-    _at("lease_expires_at"),
-    PrimaryKeyConstraint("name"),
-)
-
-pauses = Table(
-    "pauses",
-    metadata,
-    _key("service"),
-    _text("pipeline"),
-    _at("paused_at"),
-    _text("detail"),
-    PrimaryKeyConstraint("service", "pipeline"),
-)
-"""What an admin has stopped: ``receive``, or ``work`` of one or of every pipeline."""
-
-reconciliations = Table(
-    "reconciliations",
-    metadata,
-    Column("reconciliation_id", number(), autoincrement=True),
-    _at("started_at"),
-    _at("finished_at"),
-    Column("balanced", Integer, nullable=False),
-    _count("n_found"),
-    _count("n_repaired"),
-    _text("detail"),
-    PrimaryKeyConstraint("reconciliation_id"),
-)
-"""The outcome of each reconcile; ``detail`` is JSON with the sums."""

@@ -274,11 +274,35 @@ def _lengthen(log: Path) -> None:
         os.close(descriptor)
 
 
+class Begun:
+    """A write transaction of the driver; SQLAlchemy joins it when it is first used.
+
+    SQLAlchemy's own way to begin and to end one takes longer than its statements, and
+    what is recorded of an instance needs nothing else of it.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._driver: Any = connection.connection.driver_connection
+
+    def __enter__(self) -> None:
+        self._driver.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        ends = self._connection if self._connection.in_transaction() else self._driver
+        try:
+            if kind is None:
+                ends.commit()
+        finally:
+            # Of a commit that has failed too; else there is nothing left to undo.
+            if self._driver.in_transaction or self._connection.in_transaction():
+                ends.rollback()
+
+
 def _begin_immediate(connection: Connection) -> None:
-    # By the driver: this runs before every write, and SQLAlchemy's own way takes longer
-    # than the statement.
     driver: Any = connection.connection.driver_connection
-    driver.execute("BEGIN IMMEDIATE")
+    if not driver.in_transaction:
+        driver.execute("BEGIN IMMEDIATE")
 
 
 def _begin(connection: Connection) -> None:

@@ -16,7 +16,7 @@ from types import ModuleType
 from sqlalchemy import Connection, inspect, text
 
 from dicomnode.errors import WorklistError
-from dicomnode.worklist import backups, engine, sqlite
+from dicomnode.worklist import backups, engine, sqlite, state_counts
 from dicomnode.worklist.engine import Database, open_database, open_readonly
 from dicomnode.worklist.integrity import check_pages
 from dicomnode.worklist.presence import alone
@@ -69,13 +69,27 @@ def downgrade(url: str, revision: str) -> str:
 def check(url: str, integrity: bool = False, exact: bool = False) -> str:
     """The schema revision, if this program can work with it; raises WorklistError.
 
-    ``integrity`` reads the whole SQLite file and finds damaged pages. ``exact``: a
-    newer schema will not do, because nothing in it may be overlooked.
+    ``integrity`` reads the whole SQLite file and finds damaged pages, and counts what
+    is in each state. ``exact``: a newer schema will not do, because nothing in it may
+    be overlooked.
     """
     with closing(open_readonly(url)) as database:
         if integrity:
             check_pages(url)
-        return check_schema(database, exact=exact)
+        revision = check_schema(database, exact=exact)
+        if integrity:
+            _check_counts(database)
+        return revision
+
+
+def _check_counts(database: Database) -> None:
+    with database.read() as connection:
+        wrong = state_counts.wrong(connection)
+    if wrong:
+        raise WorklistError(
+            "the counts by state (v1_counts) lack, or have too much, "
+            f"{state_counts.as_text(wrong)}; run `dicomnode reconcile --repair`"
+        )
 
 
 def check_schema(database: Database, *, exact: bool = False) -> str:

@@ -1,10 +1,10 @@
 """Is this image like those the model knows? Class-conditional Mahalanobis distance.
 
 The vector of an image is the network's pooled features, of unit length, and a few
-statistics of its grey values. Each kind of training image (source, view, rotation,
-inversion) has its own mean; all share one covariance, shrunk towards its diagonal. The
-distance is the smallest one to any mean, divided by the square root of the dimension,
-so that about 1 is usual whatever the network.
+statistics of its grey values (`model.preparation`). Each kind of training image
+(source, view, rotation, inversion) has its own mean; all share one covariance, shrunk
+towards its diagonal. The distance is the smallest one to any mean, divided by the
+square root of the dimension, so that about 1 is usual whatever the network.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     Vectors = NDArray[np.float64]
-
-_BLACK, _WHITE = 0.02, 0.98
 
 
 class Judged(NamedTuple):
@@ -84,28 +82,6 @@ class Domain:
     def sources(self) -> tuple[str, ...]:
         """Source of each kind."""
         return tuple(kind.split("/", 1)[0] for kind in self.kinds)
-
-
-STATISTICS = ("mean", "deviation", "black share", "white share", "gradient")
-
-
-def statistics(image: NDArray[np.float32]) -> list[float]:
-    """Mean, deviation, black and white shares and mean gradient of display pixels.
-
-    Of (channels, rows, columns), those of the middle channel.
-    """
-    if image.ndim > 2:  # noqa: PLR2004 - a stack
-        image = image[len(image) // 2]
-    step = max(1, min(image.shape) // 256)
-    grey = np.asarray(image[::step, ::step], np.float64)
-    gradient = np.abs(np.diff(grey, axis=0)).mean() if grey.shape[0] > 1 else 0.0
-    return [
-        float(grey.mean()),
-        float(grey.std()),
-        float((grey < _BLACK).mean()),
-        float((grey > _WHITE).mean()),
-        float(gradient),
-    ]
 
 
 def fit(

@@ -10,9 +10,9 @@ import torch
 from torch.nn.functional import normalize
 
 from model import explain
-from model.bundle.domain import statistics
 from model.bundle.gpu import Streams
 from model.network import Output
+from model.preparation import statistics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from model.bundle.gpu import Runner
     from model.network import Classifier
-    from model.transforms import Box, EvalPreset
+    from model.preparation import Box
+    from model.transforms import EvalPreset
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Prepared:
     """An image as the network takes it.
 
     canvas: float32 (channels, N, N). statistics: of its grey values, as in
-    `model.bundle.domain`. box: where the image lies on the canvas.
+    `model.preparation.statistics`. box: where the image lies on the canvas.
     """
 
     canvas: Tensor

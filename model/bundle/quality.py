@@ -12,8 +12,6 @@ from model.bundle.coding import CodeEntry, coded
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
     from pydicom import Dataset
 
 Answer = Literal["absent", "undetermined", "present"]
@@ -84,25 +82,14 @@ def parse_check(item: dict[str, Any]) -> QualityCheck:
 
 def remarks(
     checks: Sequence[QualityCheck],
-    display: NDArray[np.float32],
+    measured: Mapping[str, float],
     header: Mapping[str, str],
 ) -> tuple[Remark, ...]:
     """One remark for each check that can be made; a header without the attribute has
     nothing to say.
 
-    display: display pixels, float32 (rows, columns). header: as `headers_of` gives it.
+    measured: `model.quality.measure` of the image. header: as `headers_of` gives it.
     """
-    if not checks:
-        return ()
-    return answered(checks, quality.measure(display), header)
-
-
-def answered(
-    checks: Sequence[QualityCheck],
-    measured: Mapping[str, float],
-    header: Mapping[str, str],
-) -> tuple[Remark, ...]:
-    """As `remarks`, of what has been measured already; what has not is not judged."""
     found = (
         _of_header(check, header) if check.keyword else _of_pixels(check, measured)
         for check in checks

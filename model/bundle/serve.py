@@ -13,7 +13,7 @@ from model.bundle import addendum as addenda
 from model.bundle import checks
 from model.bundle.arithmetic import Arithmetic
 from model.bundle.description import WEIGHTS_FILE, Description, read_bundle
-from model.bundle.domain import STATISTICS, Domain
+from model.bundle.domain import Domain
 from model.bundle.engine import Engine, Prepared
 from model.bundle.errors import BundleError, NonFinite
 from model.bundle.gpu import prepared_for
@@ -22,6 +22,7 @@ from model.bundle.prediction import Prediction
 from model.bundle.volume import SeriesPrediction, summed_up
 from model.bundle.weights import read_tensors
 from model.network import Output, build, head_of
+from model.preparation import STATISTICS, letterbox_box
 from model.transforms import EvalPreset
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from model.bundle.description import Label
     from model.network import Head
+    from model.preparation import Preparation
 
 __all__ = ["DOMAIN", "MODEL", "TEST", "Bundle", "Engine", "Parts", "heads_of", "load"]
 
@@ -83,6 +85,26 @@ class Bundle:
         series = self.description.input.series
         checks.image(image, 1 if series is None else series.channels)
         return self._parts.engine.prepare(image)
+
+    @property
+    def preparation(self) -> Preparation:
+        """What makes the canvas of display pixels, also where there is no torch."""
+        return self._parts.engine.preset.preparation
+
+    def prepared(
+        self, canvas: NDArray[np.float32], grey: Sequence[float], shape: Sequence[int]
+    ) -> Prepared:
+        """As `prepare`, of an image that another process has prepared.
+
+        canvas: of its ``preparation``, (1, N, N); it is kept, not copied. grey: its
+        `model.preparation.statistics`. shape: of the display pixels. Raises BundleError
+        for what is none.
+        """
+        if not (len(grey) == len(STATISTICS) and np.isfinite([*grey]).all()):
+            raise BundleError("an image without its statistics: send it again")
+        rows, columns = shape
+        box = letterbox_box(rows, columns, self.preparation.size)
+        return Prepared(torch.from_numpy(canvas), list(grey), box)
 
     def run(self, images: Sequence[Prepared]) -> list[Prediction]:
         """One prediction per image, in order, from one forward pass.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model import pixels
+from model import quality as measuring
 from model.bundle import BundleError, describe, headers_of, load, remarks
 from model.data import boxes
 from model.data.files import is_raster, locate, read_image
@@ -191,9 +192,13 @@ def _quality(parsed: argparse.Namespace) -> str:
     lines = [
         f"{path.name}  {one.check.name}  {one.answer}  {one.text}"
         for path in parsed.image
-        for one in remarks(checks, _displayed(path), _header(path, checks))
+        for one in remarks(checks, _measured(path), _header(path, checks))
     ]
     return "\n".join(["Research use only.", *lines])
+
+
+def _measured(path: Path) -> dict[str, float]:
+    return measuring.measure(_displayed(path))
 
 
 def _displayed(path: Path) -> NDArray[np.float32]:

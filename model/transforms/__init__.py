@@ -10,8 +10,9 @@ torchvision's v2 classes: v2 draws from the global generator, so that a run coul
 be resumed bit by bit. Its functional kernels are used where they exist.
 """
 
-from model.transforms.normalise import NORMALISATIONS, normalised, standardise
-from model.transforms.serving import PRESET_VERSION, Box, EvalPreset, letterbox_box
+from model.preparation import NORMALISATIONS, Box, letterbox_box, normalised
+from model.transforms.normalise import standardise
+from model.transforms.serving import PRESET_VERSION, EvalPreset
 from model.transforms.training import TrainPreset
 
 __all__ = [

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from model.transforms.normalise import check, finished, normalised
+from model.preparation import Box, Preparation, letterbox_box
+from model.transforms.normalise import finished
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,30 +19,13 @@ if TYPE_CHECKING:
 PRESET_VERSION = 1
 
 
-class Box(NamedTuple):
-    """Where the image lies on the canvas, in canvas pixels."""
-
-    top: int
-    left: int
-    rows: int
-    columns: int
-
-
-def letterbox_box(rows: int, columns: int, size: int) -> Box:
-    """The centred box an image of (rows, columns) fills on a square of size pixels."""
-    scale = size / max(rows, columns)
-    box_rows = max(1, min(size, round(rows * scale)))
-    box_columns = max(1, min(size, round(columns * scale)))
-    return Box((size - box_rows) // 2, (size - box_columns) // 2, box_rows, box_columns)
-
-
 @dataclass(frozen=True)
 class EvalPreset:
     """What service and evaluation do; stored in the bundle.
 
     size: side of the canvas in pixels. border: fraction of each side that is blanked,
     because the view is often written there. normalise: what is done to the grey values
-    first, see `model.transforms.normalise`.
+    first, see `model.preparation.grey`.
     """
 
     size: int = 128
@@ -55,26 +39,23 @@ class EvalPreset:
                 f"preset version {self.version} is unknown: use version"
                 f" {PRESET_VERSION} or a newer program"
             )
-        if self.size < 16 or not 0 <= self.border < 0.5:  # noqa: PLR2004
-            raise ValueError(
-                "a preset needs size >= 16 and 0 <= border < 0.5: correct the recipe"
-            )
-        check(self.normalise)
+        Preparation(self.size, self.border, self.normalise)
 
     def __call__(self, image: NDArray[np.float32]) -> Tensor:
         """Display pixels (rows, columns) in [0, 1] -> float32 tensor (1, N, N).
 
         Of (channels, rows, columns), as a stack of slices is: (channels, N, N).
         """
-        whole = np.ascontiguousarray(image, np.float32)
-        if whole.ndim == 2:  # noqa: PLR2004 - a plane
-            return self.of(torch.from_numpy(normalised(whole, self.normalise)))
-        grey = np.stack([normalised(one, self.normalise) for one in whole])
-        return self.of(torch.from_numpy(grey))
+        return torch.from_numpy(self.preparation(image))
+
+    @property
+    def preparation(self) -> Preparation:
+        """The same without torch."""
+        return Preparation(self.size, self.border, self.normalise)
 
     def of(self, pixels: Tensor) -> Tensor:
-        """As the call, of a tensor (rows, columns) or (channels, rows, columns) whose
-        grey values are normalised; gradients pass through it.
+        """As the call (to 1e-4), of a tensor (rows, columns) or (channels, rows,
+        columns) whose grey values are normalised; gradients pass through it.
         """
         channels = pixels.reshape(-1, *pixels.shape[-2:])
         box = letterbox_box(pixels.shape[-2], pixels.shape[-1], self.size)

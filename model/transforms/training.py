@@ -11,10 +11,11 @@ import torch
 from torch.nn.functional import affine_grid, grid_sample, interpolate, one_hot
 from torchvision.transforms.v2 import functional as v2
 
+from model.preparation.grey import check, equalised, is_equalised
 from model.transforms import letters
 from model.transforms.draws import Draws, column, near_edge, rectangles, strips
 from model.transforms.jpeg import through_jpeg
-from model.transforms.normalise import check, equalised, finished, is_equalised
+from model.transforms.normalise import finished
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

@@ -21,6 +21,7 @@ from model.bundle import remarks
 from model.bundle.arithmetic import Wanted
 from model.bundle.running import accelerated
 from model.phantom import chest
+from model.quality import measure as measured
 
 ROWS, COLUMNS = 2048, 1792
 BUNDLES = Path(model.__file__).parent / "bundles"
@@ -47,7 +48,7 @@ def _of(folder: Path, display: np.ndarray, repeat: int) -> dict[str, object]:
         "load and verify": lambda: bundle.load(folder),
         "one image": lambda: worker.predict([display]),
         "one image, network as packed": lambda: loaded.predict([display]),
-        "checks without a network": lambda: remarks(checks, display, {}),
+        "checks without a network": lambda: remarks(checks, measured(display), {}),
     }
     return {
         f"{folder.name}: {name}": _taken(step, repeat) for name, step in steps.items()

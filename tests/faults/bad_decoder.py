@@ -10,12 +10,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from dicomnode.decoder import child
-from dicomnode.decoder.decoding import Decoded, Undecodable, decode
+from dicomnode.decoder.decoding import (
+    DISPLAY,
+    Decoded,
+    ImageWanted,
+    Undecodable,
+    decode,
+)
 from dicomnode.decoder.limits import DecodeLimits
 
 
@@ -58,7 +63,7 @@ DEEDS = {
 
 
 def misbehave(
-    file: BinaryIO, max_pixels: int, keywords: Sequence[str] = ()
+    file: BinaryIO, max_pixels: int, wanted: ImageWanted = DISPLAY
 ) -> Decoded | Undecodable:
     word, _, path = file.read(200).partition(b" ")
     file.seek(0)
@@ -69,7 +74,7 @@ def misbehave(
         time.sleep(float(path))
         return Undecodable("slow")
     if word not in DEEDS:
-        return decode(file, max_pixels, keywords)
+        return decode(file, max_pixels, wanted)
     try:
         DEEDS[word]()
     except MemoryError:

@@ -149,6 +149,13 @@ class HostedRole(Role):
         return self.host.name
 
 
+def _take_over_sooner() -> None:
+    """Hundreds of faults wait for a lease each: the same leases, and shorter."""
+    from dicomnode.processes import keep
+
+    keep.LEADER_LEASE_SECONDS, keep.REAP_SECONDS = 4, 1
+
+
 _ASK = (
     "import urllib.request as u; "
     "direct = u.build_opener(u.ProxyHandler({})); "
@@ -158,4 +165,5 @@ _ASK = (
 
 def _run_there(keeper: int, name: str, config: str, log: str, without: str) -> None:
     enter(keeper)
+    _take_over_sooner()
     _run(name, config, log, without)

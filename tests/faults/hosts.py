@@ -19,77 +19,32 @@ import os
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 
-from dicomnode.demo.phantoms import Exposure, Order, digital_radiograph
 from dicomnode.demo.program import wait_until
 from dicomnode.errors import WorklistError
-from model.phantom import chest
-from tests.faults.group import LATER, PORT, RACK, Group, group
+from tests.faults.group import LATER, RACK, Group, group
 from tests.faults.hosted import HostedRole
-from tests.faults.modality import AE_TITLE, Sample, acknowledged, saved
+from tests.faults.modality import Sample
 from tests.faults.networks import Host, alone
-from tests.faults.roles import HANG_SECONDS, fork_server
+from tests.faults.roles import fork_server
+from tests.faults.turning import Modality
 from tests.object_server import CREDENTIALS
 
-SIDE = 128
 _DRAIN_SECONDS = 600.0
 _AWAY_SECONDS = 5.0
-"""How long the database and the object store are away: nothing goes on without them."""
+"""How long the database and the object store are away: nothing goes on without them.
 
-
-class Modality:
-    """Sends the instances of a study to different receivers, until all are taken."""
-
-    def __init__(self, found: Group, folder: Path, seed: int) -> None:
-        self._receivers = [one.host.address for one in found.of("receive")]
-        self._folder = folder
-        self._rng = random.Random(seed)
-        self.taken: list[Sample] = []
-        self._turn = 0
-
-    def studies(self, number: int) -> list[Sample]:
-        """New radiographs, two for each study."""
-        made: list[Sample] = []
-        for _ in range(number):
-            which, at = self._rng.randrange(10**9), datetime.now(UTC)
-            order = Order(which, "PHANTOM^GROUP", "O", at)
-            for one in (1, 2):
-                pixels = chest(which % 8 + one, view="PA", rows=SIDE, columns=SIDE)
-                ds = digital_radiograph(order, Exposure(pixels), one)
-                made.append(saved(ds, self._folder / f"{ds.SOPInstanceUID}.dcm"))
-        return made
-
-    def send(self, samples: Sequence[Sample]) -> None:
-        """Until each is answered with Success by one of the receivers."""
-        waiting = list(samples)
-        began = monotonic()
-        while waiting := self.send_once(waiting):
-            if monotonic() - began > HANG_SECONDS:
-                raise TimeoutError(f"{len(waiting)} instances are not taken")
-
-    def send_once(self, samples: Sequence[Sample]) -> list[Sample]:
-        """Half to each receiver, by turns; those that were not taken."""
-        self._turn += 1
-        for number, address in enumerate(self._receivers):
-            mine = samples[(self._turn + number) % 2 :: 2]
-            self.taken += _stored(address, mine)
-        return [one for one in samples if one not in self.taken]
-
-
-def _stored(address: str, samples: Sequence[Sample]) -> list[Sample]:
-    if not samples:
-        return []
-    argv = ["storescu", "-v", "-aet", AE_TITLE, "-aec", "DICOMNODE", "-to", "2"]
-    argv += ["-td", "15", "-ta", "5", "-xe", "--no-halt", address, str(PORT)]
-    argv += [str(one.path) for one in samples]
-    done = subprocess.run(argv, capture_output=True, text=True, errors="replace")
-    return acknowledged(done.stdout + done.stderr, list(samples))
+The modality waits that long too, and a little longer, before it turns to the other
+receiver: what is then answered to nobody comes again, and is a duplicate.
+"""
 
 
 class Trial:
@@ -111,6 +66,10 @@ class Trial:
     def freeze(self, role: HostedRole) -> None:
         """One stands still while studies come, and goes on when they are analysed."""
         self._without(f"freeze {role}", role.freeze, role.thaw)
+
+    def cut_off_role(self, role: HostedRole) -> None:
+        """Pull the cable of its host."""
+        self.cut_off(role.host)
 
     def cut_off(self, *hosts: Host) -> None:
         """Pull the cables of hosts while studies come; the others analyse them."""
@@ -136,6 +95,7 @@ class Trial:
         _say(what)
         samples = self.modality.studies(2)
         self.modality.send(samples[:1])
+        self._handed_over(samples[:1])
         break_()
         try:
             self.modality.send(samples[1:])
@@ -150,9 +110,10 @@ class Trial:
         samples = self.modality.studies(2)
         self.modality.send(samples[:1])
         host.unplug()
+        ends_at = monotonic() + _AWAY_SECONDS
         try:
             self.modality.send_once(samples[1:])
-            sleep(_AWAY_SECONDS)
+            sleep(max(0.0, ends_at - monotonic()))
         finally:
             host.plug_in()
         self.modality.send([one for one in samples if one not in self.modality.taken])
@@ -187,6 +148,18 @@ class Trial:
         assert not begun, f"analysed without what lies on {mine}: {begun}"
         self._back(mine)
         self.drained(samples)
+
+    def _handed_over(self, samples: Sequence[Sample]) -> None:
+        """What lies in the spool of a host that is about to go waits until it is back.
+
+        That is a fault of its own, ``spool_away``; the others are analysed meanwhile.
+        """
+        studies = {one.study_instance_uid for one in samples}
+        if self.spools and not wait_until(
+            lambda: self._spooling_hosts(studies) == {None}, lambda: None,
+            _DRAIN_SECONDS,
+        ):  # fmt: skip
+            raise TimeoutError(f"spools: {self.group.chain.worklist.views.spools()}")
 
     def _spooling_hosts(self, studies: set[str]) -> set[object]:
         """In whose spools instances of these studies lie; None among them: nowhere."""
@@ -301,26 +274,43 @@ def short(trial: Trial) -> None:
         trial.spool_away()
 
 
-def long(trial: Trial, rounds: int, rng: random.Random) -> None:
-    """Every role and every host in each round, in another order each time."""
-    found = trial.group
+def long(trial: Trial, rounds: int, rng: random.Random, only: str = "") -> None:
+    """Every role and every host in each round, in another order each time.
+
+    ``only``: the faults whose names hold it.
+    """
     for number in range(rounds):
-        roles = [one for name, one in found.roles.items() if name not in LATER]
-        faults: list[Callable[[], None]] = [
-            *(lambda one=one: trial.kill(one) for one in roles),
-            *(lambda one=one: trial.freeze(one) for one in roles),
-            *(lambda one=one: trial.cut_off(one.host) for one in roles),
-            lambda: trial.cut_off(*(found.hosts[name] for name in RACK)),
-            lambda: trial.away(found.hosts["objects"]),
-            lambda: trial.away(found.hosts["database"]),
-            trial.restart_database,
-            trial.workers_come_and_go,
-            *([trial.spool_away] if trial.spools else []),
-        ]
+        began = monotonic()
+        faults = [(name, do) for name, do in _faults(trial).items() if only in name]
         rng.shuffle(faults)
-        for fault in faults:
+        took = Counter[str]()
+        for name, fault in faults:
+            at = monotonic()
             fault()
-        _say(f"round {number + 1} of {rounds}: {len(faults)} faults")
+            took[name] = round(monotonic() - at)
+        whole = monotonic() - began
+        longest = ", ".join(f"{name} {took[name]} s" for name, _ in took.most_common(5))
+        _say(f"round {number + 1} of {rounds}: {len(faults)} faults in {whole:.0f} s")
+        _say(f"longest: {longest}")
+
+
+def _faults(trial: Trial) -> dict[str, Callable[[], None]]:
+    """Each fault of a round by its name."""
+    found = trial.group
+    roles = [one for name, one in found.roles.items() if name not in LATER]
+    alone = {"kill": trial.kill, "freeze": trial.freeze, "cut off": trial.cut_off_role}
+    faults: dict[str, Callable[[], None]] = {
+        f"{what} {one}": partial(do, one) for what, do in alone.items() for one in roles
+    }
+    rack = [found.hosts[name] for name in RACK]
+    faults["cut off half"] = partial(trial.cut_off, *rack)
+    for name in ("objects", "database"):
+        faults[f"away {name}"] = partial(trial.away, found.hosts[name])
+    faults["restart database"] = trial.restart_database
+    faults["workers"] = trial.workers_come_and_go
+    if trial.spools:
+        faults["spool"] = trial.spool_away
+    return faults
 
 
 def _say(what: str) -> None:
@@ -335,7 +325,7 @@ def _inside(given: argparse.Namespace) -> int:
         _say(f"{len(found.running())} roles on {len(found.hosts)} hosts")
         trial = Trial(found, folder, given.seed, spools=given.spool)
         if given.rounds:
-            long(trial, given.rounds, random.Random(given.seed))
+            long(trial, given.rounds, random.Random(given.seed), given.only)
         else:
             short(trial)
         wrong = trial.wrong()
@@ -360,6 +350,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=0, help="0: a short run")
     parser.add_argument("--seed", type=int, default=9)
+    parser.add_argument("--only", default="", help="faults of a round by their names")
     parser.add_argument("--spool", action="store_true", help="receivers have a spool")
     parser.add_argument("--keep", type=Path, help="where to keep the logs of a failure")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)

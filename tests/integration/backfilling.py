@@ -16,6 +16,9 @@ import numpy as np
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomnode.assembler import Assembler
+from dicomnode.config import Destination
+from dicomnode.delivery.dicomweb import Service, WadoClient
+from dicomnode.delivery.get_scu import GetScu
 from dicomnode.delivery.query_scu import QueryScu
 from dicomnode.delivery.storage_scu import Peer as Called
 from dicomnode.demo.orthanc import Modality, Orthanc
@@ -24,8 +27,12 @@ from dicomnode.demo.program import Program, free_port
 from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.domain.job import Job, Outcome
 from dicomnode.domain.rules import Rule
+from dicomnode.ports import Archive, Intake
 from dicomnode.processes.clock import SystemClock
+from dicomnode.processes.fetching import ReceiverTaking
+from dicomnode.receiver.handlers import StoreHandler
 from dicomnode.receiver.peers import Peer
+from dicomnode.receiver.requests import Limits
 from dicomnode.receiver.scp import StorageSCP
 from dicomnode.router import Router
 from dicomnode.store import LocalStore
@@ -38,28 +45,35 @@ MODALITY = Peer("MODALITY", ("127.0.0.1",))
 _CONFIG = """
 [node]
 data_dir = "var"
-[[peer]]
-ae_title = "ORTHANC"
-hosts = ["127.0.0.1"]
 [[destination]]
 name = "ARCHIVE"
 ae_title = "ORTHANC"
 host = "127.0.0.1"
 port = {port}
 timeout_seconds = 20
+retrieve = "{way}"
+dicomweb_url = "{url}"
 [backfill]
 studies_in_flight = {in_flight}
 [store]
 watermark_percent = 100
 """
+_SENDS_TO_US = """
+[[peer]]
+ae_title = "ORTHANC"
+hosts = ["127.0.0.1"]
+"""
+PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+WAYS = ("c-move", "c-get", "dicomweb")
 
 
 class Together:
-    """Our receiver and worklist, and an Orthanc that holds what it may send us."""
+    """Our receiver and worklist, and an Orthanc whose history comes in by ``way``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, way: str) -> None:
         self.folder = folder
-        self.archive_port = free_port()
+        self.way = way
+        self.archive_port, self.http_port = free_port(), free_port()
         (folder / "var").mkdir()
         url = f"sqlite:///{folder / 'var' / 'worklist.db'}"
         upgrade(url)
@@ -93,11 +107,22 @@ class Together:
             Orthanc(
                 self.folder / "orthanc",
                 {"node": Modality(ae_title, self.port)},
-                settings={"DicomPort": self.archive_port, "DicomAlwaysAllowMove": True,
-                          "DicomAlwaysAllowFind": True},
+                settings=self._settings(),
             )
-        )  # fmt: skip
+        )
         return self.orthanc
+
+    def _settings(self) -> dict[str, object]:
+        ports = {"DicomPort": self.archive_port, "HttpPort": self.http_port}
+        asked = ("Find", "Move", "Get")
+        allowed = {f"DicomAlwaysAllow{what}": True for what in asked}
+        plugin = {"Plugins": [str(PLUGIN)], "DicomWeb": {"Enable": True}}
+        return {**ports, **allowed, **(plugin if self.way == "dicomweb" else {})}
+
+    @property
+    def url(self) -> str:
+        """Of the archive's DICOMweb service."""
+        return f"http://127.0.0.1:{self.http_port}/dicom-web"
 
     def close_archive(self) -> None:
         self._archive.close()
@@ -115,9 +140,32 @@ class Together:
             uids.append(str(ds.StudyInstanceUID))
         return uids
 
-    def scu(self) -> QueryScu:
+    def scu(
+        self, limits: Limits | None = None, intake: Intake | None = None
+    ) -> Archive:
+        """The archive; what we fetch goes into ``intake`` and our store."""
         peer = Called("ORTHANC", "127.0.0.1", self.archive_port, "DICOMNODE", 20)
-        return QueryScu(peer, 60)
+        if self.way == "c-move":
+            return QueryScu(peer, 60)
+        into = self.taking(limits, intake)
+        if self.way == "c-get":
+            return GetScu(peer, 60, into)
+        service = Service(self.url, connect_seconds=20, silent_seconds=60)
+        return WadoClient(service, into, (limits or Limits()).max_instance_bytes)
+
+    def taking(
+        self, limits: Limits | None = None, intake: Intake | None = None
+    ) -> ReceiverTaking:
+        """The receiver's way, in this process."""
+        handler = StoreHandler(
+            self.instances, intake or self.worklist.intake, SystemClock(), (), limits,
+            quarantine=True,
+        )  # fmt: skip
+        archive = Destination(
+            name="ARCHIVE", ae_title="ORTHANC", host="127.0.0.1",
+            port=self.archive_port,
+        )  # fmt: skip
+        return ReceiverTaking(handler, archive, "DICOMNODE")
 
     def claim(self) -> Sequence[Job]:
         """What a worker would get next, once studies are complete and routed."""
@@ -161,7 +209,11 @@ class Together:
         return Program("backfill", self._argv(*words), log, _environ())
 
     def configure(self, in_flight: int) -> None:
-        text = _CONFIG.format(port=self.archive_port, in_flight=in_flight)
+        text = _CONFIG.format(
+            port=self.archive_port, in_flight=in_flight, way=self.way, url=self.url
+        )
+        # Nobody sends us what we fetch ourselves, so nobody need be admitted.
+        text += _SENDS_TO_US if self.way == "c-move" else ""
         (self.folder / "config.toml").write_text(text)
 
     def printed(self, *words: str) -> list[dict[str, object]]:

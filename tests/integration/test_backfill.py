@@ -1,4 +1,4 @@
-"""An archive's history comes in by C-FIND and C-MOVE, from a real Orthanc."""
+"""An archive's history comes in, by each of three ways, from a real Orthanc."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from dicomnode.domain.backfill import (
 )
 from dicomnode.errors import ConfigError, DeliveryError
 from dicomnode.processes.clock import SystemClock
+from tests.conftest import unavailable
 from tests.contract.worklist.making import received, some_uid
-from tests.integration.backfilling import Together
+from tests.integration.backfilling import PLUGIN, WAYS, Together
 
 pytestmark = pytest.mark.peer
 
@@ -28,10 +29,17 @@ HANG_SECONDS = 120
 ALL = {"ModalitiesInStudy": "DX"}
 
 
+@pytest.fixture(params=WAYS)
+def way(request: Any) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def together(tmp_path: Path, require_command: Any) -> Iterator[Together]:
+def together(tmp_path: Path, require_command: Any, way: str) -> Iterator[Together]:
     require_command("Orthanc")
-    node = Together(tmp_path)
+    if way == "dicomweb" and not PLUGIN.exists():
+        unavailable("Orthanc's DICOMweb (apt install orthanc-dicomweb)")
+    node = Together(tmp_path, way)
     with node.receiving():
         yield node
 
@@ -114,7 +122,8 @@ def test_an_archive_that_goes_away_is_waited_for(together: Together) -> None:
     assert together.n_analysed == 3
     events = together.worklist.views.events(limit=10_000)
     [first, *_] = [one for one in events if one["kind"] == "backfill put back"]
-    assert "check host, port" in first["detail"]
+    told = "check dicomweb_url" if together.way == "dicomweb" else "check host, port"
+    assert told in first["detail"]
 
 
 def test_a_pause_asks_for_nothing_until_it_goes_on(together: Together) -> None:
@@ -159,6 +168,7 @@ def test_stop_leaves_the_next_study_alone(together: Together) -> None:
     assert not rows.stop(str(together.row()["backfill_id"]), SystemClock().now(), "")
 
 
+@pytest.mark.parametrize("way", ["c-move"])
 def test_an_archive_that_does_not_know_us_says_so(together: Together) -> None:
     together.open_archive(ae_title="ANOTHER")
     [study] = together.fill(1)
@@ -205,6 +215,8 @@ def test_killed_and_resumed_from_the_command_line(together: Together) -> None:
         if path.suffix == ".log"
     )  # fmt: skip
     assert trail.count('originalText="Query"') == 1
+    if together.way != "c-move":  # else the receiver's own trail has it
+        assert trail.count('originalText="DICOM Instances Transferred"') >= 3
     # Nothing twice: one job and one revision for each.
     assert together.n_analysed == len(together.worklist.views.worklist()) == 5
     refused = together.cli("backfill", "stop", "nothere")

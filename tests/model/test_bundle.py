@@ -15,10 +15,11 @@ from pydicom.uid import UID
 
 from model import bundle
 from model.bundle import BundleError, integrity
-from model.bundle.domain import Domain, fit, statistics
+from model.bundle.domain import Domain, fit
 from model.bundle.errors import NonFinite
 from model.bundle.weights import read_tensors, write_tensors
 from model.phantom import chest
+from model.preparation import statistics
 
 SHIPPED = Path(bundle.__file__).parents[1] / "bundles"
 ROTATED = ["rotated-90", "rotated-180", "rotated-270"]

@@ -31,6 +31,10 @@ def phantom(seed=1, rows=256, columns=224):
     return (chest(seed, view="PA", rows=rows, columns=columns) / 4095).astype("f4")
 
 
+def remarks(check, header):
+    return bundle.remarks([check], quality.measure(phantom()), header)
+
+
 def a_check(**changes):
     return parse_check({"name": "x", "code": CODE, "text": "is {value}"} | changes)
 
@@ -105,9 +109,16 @@ def test_a_check_that_cannot_be_made_is_refused(wrong):
 def test_burned_in_annotation_is_taken_from_the_header(value, said):
     check = a_check(keyword="BurnedInAnnotation", values=["YES"])
     ds = Dataset()
-    assert bundle.remarks([check], phantom(), bundle.headers_of([check], ds)) == ()
+    assert (
+        bundle.remarks(
+            [check], quality.measure(phantom()), bundle.headers_of([check], ds)
+        )
+        == ()
+    )
     ds.BurnedInAnnotation = value
-    [remark] = bundle.remarks([check], phantom(), bundle.headers_of([check], ds))
+    [remark] = bundle.remarks(
+        [check], quality.measure(phantom()), bundle.headers_of([check], ds)
+    )
     assert (remark.answer, remark.text) == (said, f"is {value}")
 
 
@@ -120,14 +131,16 @@ def test_deviation_index_is_held_against_limits(value, said):
     check = a_check(keyword="DeviationIndex", limits=limits)
     ds = Dataset()
     ds.DeviationIndex = value
-    found = bundle.remarks([check], phantom(), bundle.headers_of([check], ds))
+    found = bundle.remarks(
+        [check], quality.measure(phantom()), bundle.headers_of([check], ds)
+    )
     assert [one.answer for one in found] == ([said] if said else [])
 
 
 @pytest.mark.parametrize("text", ["", "high", "nan", "inf"])
 def test_a_header_that_is_no_number_says_nothing(text):
     check = a_check(keyword="DeviationIndex", limits={"high": 3})
-    assert bundle.remarks([check], phantom(), {"DeviationIndex": text}) == ()
+    assert remarks(check, {"DeviationIndex": text}) == ()
 
 
 def test_limits_are_those_of_the_widest_source_and_stretched(packed, trained):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from dicomnode.decoder import Decoded, DecodeLimits, DecoderPool
-from model import bundle
+from dicomnode.decoder import Decoded, DecodeLimits, DecoderPool, ImageWanted
+from model import bundle, preparation, quality
 from model.data.dataset import read_image
 from model.pixels import UnsupportedPixels
 
@@ -18,6 +18,7 @@ FOLDERS = ("cr_dx", "cxr_wrapped_derived", "lut_presentation", "transfer_syntax_
 
 def test_training_and_service_see_the_same_pixels_of_real_files(shared_data):
     preset = bundle.load(SHIPPED).parts.engine.preset
+    wanted = ImageWanted(preparation=preset.preparation, measured=True)
     compared = 0
     files = [
         p for one in FOLDERS for p in sorted((shared_data / "dicom" / one).iterdir())
@@ -32,7 +33,17 @@ def test_training_and_service_see_the_same_pixels_of_real_files(shared_data):
                 continue
             with path.open("rb") as file:
                 served = decoder.decode([file])[0].result()
+                [prepared] = decoder.decode([file], wanted=wanted)
+                check_prepared(prepared.result(), preset(trained), trained)
             assert isinstance(served, Decoded), path.name
             assert torch.equal(preset(trained), preset(served.display)), path.name
             compared += 1
     assert compared >= LEAST
+
+
+def check_prepared(found, canvas, display):
+    """What a decoder process prepares is what training's evaluation would."""
+    assert torch.equal(torch.from_numpy(found.given), canvas)
+    assert list(found.statistics) == preparation.statistics(display)
+    assert found.measures == quality.measure(display)
+    assert found.eight_bit.shape == display.shape

@@ -21,6 +21,7 @@ from model.bundle.serve import DOMAIN, MODEL, TEST
 from model.bundle.write import Content
 from model.network import Head, build
 from model.phantom_ct import Scan, scan
+from model.preparation import statistics
 from model.transforms import EvalPreset
 
 STUDY = "1.2.826.0.1.3680043.10.511.7.1"
@@ -171,7 +172,7 @@ def _packed(engine: Engine, canvases: torch.Tensor, stack):
     output = engine.run([(image / np.float32(255)).astype(np.float32)])
     with torch.inference_mode():
         said = engine.network(canvases)
-    grey = [domains.statistics(np.asarray(one) / 4 + 0.5) for one in canvases]
+    grey = [statistics(np.asarray(one) / 4 + 0.5) for one in canvases]
     vectors = engine.measured(said, grey).double().numpy()
     whitening, means, _ = domains.fit(vectors, ["phantom"] * len(vectors), 0.5)
     tensors = {MODEL + n: t for n, t in engine.network.state_dict().items()}

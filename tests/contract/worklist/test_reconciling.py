@@ -394,6 +394,21 @@ def test_rows_whose_study_is_gone_are_told(bench: Bench) -> None:
     assert bench.kinds() == [Kind.NO_STUDY]
 
 
+def test_wrong_counts_are_told_and_counted_again(bench: Bench) -> None:
+    bench.keep(1)
+    bench.finish()
+    bench.run("UPDATE state_counts SET n = n + 7 WHERE n > 0")
+    told = bench.worklist.views.counts()
+    assert not bench.reconcile().balanced
+    assert set(bench.kinds()) == {Kind.WRONG_COUNT}
+    assert bench.worklist.views.counts() == told, "only a repair changes anything"
+    assert bench.reconcile(repair=True).balanced
+    assert (Kind.WRONG_COUNT, "job COMPLETED", True) in bench.found
+    assert bench.worklist.views.counts()["job"]["COMPLETED"] == 1
+    assert bench.reconcile().balanced
+    assert bench.found == []
+
+
 def test_many_pages_are_all_looked_at(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -250,9 +250,29 @@ def test_ended_page_by_page(worklist: Worklist) -> None:
         finished(worklist, study=name)
     first = worklist.upkeep.ended(after(1), 2)
     assert [one.study_instance_uid for one in first] == names[:2]
-    (last,) = worklist.upkeep.ended(after(1), 2, names[1])
+    (last,) = worklist.upkeep.ended(after(1), 2, first[1])
     assert last.study_instance_uid == names[2]
-    assert worklist.upkeep.ended(after(1), 2, names[2]) == []
+    assert worklist.upkeep.ended(after(1), 2, last) == []
+
+
+def test_what_was_routed_first_ends_first(worklist: Worklist) -> None:
+    late, early = sorted(some_uid() for _ in range(2))
+    finished(worklist, study=early)
+    for one in worklist.upkeep.ended(after(1), 9):
+        assert one.routed_at <= one.ended_at
+    finished(worklist, study=late, at=after(5))
+    found = worklist.upkeep.ended(after(10), 9)
+    assert [one.study_instance_uid for one in found] == [early, late]
+
+
+def test_what_comes_again_is_among_the_ended_again(worklist: Worklist) -> None:
+    finished(worklist)
+    assert worklist.upkeep.expired(STUDY, after(1))
+    worklist.upkeep.forget_files(STUDY, after(1))
+    assert worklist.upkeep.ended(after(9), 9) == []
+    worklist.intake.record(received(at=after(2)))
+    (again,) = worklist.upkeep.ended(after(9), 9)
+    assert again.study_instance_uid == STUDY
 
 
 def test_a_study_has_ended_when_the_last_of_it_was_done(worklist: Worklist) -> None:

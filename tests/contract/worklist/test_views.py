@@ -52,6 +52,7 @@ COLUMNS = {
     "attempts changed_at",
     "v1_roles": "process role host version started_at heartbeat_at leads_until",
     "v1_spools": "host n_instances n_studies oldest_at",
+    "v1_counts": "kind state n",
     "v1_schema": "compatible_from",
 }
 

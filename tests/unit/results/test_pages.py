@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from dicomnode.domain.findings import Code, StudyFindings
 from dicomnode.results import ReportContext, build
 from dicomnode.results import page as page_module
-from dicomnode.results.heatmap import COLD, HEAT, colours, fit, overlay
+from dicomnode.results.heatmap import COLD, HEAT, colours, fit, opacity, overlay
 from dicomnode.results.page import HEIGHT, WIDTH, Box, explained, pages
 from tests.unit.results import cases
 
@@ -281,3 +281,14 @@ def test_a_map_that_is_no_number_hides_nothing() -> None:
     display = cases.display()
     shown = overlay(display, np.full((4, 4), np.nan, np.float32), HEAT)
     np.testing.assert_array_equal(shown, np.repeat(display[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("anchors", [HEAT, COLD])
+def test_a_mixed_pixel_is_colour_and_grey_by_opacity(anchors) -> None:
+    display = np.arange(256, dtype=np.uint8).repeat(300).reshape(320, 240)
+    activation = np.linspace(0, 1, 320, dtype=np.float32)[:, np.newaxis]
+    activation = np.repeat(activation, 240, axis=1)
+    steps = (np.rint(activation * 255) / 255).astype(np.float32)
+    alpha = opacity(steps, anchors)[..., np.newaxis]
+    mixed = colours(steps, anchors) * alpha + display[..., np.newaxis] * (1 - alpha)
+    assert np.abs(overlay(display, activation, anchors) - mixed).max() <= 0.51

@@ -1,0 +1,80 @@
+"""The last step to a result: its UID from its content, then its dates, then a check."""
+
+from __future__ import annotations
+
+import struct
+from functools import partial
+
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+
+from dicomnode.results.charset import settle, text_of
+from dicomnode.results.conformance import check
+from dicomnode.results.context import BuiltResult, ReportContext, Unsealed
+from dicomnode.results.encoding import as_read, encode_data_set
+from dicomnode.results.header import stamp
+from dicomnode.results.times import moment
+from dicomnode.results.uids import sop_instance_uid
+from dicomnode.results.wording import ENGLISH
+
+_PIXELS = Tag("PixelData")
+_HEADER = struct.Struct("<HH2sHI")
+
+
+class Unwritable(Exception):
+    """The study's character set cannot take the language of the report."""
+
+
+def seal(context: ReportContext, kind: str, made: Unsealed) -> BuiltResult:
+    """Finish an object.
+
+    Equal input gives equal bytes, and any difference but in the dates another UID.
+    Raises ResultError, and Unwritable when our words could not be written.
+    """
+    dataset = made.dataset
+    pixels = _taken_pixels(dataset)
+    if not settle(dataset) and context.words is not ENGLISH:
+        raise Unwritable
+    content = encode_data_set(dataset)
+    # Encoding a tree of items takes most of the time, so it is done once: in the data
+    # set as read again, what stamping does not change stays the bytes that it is.
+    dataset = as_read(content)
+    dataset.SOPInstanceUID = sop_instance_uid(content, *pixels)
+    stamp(dataset, moment(context.analysed_at, context.sources[0]))
+    encoded = encode_data_set(dataset)
+    return finished(kind, (encoded, *pixels), made)
+
+
+def finished(kind: str, encoded: tuple[bytes, ...], made: Unsealed) -> BuiltResult:
+    """The checked result; ``encoded`` is its data set, the pixels apart."""
+    dataset = as_read(encoded[0])
+    if encoded[1:]:
+        value = encoded[-1]
+        dataset[_PIXELS] = RawDataElement(
+            _PIXELS, "OB", len(value), value, 0, False, True
+        )
+    check(dataset, kind, made.content)
+    told = partial(text_of, dataset)
+    return BuiltResult(
+        kind=kind,
+        sop_class_uid=told("SOPClassUID"),
+        sop_instance_uid=told("SOPInstanceUID"),
+        series_instance_uid=told("SeriesInstanceUID"),
+        study_instance_uid=told("StudyInstanceUID"),
+        encoded=encoded,
+    )
+
+
+def _taken_pixels(dataset: Dataset) -> tuple[bytes, ...]:
+    """The last element of an image, encoded: its header and its value.
+
+    Taken out, for megabytes are not to be copied at each step.
+    """
+    if _PIXELS not in dataset:
+        return ()
+    value = dataset.PixelData
+    value += bytes(len(value) % 2)
+    del dataset[_PIXELS]
+    head = _HEADER.pack(_PIXELS.group, _PIXELS.element, b"OB", 0, len(value))
+    return head, value
