@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from dicomnode.cli.app import app
 from dicomnode.decoder import InThisProcess
 from dicomnode.domain.series import SeriesInput
-from dicomnode.predictor.reading import decoded, needed, stacks
+from dicomnode.predictor.reading import Windows, decoded, needed, stacks
 from dicomnode.worker.geometry import Named, _to_read, volume_of
 from model.__main__ import main
 from model.data import ct_phantoms, manifest
@@ -94,7 +94,15 @@ def test_a_smoke_run_of_the_recipe_ends_and_resumes(tmp_path):
 
 
 @pytest.mark.parametrize("as_one_file", [True, False])
-def test_training_shows_slices_as_service_does(tmp_path, as_one_file):
+@pytest.mark.parametrize(
+    "windows",
+    [
+        Windows(((-600.0, 1500.0), (40.0, 400.0))),
+        Windows(((1.0, 99.0),), percentiles=True),
+        Windows(),
+    ],
+)
+def test_training_shows_slices_as_service_does(tmp_path, as_one_file, windows):
     found = scan(5, lesion=True, size=ct.PIXELS, n_slices=12)
     if as_one_file:
         path = ct.write(ct.enhanced(found), tmp_path / "one.dcm")
@@ -105,16 +113,14 @@ def test_training_shows_slices_as_service_does(tmp_path, as_one_file):
     decoder = InThisProcess()
     with_headers = zip(by_uid, _surveyed(decoder, by_uid), strict=True)
     located = [(uid, header) for uid, some in with_headers for header in some]
-    look = Look(((-600.0, 1500.0), (40.0, 400.0)), 3, 5, 0.7)
+    look = Look(windows.pairs, 3, 5, 0.7, windows.percentiles)
     volume = volume_of(
         Named("1", "s"),
         located,
         SeriesInput(n_slices=5, central_fraction=0.7, stack_depth=3),
     )
     wanted = [(index, volume.slices[index]) for index in needed(volume, 3)]
-    planes = decoded(
-        decoder, lambda uid: by_uid[uid].open("rb"), wanted, look.windows, 0
-    )
+    planes = decoded(decoder, lambda uid: by_uid[uid].open("rb"), wanted, windows, 0)
     served = list(stacks(volume, 3, planes))
     assert [index for index, _ in served] == look.read(path)
     shown = stacks_of(path, look.read(path), look)
