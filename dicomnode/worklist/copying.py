@@ -20,8 +20,6 @@ from dicomnode.worklist.schema import metadata
 from dicomnode.worklist.upgrading import check, upgrade
 
 _AT_ONCE = 1000
-_COPIED = [one for one in metadata.sorted_tables if not one.info.get("derived")]
-"""What is derived from other tables derives itself anew in the copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +60,17 @@ def copy(source: str, target: str) -> Sequence[Copied]:
     return before
 
 
+def _tables() -> list[Table]:
+    """Every table; what is derived from others derives itself anew in the copy."""
+    every = metadata.sorted_tables
+    return [table for table in every if not table.info.get("derived")]
+
+
 def _copy_all(source: Database, target: Database) -> list[Copied]:
     with source.read() as reading, target.write() as transaction:
         _see_one_moment(reading, source)
         copied = []
-        for table in _COPIED:
+        for table in _tables():
             digest = _Digest(table)
             for rows in _chunks(reading, table):
                 transaction.connection.execute(
@@ -82,7 +86,7 @@ def _copy_all(source: Database, target: Database) -> list[Copied]:
 def _digests(database: Database) -> list[Copied]:
     with database.read() as connection:
         found = []
-        for table in _COPIED:
+        for table in _tables():
             digest = _Digest(table)
             for rows in _chunks(connection, table):
                 digest.add(rows)
@@ -131,7 +135,7 @@ def _plain(value: object) -> object:
 
 def _refuse_filled(url: str) -> None:
     with closing(open_readonly(url)) as database, database.read() as connection:
-        for table in _COPIED:
+        for table in _tables():
             count = connection.execute(select(func.count()).select_from(table)).scalar()
             if count:
                 raise WorklistError(

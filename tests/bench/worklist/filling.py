@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Table
 
 from dicomnode.domain.job import job_id_of
-from dicomnode.worklist import upgrade
+from dicomnode.worklist import state_counts, upgrade
 from dicomnode.worklist.engine import Database, open_database
 from dicomnode.worklist.schema import (
     associations,
@@ -64,6 +64,8 @@ def fill(url: str, size: Size) -> None:
     try:
         for chosen in _chunks(range(size.n_studies), _AT_ONCE):
             _write(database, chosen, size)
+        # As the keeper has it, minute for minute.
+        state_counts.fold(database)
         database.checkpoint()
     finally:
         database.close()
