@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from model.bundle.domain import STATISTICS
+from model.preparation import STATISTICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
