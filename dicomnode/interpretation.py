@@ -67,6 +67,8 @@ def _series_input(spec: bundles.SeriesSpec | None) -> SeriesInput | None:
         max_missing_fraction=spec.max_missing_fraction,
         max_tilt_degrees=spec.max_tilt_degrees,
         has_windows=bool(spec.windows),
+        match=spec.match,
+        exclude=spec.exclude,
     )
 
 

@@ -17,6 +17,7 @@ import traceback
 import warnings
 from collections.abc import MutableMapping
 from contextlib import nullcontext, suppress
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -107,7 +108,8 @@ def configure(
             _writing(handler),
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        # Of a name there is one logger, and to ask for it again takes a lock each line.
+        logger_factory=cache(structlog.stdlib.LoggerFactory()),
         cache_logger_on_first_use=False,
     )
     _bridge(target, role, log_format, level.upper())

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dicomnode.cli.checkups import Look, fail, ok, warn
-from dicomnode.errors import DeliveryError
+from dicomnode.errors import ConfigError, DeliveryError
 
 if TYPE_CHECKING:
     from dicomnode.config import Config, Destination
+
+_NO_STUDY = "2.25.0"
 
 
 def destinations(config: Config) -> Iterator[Look]:
@@ -31,6 +33,26 @@ def _echo(config: Config, destination: Destination) -> Look:
         what, _, remedy = str(error).rpartition("; ")
         return fail("destination", f"{name}: {what or error}", remedy or "check it")
     return ok("destination", f"{name} answered in {seconds * 1000:.0f} ms")
+
+
+def archives(config: Config) -> Iterator[Look]:
+    """QIDO-RS of every archive whose history comes over DICOMweb."""
+    for one in config.destination:
+        if one.retrieve == "dicomweb":
+            yield _search(config, one)
+
+
+def _search(config: Config, archive: Destination) -> Look:
+    from dicomnode.processes.fetching import finder
+
+    try:
+        # Nothing has it: the answer is short, and tells that we may ask.
+        list(finder(config, archive).find({"StudyInstanceUID": _NO_STUDY}))
+    except (ConfigError, DeliveryError) as error:
+        what, _, remedy = str(error).rpartition("; ")
+        said = f"{archive.name}: {what or error}"
+        return fail("archive", said, remedy or "check the dicomweb_ keys")
+    return ok("archive", f"{archive.name} answers at {archive.dicomweb_url}")
 
 
 def peers(config: Config) -> Iterator[Look]:

@@ -29,6 +29,7 @@ _THERE: tuple[Callable[[Config], Iterator[Look]], ...] = (
     storage.object_store,
     callups.peers,
     callups.destinations,
+    callups.archives,
     callups.collector,
 )
 _CHILDREN: tuple[Callable[[Config], Iterator[Look]], ...] = (
@@ -46,7 +47,7 @@ def doctor(given: Given, offline: Offline = False, as_json: AsJson = False) -> E
     """Look at everything the node needs and say the remedy for what is wrong; 3 then.
 
     Database and lock, SQLite, disk, clock, certificates, ports, codecs, torch and GPU,
-    bundles, the object store, and by C-ECHO the destinations.
+    bundles, the object store, by C-ECHO the destinations, and DICOMweb archives.
     """
     states = set()
     for look in looks(given.load(), offline=offline):

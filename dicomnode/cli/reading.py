@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -105,6 +105,13 @@ Files = Annotated[
         "are those of the worklist. Reads them all.",
     ),
 ]
+Findings = Annotated[
+    bool,
+    typer.Option(
+        "--findings",
+        help="What its report concludes, with the slices of a series that drove it.",
+    ),
+]
 Events = Annotated[
     bool, typer.Option("--events/--no-events", help="Its events, the timeline.")
 ]
@@ -171,6 +178,7 @@ class _Parts:
 
     files: bool
     events: bool
+    findings: bool
 
 
 def show(  # noqa: PLR0913 - a command has as many parameters as options
@@ -181,6 +189,7 @@ def show(  # noqa: PLR0913 - a command has as many parameters as options
     out: Out = None,
     files: Files = False,
     events: Events = True,
+    findings: Findings = False,
     as_json: AsJson = False,
 ) -> None:
     """Show all about a job or a study: where it stands, why, and what to do."""
@@ -196,7 +205,10 @@ def show(  # noqa: PLR0913 - a command has as many parameters as options
             rendering.report(config, rows, out)
             _audit_shown(config, views, rows[0]["study_instance_uid"], out)
         else:
-            _show(config, views, rows, _Parts(files, events), as_json=as_json)
+            parts = _Parts(files, events, findings)
+            _show(config, views, rows, parts, as_json=as_json)
+            if findings:
+                _audit_shown(config, views, rows[0]["study_instance_uid"], None)
 
 
 def _audit_shown(
@@ -217,11 +229,9 @@ def _show(
     sent = [one for row in rows for one in _deliveries(views, row)]
     files = filing.files(config, views, rows) if parts.files else ()
     events = views.events_of(study) if parts.events else []
+    said = rendering.conclusions(config, rows) if parts.findings else []
     if as_json:
-        named = {"job": rows, "delivery": sent, "file": files, "event": events}
-        for name, records in named.items():
-            for record in records:
-                printing.as_json({"record": name, **record})
+        _print_json(job=rows, delivery=sent, file=files, findings=said, event=events)
         return
     for row in rows:
         _print_row(row)
@@ -229,9 +239,17 @@ def _show(
         printing.rows("deliveries", _DELIVERY_COLUMNS, sent)
     if parts.files:
         printing.rows("files", filing.COLUMNS, files)
+    for one in said:
+        typer.echo(f"findings of {one['job_id']}\n{one['conclusion']}\n")
     now = datetime.now(UTC)
     for event in events:
         typer.echo(lines.line(event, rows[0], now, coloured=printing.is_coloured()))
+
+
+def _print_json(**named: Iterable[Record]) -> None:
+    for name, records in named.items():
+        for record in records:
+            printing.as_json({"record": name, **record})
 
 
 def _deliveries(views: Views, row: Record) -> list[Record]:

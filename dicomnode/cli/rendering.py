@@ -35,6 +35,23 @@ def report(config: Config, rows: Sequence[Record], out: Path | None) -> None:
     typer.echo(f"{out.resolve()}")
 
 
+def conclusions(config: Config, rows: Sequence[Record]) -> list[Record]:
+    """What the report of each job concludes, in its own words, for people.
+
+    Raises UnknownStudy when a finished job's files are gone.
+    """
+    from dicomnode.results import reading
+
+    ended = [one["job_id"] for one in rows if one["outcome"]]
+    found = []
+    for job_id in ended:
+        reports = [x for x in _results(config, job_id) if "ContentSequence" in x]
+        said = [reading.read(one).conclusion for one in reports]
+        text = next((one for one in said if one), "")
+        found.append({"job_id": job_id, "conclusion": text})
+    return found
+
+
 def _job_of(rows: Sequence[Record]) -> str:
     ended = [one for one in rows if one["job_id"]]
     newest = max((one["revision"] for one in ended), default=0)

@@ -126,7 +126,8 @@ def _answer_series(
 
 def _wanted(one: dict[str, Any]) -> Wanted:
     windows = tuple((float(c), float(w)) for c, w in one["windows"])
-    return Wanted(tuple(int(frame) for frame in one["frames"]), windows)
+    frames = tuple(int(frame) for frame in one["frames"])
+    return Wanted(frames, windows, bool(one["percentiles"]))
 
 
 def _surveyed(

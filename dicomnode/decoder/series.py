@@ -63,10 +63,13 @@ _BROKEN = (
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Frames (from 0) of one file, to be shown through windows."""
+    """Frames (from 0) of one file, to be shown through windows, or each through
+    percentiles of its own values.
+    """
 
     frames: tuple[int, ...]
     windows: tuple[tuple[float, float], ...]
+    percentiles: bool = False
 
 
 def planes_of(
@@ -81,6 +84,7 @@ def planes_of(
                 wanted.windows,
                 most_pixels=max_pixels,
                 most_bytes=2 * max_pixels,
+                percentiles=wanted.percentiles,
             )
         )
     except pixels.UnsupportedPixels as error:

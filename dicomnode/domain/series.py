@@ -27,6 +27,10 @@ class SeriesInput:
     max_missing_fraction: float = 0.1
     max_tilt_degrees: float = 30.0
     has_windows: bool = False
+    match: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Keyword -> upper case patterns, of which one must fit; "" fits an absent one."""
+    exclude: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """The same, of which none may fit."""
 
 
 @dataclass(frozen=True, slots=True)

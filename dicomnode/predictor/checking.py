@@ -26,10 +26,10 @@ class SeriesChecks:
     """
 
     def __init__(
-        self, checks: Sequence[bundles.QualityCheck], volume: Volume, n_windows: int
+        self, checks: Sequence[bundles.QualityCheck], volume: Volume, n_planes: int
     ) -> None:
         self._checks = checks
-        self._n_windows = max(1, n_windows)
+        self._n_planes = n_planes
         self._measured: list[dict[str, float]] = []
         self._wanted = frozenset[int]()
         if any(one.measure for one in checks):
@@ -40,8 +40,8 @@ class SeriesChecks:
     def look(self, index: int, stack: Planes) -> None:
         """At a slice between its neighbours: its own picture in the first window."""
         if index in self._wanted:
-            depth = len(stack) // self._n_windows
-            own = stack[depth // 2 * self._n_windows]
+            depth = len(stack) // self._n_planes
+            own = stack[depth // 2 * self._n_planes]
             self._measured.append(quality.measure(own / np.float32(255)))
 
     def remarks(self) -> tuple[bundles.Remark, ...]:

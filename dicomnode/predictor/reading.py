@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -22,7 +22,16 @@ Open: TypeAlias = Callable[[str], BinaryIO]
 _AHEAD = 2
 """Chunks that are decoded while the network runs on the one before."""
 
-Windows: TypeAlias = Sequence[tuple[float, float]]
+
+class Windows(NamedTuple):
+    """What slices are shown through: (centre, width) in modality values, or (low, high)
+    percentiles of each slice.
+    """
+
+    pairs: tuple[tuple[float, float], ...] = ()
+    percentiles: bool = False
+
+
 Shown: TypeAlias = "Planes | Undecodable"
 
 
@@ -65,7 +74,7 @@ def decoded(
         for first in range(0, len(slices), CHUNK):
             chunk = slices[first : first + CHUNK]
             place = (priority, first)
-            ahead.append(_chunk(decoder, open_file, chunk, tuple(windows), place))
+            ahead.append(_chunk(decoder, open_file, chunk, windows, place))
             opened.callback(_drained, ahead[-1])
             next(ahead[-1])  # asks for it
             if len(ahead) > _AHEAD:
@@ -84,7 +93,7 @@ def _chunk(
     decoder: Decoder,
     open_file: Open,
     slices: Sequence[tuple[int, Slice]],
-    windows: tuple[tuple[float, float], ...],
+    windows: Windows,
     place: tuple[int, int],
 ) -> Iterator[tuple[int, Shown]]:
     """First (-1, ...) when the chunk has been asked for, then its slices."""
@@ -94,7 +103,7 @@ def _chunk(
     with ExitStack() as opened:
         handles = [opened.enter_context(open_file(uid)) for uid in files]
         wanted = [
-            Wanted(tuple(one.header.frame for _, one in some), windows)
+            Wanted(tuple(one.header.frame for _, one in some), *windows)
             for some in files.values()
         ]
         priority, turn = place

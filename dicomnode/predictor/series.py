@@ -30,7 +30,7 @@ from dicomnode.interpretation import (
 )
 from dicomnode.predictor.checking import SeriesChecks
 from dicomnode.predictor.network import BundleNetwork, Unusable, raise_if_passing
-from dicomnode.predictor.reading import Open, decoded, needed, stacks
+from dicomnode.predictor.reading import Open, Windows, decoded, needed, stacks
 from model import bundle as bundles
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class SeriesReader:
         self._batcher = batcher
         self._spec = bundle.description.input.series
         self._checks = bundle.description.quality
-        self._keywords = [one.keyword for one in self._checks if one.keyword]
+        self._keywords = _keywords(bundle.description)
 
     def survey(
         self, uids: Sequence[str], open_file: Open, priority: int
@@ -81,8 +81,7 @@ class SeriesReader:
         self, volume: Volume, open_file: Open, priority: int
     ) -> Sequence[ImageFindings] | NotAnalysed:
         """One answer for the series: findings on the slices that drove them."""
-        n_windows = len(self._spec.windows)
-        checks = SeriesChecks(self._checks, volume, n_windows)
+        checks = SeriesChecks(self._checks, volume, self._spec.n_planes)
         found, failed = self._network_said(volume, open_file, priority, checks)
         most = self._bundle.description.input.series.max_missing_fraction
         if not found or len(failed) > most * len(volume.wanted):
@@ -143,7 +142,8 @@ class SeriesReader:
         wanted = [
             (index, volume.slices[index]) for index in needed(volume, spec.stack_depth)
         ]
-        planes = decoded(self._decoder, open_file, wanted, spec.windows, priority)
+        windows = Windows(spec.ranges, bool(spec.percentiles))
+        planes = decoded(self._decoder, open_file, wanted, windows, priority)
         return stacks(volume, spec.stack_depth, planes)
 
     def _findings(
@@ -182,7 +182,8 @@ class SeriesReader:
         found, driven = said
         shown = _to_show(driven)
         slices = [(index, volume.slices[index]) for index in shown]
-        windows = self._spec.windows[:1]
+        spec = self._spec
+        windows = Windows(spec.ranges[:1], bool(spec.percentiles))
         planes = decoded(self._decoder, open_file, slices, windows, priority)
         pictures = {
             index: plane[0]
@@ -212,6 +213,15 @@ class SeriesReader:
             display=picture,
             frame_number=one.frame_number,
         )
+
+
+def _keywords(description: bundles.Description) -> list[str]:
+    """Header attributes that the bundle's checks and its choice of series ask for."""
+    found = dict.fromkeys(one.keyword for one in description.quality if one.keyword)
+    series = description.input.series
+    if series is not None:
+        found |= dict.fromkeys(name for name, _ in (*series.match, *series.exclude))
+    return list(found)
 
 
 def _submit(

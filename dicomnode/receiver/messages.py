@@ -78,7 +78,7 @@ class Messages(DIMSEServiceProvider):
         self._assoc = association
         self.cancel_req = {}
         self.message = None
-        self.msg_queue = cast("queue.Queue[Any]", Queued[Any]())
+        self.msg_queue = cast("queue.Queue[Any]", Queued())
         self.most_bytes = min(_MOST_BYTES, max_instance_bytes)
         self._gathered = gathered
         self._n_bytes = 0

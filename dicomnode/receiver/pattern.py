@@ -9,7 +9,7 @@ what belongs to one association alone is made anew. A test holds the two side by
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pynetdicom import evt
 from pynetdicom._globals import MODE_ACCEPTOR
@@ -54,6 +54,18 @@ class Pattern:
         # The timers of a DUL are set when its association is.
         self.association, self.dul = dict(vars(made)), dict(vars(made.dul))
         self.requestor, self.acceptor = made.requestor, made.acceptor
+
+
+class PatternServer(Protocol):
+    """What an association needs to know of the server that accepts it."""
+
+    @property
+    def ae(self) -> ApplicationEntity:
+        """Whose associations these are."""
+
+    @property
+    def pattern(self) -> Pattern:
+        """What they all begin with."""
 
 
 class User(ServiceUser):

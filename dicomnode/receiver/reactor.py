@@ -43,10 +43,10 @@ class Reactor(DULServiceProvider):
         # Not by its constructor, which makes a thread for what has none here.
         vars(self).update(like)
         self._assoc = association
-        self.event_queue = cast("queue.Queue[str]", Queued[str]())
-        self.to_provider_queue = cast("queue.Queue[Any]", Queued[Any]())
-        self.to_user_queue = cast("queue.Queue[Any]", Queued[Any]())
-        self._recv_pdu = cast("queue.Queue[Any]", Queued[Any]())
+        self.event_queue = cast("queue.Queue[str]", Queued())
+        self.to_provider_queue = cast("queue.Queue[Any]", Queued())
+        self.to_user_queue = cast("queue.Queue[Any]", Queued())
+        self._recv_pdu = cast("queue.Queue[Any]", Queued())
         self.artim_timer = Timer(association.acse_timeout)
         self._idle_timer = Timer(association.network_timeout)
         self.state_machine = StateMachine(self)

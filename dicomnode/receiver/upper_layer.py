@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pynetdicom.presentation import PresentationContext
     from pynetdicom.transport import AddressInformation, AssociationServer
 
-    from dicomnode.receiver.server import StorageServer
+    from dicomnode.receiver.pattern import PatternServer
 
 __all__ = ["AcceptedAssociation", "Services", "pattern_of"]
 
@@ -53,7 +53,7 @@ class AcceptedAssociation(Association):
 
     def __init__(
         self,
-        server: StorageServer,
+        server: PatternServer,
         services: Services,
         connection: socket.socket,
         local: AddressInformation,

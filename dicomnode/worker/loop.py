@@ -28,6 +28,9 @@ _log = structlog.get_logger(__name__)
 REPORT_SECONDS = 30.0
 """What a report that a study was not analysed may take; it holds up the heartbeat."""
 
+RETELL_SECONDS = 1.0
+"""So seldom a busy worker says that its job is another one: each time is a commit."""
+
 RESTARTED = "its worker was started afresh because another job hung"
 
 
@@ -72,6 +75,7 @@ class WorkerLoop:
         self._crew = Crew(self._changed)
         self._held: list[_Held] = []
         self._said: tuple[str, str | None] = ("", None)
+        self._said_at = monotonic()
         self._beat_at = monotonic()
         self._broken = ""
         self._done = Throughput()
@@ -84,14 +88,18 @@ class WorkerLoop:
         """
         self._report("IDLE")
         Thread(target=self._wake_at, args=(stop,), daemon=True).start()
-        while not self._broken and not (stop.is_set() and not self._held):
+        while not self._is_over(stop):
             if stop.is_set():
                 self._give_back_unbegun()
             self._turned(claims=not stop.is_set())
-            self._rest(self._pause() if self._held else self._policy.poll_seconds)
+            if not self._is_over(stop):
+                self._rest(self._pause() if self._held else self._policy.poll_seconds)
         self._finish_begun()
         self._report(self._broken or "STOPPED")
         return not self._broken
+
+    def _is_over(self, stop: Event) -> bool:
+        return bool(self._broken) or (stop.is_set() and not self._held)
 
     def _turned(self, *, claims: bool) -> None:
         """A turn; without the worklist what is warm stays so, and waits for it."""
@@ -245,14 +253,16 @@ class WorkerLoop:
         begun = [one for one in self._held if one.answer is not None]
         state = "BUSY" if begun else "IDLE"
         saying = (state, begun[0].job.job_id if begun else None)
-        due = monotonic() >= self._beat_at
+        now = monotonic()
+        due = now >= self._beat_at
         if due:
-            self._beat_at = monotonic() + self._policy.heartbeat_seconds
+            self._beat_at = now + self._policy.heartbeat_seconds
             for held in self._held:
                 self._renew(held)
             if not self._held:
                 self._report_unreported()
-        if due or saying != self._said:
+        retold = saying != self._said and now >= self._said_at + RETELL_SECONDS
+        if due or retold or state != self._said[0]:
             self._report(*saying)
 
     def _renew(self, held: _Held) -> None:
@@ -279,7 +289,7 @@ class WorkerLoop:
             self._in_time(job, self._attempts.report)
 
     def _report(self, state: str, job_id: str | None = None) -> None:
-        self._said = (state, job_id)
+        self._said, self._said_at = (state, job_id), monotonic()
         bundles = ",".join(_runs(one.bundle) for one in self._pipelines.values())
         self._jobs.heartbeat(
             Worker(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import BinaryIO, Protocol
 
@@ -80,7 +81,7 @@ class SeriesAnalyst:
         candidates, excluded = self._candidates(selection)
         images = list[ImageFindings]()
         analysed = list[AnalysedSeries]()
-        for one in self._ranked(candidates, priority):
+        for one in self._ranked(self._fitting(candidates, excluded, priority)):
             if len(analysed) == self._wanted.max_series:
                 better = (
                     f"{analysed[0].title.partition(' (')[0]} suits the model better"
@@ -124,10 +125,13 @@ class SeriesAnalyst:
             return f"fewer slices than the model needs ({least})"
         return ""
 
-    def _ranked(
-        self, candidates: Sequence[_Candidate], priority: int
+    def _fitting(
+        self,
+        candidates: Sequence[_Candidate],
+        excluded: list[NotAnalysed],
+        priority: int,
     ) -> list[_Candidate]:
-        """The best first: kernel, thickness, number of slices, fine pixels."""
+        """With their headers, those that the bundle's rules do not rule out."""
         firsts = [one.instances[len(one.instances) // 2] for one in candidates]
         uids = [one.sop_instance_uid for one in firsts]
         said = self._predictor.survey(uids, self._open, priority)
@@ -135,7 +139,19 @@ class SeriesAnalyst:
             _Candidate(one.instances, one.n_slices, _middle(said[uid]))
             for one, uid in zip(candidates, uids, strict=True)
         ]
-        return sorted(known, key=self._rank)
+        fitting = list[_Candidate]()
+        for one in known:
+            keyword = unfit(one.header.facts, self._wanted)
+            if keyword:
+                why = f"by its {keyword} it is not one the model was made for"
+                excluded.append(one.without(why, by_design=True))
+            else:
+                fitting.append(one)
+        return fitting
+
+    def _ranked(self, candidates: Sequence[_Candidate]) -> list[_Candidate]:
+        """The best first: kernel, thickness, number of slices, fine pixels."""
+        return sorted(candidates, key=self._rank)
 
     def _rank(self, one: _Candidate) -> tuple[bool, float, int, float, int, str]:
         wanted, header = self._wanted, one.header
@@ -188,6 +204,22 @@ class SeriesAnalyst:
 
     def _open(self, sop_instance_uid: str) -> BinaryIO:
         return self._store.open(self._locations[sop_instance_uid])
+
+
+def unfit(facts: Mapping[str, Sequence[str]], wanted: SeriesInput) -> str:
+    """The keyword of the first rule that a series breaks; empty if it breaks none."""
+    for keyword, patterns in wanted.match:
+        if not _fits(facts.get(keyword, ()), patterns):
+            return keyword
+    for keyword, patterns in wanted.exclude:
+        if _fits(facts.get(keyword, ()), patterns):
+            return keyword
+    return ""
+
+
+def _fits(values: Sequence[str], patterns: Sequence[str]) -> bool:
+    given = [value.upper() for value in values] or [""]
+    return any(fnmatchcase(value, one) for value in given for one in patterns)
 
 
 def _middle(said: Sequence[SliceHeader] | str) -> SliceHeader:

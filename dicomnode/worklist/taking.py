@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Select, bindparam, select, update
+from sqlalchemy import Connection, Select, bindparam, literal_column, select, update
 
 from dicomnode.domain.job import JOB_STATES, Job, JobState
 from dicomnode.worklist.engine import Transaction, walk_in_order
@@ -91,16 +91,19 @@ def take(transaction: Transaction, wanted: Wanted, hand: Hand) -> list[Job]:
     return taken
 
 
-def claimable(wanted: Wanted) -> Select[Any]:
-    """The jobs to take with their rows locked; parameters: now, most, of_0..."""
+def claimable(wanted: Wanted, most: int) -> Select[Any]:
+    """The jobs to take with their rows locked; parameters: now, of_0...
+
+    State and limit are literals, or PostgreSQL would plan for some average of them.
+    """
     names: list[Any] = [bindparam(f"of_{n}") for n in range(len(wanted.pipelines))]
     found = (
         select(*_SHOWN)
-        .where(jobs.c.state == JobState.SCHEDULED.value)
+        .where(jobs.c.state == literal_column(f"'{JobState.SCHEDULED}'"))
         .where(jobs.c.pipeline.in_(names), jobs.c.not_before <= _NOW)
         .where(not_held(), not_paused(), not_spooled_elsewhere(wanted.host))
         .order_by(*_ORDER)
-        .limit(bindparam("most", type_=Integer))
+        .limit(literal_column(f"{most:d}"))
         .with_for_update(skip_locked=True, of=jobs)
     )
     return (
@@ -109,8 +112,8 @@ def claimable(wanted: Wanted) -> Select[Any]:
 
 
 @lru_cache(maxsize=64)
-def _prepared(wanted: Wanted) -> Prepared:
-    return Prepared(claimable(wanted))
+def _prepared(wanted: Wanted, most: int) -> Prepared:
+    return Prepared(claimable(wanted, most))
 
 
 def _found(
@@ -119,7 +122,7 @@ def _found(
     if not wanted.pipelines:
         return []
     names = {f"of_{n}": name for n, name in enumerate(wanted.pipelines)}
-    return _prepared(wanted).run(connection, [{"now": now, "most": most, **names}])
+    return _prepared(wanted, most).run(connection, [{"now": now, **names}])
 
 
 def _job(row: Any, hand: Hand) -> Job:

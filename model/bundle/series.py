@@ -8,15 +8,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from pydicom.datadict import tag_for_keyword
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Span = Literal["all", "even", "central"]
 Method = Literal["max", "top-k-mean", "noisy-or"]
+Rules = tuple[tuple[str, tuple[str, ...]], ...]
+"""Keyword -> upper case patterns; one of them fits, "" an absent attribute."""
+
 PLANES = ("axial", "coronal", "sagittal")
 _KEYS = frozenset(
     {
         "windows",
+        "percentiles",
+        "match",
+        "exclude",
         "n_slices",
         "span",
         "central_fraction",
@@ -32,6 +40,7 @@ _KEYS = frozenset(
         "aggregation",
     }
 )
+_WHOLE = 100
 _MOST_SLICES, _MOST_DEPTH, _MOST_WINDOWS = 2000, 15, 8
 
 
@@ -53,7 +62,9 @@ class SeriesSpec:
     """What a series bundle wants.
 
     windows: (centre, width) in modality values (Hounsfield units for CT), one channel
-    each; none shows slices by their own VOI window, as single images are. n_slices:
+    each; percentiles: (low, high) of each slice's own values instead (MR). Neither
+    shows slices by their own VOI window, as single images are. match, exclude: keyword
+    -> patterns that the header of a series must, or must not fit. n_slices:
     read at most, spread evenly over the span: `all` of the series or, for `central`,
     the middle `central_fraction` of its length; with span `all` every slice is read
     and n_slices is 0. stack_depth: neighbouring slices as channels, odd. min_slices:
@@ -77,11 +88,24 @@ class SeriesSpec:
     max_missing_fraction: float
     max_tilt_degrees: float
     aggregation: Aggregation
+    percentiles: tuple[tuple[float, float], ...] = ()
+    match: Rules = ()
+    exclude: Rules = ()
+
+    @property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """The windows, or the percentiles."""
+        return self.percentiles or self.windows
+
+    @property
+    def n_planes(self) -> int:
+        """Channels of one slice."""
+        return max(1, len(self.ranges))
 
     @property
     def channels(self) -> int:
         """Of the network's input: the windows of each slice, slice by slice."""
-        return max(1, len(self.windows)) * self.stack_depth
+        return self.n_planes * self.stack_depth
 
 
 def parse_series(item: Mapping[str, Any]) -> SeriesSpec | None:
@@ -126,7 +150,22 @@ def _read(stored: Mapping[str, Any]) -> SeriesSpec:
         max_missing_fraction=float(stored.get("max_missing_fraction", 0.1)),
         max_tilt_degrees=float(stored.get("max_tilt_degrees", 30)),
         aggregation=_aggregation(stored.get("aggregation", {})),
+        percentiles=tuple(
+            _pair(one, "percentiles") for one in stored.get("percentiles", ())
+        ),
+        match=_patterns(stored, "match"),
+        exclude=_patterns(stored, "exclude"),
     )
+
+
+def _patterns(stored: Mapping[str, Any], key: str) -> Rules:
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for keyword, given in stored.get(key, {}).items():
+        if tag_for_keyword(keyword) is None:
+            raise ValueError(f"input.series.{key}.{keyword} is no DICOM keyword")
+        several = [given] if isinstance(given, str) else given
+        found.append((str(keyword), tuple(str(one).upper() for one in several)))
+    return tuple(found)
 
 
 def _aggregation(stored: Mapping[str, Any]) -> Aggregation:
@@ -166,6 +205,13 @@ def _rules(spec: SeriesSpec) -> list[tuple[bool, str]]:
             any(not width > 0 for _, width in spec.windows)
             or len(spec.windows) > _MOST_WINDOWS,
             f"windows: give at most {_MOST_WINDOWS}, each [centre, width], width > 0",
+        ),
+        (
+            len(spec.percentiles) > _MOST_WINDOWS
+            or (bool(spec.windows) and bool(spec.percentiles))
+            or any(not 0 <= a < b <= _WHOLE for a, b in spec.percentiles),
+            "percentiles: give at most 8 instead of windows, each [low, high] from 0 to"
+            " 100, low < high",
         ),
         (
             spec.span not in get_args(Span),

@@ -59,6 +59,7 @@ class Place(NamedTuple):
 class Look:
     """How slices are shown: through windows (centre, width) in modality values, one
     channel each (none: by their own), each with its neighbours, ``depth`` in all.
+    percentiles: windows are (low, high) percentiles of each slice instead.
 
     n_slices: so many are read, evenly over the central fraction of the series; 0: all.
     """
@@ -67,6 +68,7 @@ class Look:
     depth: int = 1
     n_slices: int = 0
     central_fraction: float = 1.0
+    percentiles: bool = False
 
     @property
     def channels(self) -> int:
@@ -144,6 +146,7 @@ def _shown(
                 look.windows,
                 most_pixels=_MOST_PIXELS,
                 most_bytes=2 * _MOST_PIXELS,
+                percentiles=look.percentiles,
             )
             found |= dict(zip(here, planes, strict=True))
     return found

@@ -26,6 +26,7 @@ _TEST_SEED, _TEST_ROWS, _TEST_COLUMNS, _TEST_STEP = 7, 144, 126, 3
 def content(
     run: Run, table: dict[str, Any], heads: list[dict[str, Any]], domain: Domain
 ) -> Content:
+    """bundle.json and tensors of a run, from what was measured of it."""
     by_name = {head["name"]: head for head in heads}
     labels = [
         {

@@ -48,8 +48,10 @@ class Run:
     def look(self) -> Look:
         """How slices are shown, and which are read; of images, one plane each."""
         stored = self.recipe.get("series") or {}
+        ranges = stored.get("percentiles") or stored.get("windows") or ()
         return Look(
-            windows=tuple((float(c), float(w)) for c, w in stored.get("windows", ())),
+            windows=tuple((float(c), float(w)) for c, w in ranges),
+            percentiles=bool(stored.get("percentiles")),
             depth=int(stored.get("stack_depth", 1)),
             n_slices=int(stored.get("n_slices", 0)),
             central_fraction=float(stored.get("central_fraction", 1)),
@@ -91,7 +93,7 @@ def open_run(run: Path, data: Path, wanted: Collection[str] = ()) -> Run:
     kept = [item for item in recipe["heads"] if not wanted or item["name"] in wanted]
     heads = [head_of(item) for item in kept]
     series = recipe.get("series") or {}
-    n_windows = max(1, len(series.get("windows", ())))
+    n_windows = max(1, len(series.get("percentiles") or series.get("windows") or ()))
     network = build(
         recipe["network"]["architecture"],
         heads,

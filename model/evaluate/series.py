@@ -61,6 +61,7 @@ def input_of(run: Run, given: dict[str, Any]) -> dict[str, Any]:
     trained: dict[str, Any] = run.recipe["series"]
     fixed = {
         "windows": [list(one) for one in trained["windows"]],
+        "percentiles": [list(one) for one in trained.get("percentiles", ())],
         "stack_depth": trained["stack_depth"],
         "aggregation": {"method": trained["aggregation"], "k": trained["k"]},
     }
@@ -192,7 +193,13 @@ def predictions(
 
 def look_of(spec: SeriesSpec) -> Look:
     """How a bundle has slices shown, and which it reads."""
-    return Look(spec.windows, spec.stack_depth, spec.n_slices, spec.central_fraction)
+    return Look(
+        spec.ranges,
+        spec.stack_depth,
+        spec.n_slices,
+        spec.central_fraction,
+        percentiles=bool(spec.percentiles),
+    )
 
 
 def _of_series(bundle: Bundle) -> SeriesSpec:

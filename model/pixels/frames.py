@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     Windows = Sequence[tuple[float, float]]
 
 _OF_ONE_FRAME = (CTImageStorage, MRImageStorage)  # PS3.3 A.3, A.4
+_NARROWEST = 1e-6
 _AT_ONCE = 1 << 16  # pixels, so that what is looked up stays in the cache
 
 
@@ -46,26 +47,32 @@ def windowed_frames(
     *,
     most_pixels: int,
     most_bytes: int,
+    percentiles: bool = False,
 ) -> Iterator[NDArray[np.uint8]]:
     """uint8 (windows, rows, columns) for each of ``frames`` (from 0), in order.
 
-    Without windows one channel, as `display_pixels` shows the frame. Pixel padding is
-    black, non-square pixels become square. Of a multi-frame object only these frames
-    are decoded, and of a native or indexed one only they are read; most_pixels and
-    most_bytes hold for one frame of it. Raises UnsupportedPixels.
+    Without windows one channel, as `display_pixels` shows the frame. percentiles: the
+    windows are (low, high) percentiles of the frame's own values instead. Pixel
+    padding is black, non-square pixels become square. Of a multi-frame object only
+    these frames are decoded, and of a native or indexed one only they are read;
+    most_pixels and most_bytes hold for one frame of it. Raises UnsupportedPixels.
     """
     limits = Limits(most_pixels, most_bytes)
     for stored in _stored(file, frames, limits):
-        yield windowed(stored, windows)
+        yield windowed(stored, windows, percentiles=percentiles)
 
 
-def windowed(stored: Stored, windows: Windows) -> NDArray[np.uint8]:
+def windowed(
+    stored: Stored, windows: Windows, *, percentiles: bool = False
+) -> NDArray[np.uint8]:
     """uint8 (windows, rows, columns) of one decoded frame."""
     if not windows:
         grey = np.rint(shown(stored) * np.float32(255))
         return np.asarray(grey, np.uint8)[None]
     if not stored.is_grey:
         raise UnsupportedPixels("a colour image has no window: send the slices in grey")
+    if percentiles:
+        windows = _of_percentiles(stored, windows)
     if is_tabled(stored):
         planes = _looked_up(stored, windows)
     else:
@@ -76,6 +83,16 @@ def windowed(stored: Stored, windows: Windows) -> NDArray[np.uint8]:
         return planes
     stretched = (square(one.astype(np.float32), stored.header) for one in planes)
     return np.stack([np.rint(one).astype(np.uint8) for one in stretched])
+
+
+def _of_percentiles(stored: Stored, percentiles: Windows) -> Windows:
+    """(low, high) percentiles of a frame, pixel padding left out -> windows."""
+    frame = stored.modality()
+    values = frame.values[~frame.padding]
+    if not values.size:
+        return [(0.0, 1.0) for _ in percentiles]
+    ends = [np.percentile(values, one) for one in percentiles]
+    return [(float(a + b) / 2, max(float(b - a), _NARROWEST)) for a, b in ends]
 
 
 def _looked_up(stored: Stored, windows: Windows) -> NDArray[np.uint8]:

@@ -180,15 +180,17 @@ class Distil:
 class SeriesRecipe:
     """Of a network for whole series, see docs/models.md; n_slices 0: single images.
 
-    windows: (centre, width) in modality values, one channel each; none shows slices by
-    their own. stack_depth: neighbouring slices as channels. n_slices: kept of each
-    series, evenly over its central_fraction. slices_per_step: of those, so many are
-    seen of each series in a step. aggregation, k: max | top-k-mean | noisy-or.
+    windows: (centre, width) in modality values, one channel each; percentiles: (low,
+    high) of each slice instead; neither shows slices by their own. stack_depth:
+    neighbouring slices as channels. n_slices: kept of each series, evenly over its
+    central_fraction. slices_per_step: of those, so many are seen of each series in a
+    step. aggregation, k: max | top-k-mean | noisy-or.
     """
 
     n_slices: int = 0
     slices_per_step: int = 8
     windows: tuple[tuple[float, float], ...] = ()
+    percentiles: tuple[tuple[float, float], ...] = ()
     stack_depth: int = 1
     central_fraction: float = 1.0
     aggregation: Literal["max", "top-k-mean", "noisy-or"] = "max"
@@ -204,6 +206,8 @@ class SeriesRecipe:
             raise ValueError("central_fraction and k must be above 0: correct them")
         if any(len(one) != _PAIR or not one[1] > 0 for one in self.windows):
             raise ValueError("windows are pairs of centre and width > 0: correct them")
+        if self.windows and self.percentiles:
+            raise ValueError("windows and percentiles exclude each other: drop one")
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,10 @@ _SLICE_STREAM = 1_000_081
 
 def look_of(recipe: SeriesRecipe) -> Look:
     """How the slices of a recipe are shown, and which are kept."""
+    ranges = recipe.percentiles or recipe.windows
     return Look(
-        windows=tuple((float(c), float(w)) for c, w in recipe.windows),
+        windows=tuple((float(c), float(w)) for c, w in ranges),
+        percentiles=bool(recipe.percentiles),
         depth=recipe.stack_depth,
         n_slices=recipe.n_slices,
         central_fraction=recipe.central_fraction,

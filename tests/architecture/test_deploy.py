@@ -107,7 +107,7 @@ def metrics() -> set[str]:
     registry.register(_Node(FULL))  # type: ignore[arg-type]
     text = generate_latest(registry).decode()
     names = {family.name for family in text_string_to_metric_families(text)}
-    views = SimpleNamespace(senders=lambda _since: [], backfills=list)
+    views = SimpleNamespace(worklist=lambda **_: [], backfills=list)
     site = SimpleNamespace(peers=[SimpleNamespace(ae_title="CT1")])
     room: Any = SimpleNamespace(views=views, site=site)
     return names | {_silences(room, FULL.now).name, _backfills(room).name}

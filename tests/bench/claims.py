@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from threading import Event
@@ -20,42 +20,52 @@ from time import monotonic, sleep
 from types import SimpleNamespace
 
 import structlog
-from sqlalchemy import insert
 
 from dicomnode.domain.job import Outcome, job_id_of
 from dicomnode.processes.clock import SystemClock
 from dicomnode.worker.loop import LoopPolicy, WorkerFacts, WorkerLoop
 from dicomnode.worker.pipeline import Analysis
-from dicomnode.worklist import open_worklist, upgrade
+from dicomnode.worklist import Worklist, open_worklist, upgrade
 from dicomnode.worklist.engine import open_database
-from dicomnode.worklist.schema import jobs, metadata, revisions, studies
+from dicomnode.worklist.schema import jobs, revisions, studies
 from tests.bench.servers import KINDS, OPENED
 
 PIPELINE = "cxr"
 WORKERS = (1, 2, 4)
+CONCURRENT_JOBS = 4
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 _LEASE_SECONDS = 36_000
 _AT_ONCE = 5000
+_LOOK_SECONDS = 0.05
 Task = Callable[..., list[str]]
 
 
 def scheduled(url: str, number: int) -> None:
-    """Replace what is there with so many jobs that wait."""
+    """Put so many jobs that wait into an empty worklist."""
     with closing(open_database(url)) as database:
-        with database.write() as transaction:
-            for table in reversed(metadata.sorted_tables):
-                transaction.execute(table.delete())
         for start in range(0, number, _AT_ONCE):
-            numbers = range(start, min(number, start + _AT_ONCE))
+            uids = [f"2.25.{n}" for n in range(start, min(number, start + _AT_ONCE))]
             with database.write() as transaction:
-                for table, row in (
-                    (studies, _study),
-                    (revisions, _revision),
-                    (jobs, _job),
-                ):
-                    transaction.connection.execute(
-                        insert(table), [row(f"2.25.{one}") for one in numbers]
-                    )
+                for table, row in ((studies, _study), (revisions, _revision)):
+                    transaction.insert(table, [row(uid) for uid in uids])
+                transaction.insert(jobs, [_job(uid) for uid in uids])
+
+
+def twice(url: str, taken: Sequence[str], number: int) -> int:
+    """How many jobs were given out more than once; each must have been once.
+
+    By what the processes got, and by the rows, the events and the counts of the node.
+    """
+    with open_worklist(url) as worklist:
+        claims = "SELECT count(*) AS n FROM v1_events WHERE kind = 'job claim'"
+        again = "SELECT count(*) AS n FROM v1_worklist WHERE attempts > 1"
+        n_claims, n_again = (
+            int(worklist.views._run(query, {})[0]["n"]) for query in (claims, again)
+        )
+        n_running = worklist.views.counts()["job"]["IN_PROGRESS"]
+    assert len(set(taken)) == n_running == number, f"{n_running} of {number} claimed"
+    assert n_claims == len(taken)
+    return max(len(taken) - len(set(taken)), n_again)
 
 
 def _study(uid: str) -> dict[str, object]:
@@ -87,6 +97,7 @@ class _FixedCost:
     """A pipeline whose analysis takes a fixed time and no processor."""
 
     bundle = SimpleNamespace(name="fixed-cost", version="1", parameters={})
+    of_series = False
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -100,8 +111,10 @@ def work_all(url: str, worker_id: str, seconds: float) -> list[str]:
     """The loop of a worker until the queue is empty."""
     only_warnings = structlog.make_filtering_bound_logger(logging.WARNING)
     structlog.configure(wrapper_class=only_warnings)
-    policy = LoopPolicy(_LEASE_SECONDS, 3600, 0.01, (1,), concurrent_jobs=4)
-    with open_worklist(url) as worklist:
+    policy = LoopPolicy(
+        _LEASE_SECONDS, 3600, 0.01, (1,), concurrent_jobs=CONCURRENT_JOBS
+    )
+    with open_worklist(url) as worklist, ThreadPoolExecutor(1) as watcher:
         loop = WorkerLoop(
             WorkerFacts(worker_id, "bench", "none"),
             {PIPELINE: _FixedCost(seconds)},  # type: ignore[dict-item]
@@ -110,10 +123,15 @@ def work_all(url: str, worker_id: str, seconds: float) -> list[str]:
             policy,
         )
         stop = Event()
-        while loop.run_once():
-            pass
-        stop.set()
+        watcher.submit(_stop_at_end, worklist, stop)
+        loop.run(stop)
     return []
+
+
+def _stop_at_end(worklist: Worklist, stop: Event) -> None:
+    while worklist.jobs.n_unfinished(1):
+        sleep(_LOOK_SECONDS)
+    stop.set()
 
 
 class _Told:
@@ -140,34 +158,58 @@ def timed(
         return monotonic() - began, found
 
 
+@contextmanager
+def _queue(kind: str, number: int) -> Iterator[str]:
+    """A worklist of its own with so many jobs that wait."""
+    with OPENED[kind]() as url:
+        upgrade(url)
+        scheduled(url, number)
+        yield url
+
+
 def measured(
     kind: str, n_jobs: int, n_studies: int, seconds: float, workers: Sequence[int]
 ) -> None:
     """The figures of one kind of database, each printed as it comes."""
     figures = _Told(kind)
-    with OPENED[kind]() as url:
-        upgrade(url)
-        for n_workers in workers:
-            scheduled(url, n_jobs)
+    for n_workers in workers:
+        with _queue(kind, n_jobs) as url:
             elapsed, taken = timed(claim_all, url, n_workers)
-            twice = len(taken) - len(set(taken))
-            figures.say(f"claims/s, {n_workers} processes", round(n_jobs / elapsed))
-            figures.say(f"claimed twice of {n_jobs}, {n_workers} processes", twice)
-            assert len(taken) == n_jobs
-        for n_workers in workers:
-            scheduled(url, n_studies)
+            n_twice = twice(url, taken, n_jobs)
+        figures.say(f"claims/s, {n_workers} processes", round(n_jobs / elapsed))
+        figures.say(f"claimed twice of {n_jobs}, {n_workers} processes", n_twice)
+        assert not n_twice
+    if n_studies:
+        waiting(kind, n_studies, seconds, workers)
+
+
+def waiting(kind: str, n_studies: int, seconds: float, workers: Sequence[int]) -> None:
+    """Studies each second by workers whose analysis only waits, as for a GPU."""
+    figures = _Told(kind)
+    for n_workers in workers:
+        with _queue(kind, n_studies) as url:
             elapsed, _ = timed(work_all, url, n_workers, seconds)
-            rate = round(n_studies / elapsed, 1)
-            wait = f"{seconds:g} s as for a GPU"
-            what = f"studies/s, {n_workers} workers that wait {wait}"
-            figures.say(what, rate)
+            done_once(url, n_studies)
+        rate = round(n_studies / elapsed, 1)
+        most = n_workers * CONCURRENT_JOBS / seconds
+        what = f"studies/s, {n_workers} workers that wait {seconds:g} s as for a GPU"
+        figures.say(f"{what} (at most {most:g})", rate)
+
+
+def done_once(url: str, number: int) -> None:
+    """Every job has ended, after one claim each and with one result of its end."""
+    with open_worklist(url) as worklist:
+        events = "SELECT kind, count(*) AS n FROM v1_events GROUP BY kind"
+        kinds = {row["kind"]: row["n"] for row in worklist.views._run(events, {})}
+        assert worklist.views.counts()["job"]["COMPLETED"] == number
+    assert kinds["job claim"] == kinds["job finish"] == number, kinds
 
 
 def main(words: Sequence[str] = ()) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench claims")
     parser.add_argument("--jobs", type=int, default=5_000, help="to claim")
-    parser.add_argument("--studies", type=int, default=400, help="to work on")
-    parser.add_argument("--seconds", type=float, default=0.1, help="that each takes")
+    parser.add_argument("--studies", type=int, default=240, help="to work on; 0: none")
+    parser.add_argument("--seconds", type=float, default=0.5, help="that each takes")
     parser.add_argument("--workers", type=int, nargs="*", default=WORKERS)
     parser.add_argument("--kind", choices=KINDS, action="append")
     given = parser.parse_args(words)

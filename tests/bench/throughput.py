@@ -2,9 +2,12 @@
 
 Each worker is a process of its own with the shipped bundle on the processor, as
 `dicomnode work` starts it: decode, predict, heat map, report, results kept. They are
-ready before the clock runs. The work needs the processor, so beyond as many workers as
-there are cores nothing is gained; what the queue itself allows is measured by
-`tests.bench claims`, whose analysis only waits, as for a GPU.
+ready before the clock runs. That work needs the processor, so beyond as many workers as
+there are cores nothing is gained: each row tells how many cores the workers kept busy.
+
+Before these, the same number of workers with an analysis that only waits, as for a GPU,
+and needs no processor: whether the queue lets throughput grow with workers. Each works
+on four jobs at a time, as a worker does, so that is what it can do at most.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from dicomnode.domain.instance import InstanceKey, ReceivedInstance
 from dicomnode.domain.job import NewJob, job_id_of
 from dicomnode.results import encode_data_set
 from model.phantom import chest
+from tests.bench.claims import waiting
 from tests.bench.servers import KINDS, OPENED
 from tests.faults.chain import READY, Chain
 from tests.faults.roles import Role, fork_server
@@ -85,30 +89,49 @@ def workers(chain: Chain, number: int) -> Iterator[list[Role]]:
 def measured(chain: Chain, n_workers: int, n_studies: int) -> dict[str, object]:
     """Studies each second; every one must have been analysed, and once."""
     before = chain.worklist.views.counts()["job"]["COMPLETED"]
-    with workers(chain, n_workers):
+    with workers(chain, n_workers) as roles:
         filled(chain, n_studies)
-        began = monotonic()
+        began, used = monotonic(), processor_seconds(roles)
         chain.worklist.pauses.resume(datetime.now(UTC))
         wanted = before + n_studies
         while (done := chain.worklist.views.counts()["job"]["COMPLETED"]) < wanted:
             sleep(0.02)
         elapsed = monotonic() - began
+        used = processor_seconds(roles) - used
     assert done == wanted, f"{done - before} of {n_studies}"
     attempts = {row["attempts"] for row in chain.worklist.views.worklist()}
     return {
         "studies/s": round(n_studies / elapsed, 2),
+        "cores busy": round(used / elapsed, 2),
+        "processor seconds a study": round(used / n_studies, 3),
         "most attempts at one job": max(attempts),
     }
+
+
+def processor_seconds(roles: Sequence[Role]) -> float:
+    """What these processes, with the children they have reaped, have taken so far."""
+    ticks = 0
+    for one in roles:
+        # proc_pid_stat(5): the name in brackets may hold anything.
+        fields = Path(f"/proc/{one.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def main(words: Sequence[str] = ()) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench throughput")
     parser.add_argument("--studies", type=int, default=60, help="for each number")
+    parser.add_argument(
+        "--waiting", type=int, default=240, help="studies that only wait; 0: none"
+    )
+    parser.add_argument("--seconds", type=float, default=0.5, help="that those wait")
     parser.add_argument("--workers", type=int, nargs="*", default=WORKERS)
     parser.add_argument("--kind", choices=KINDS, action="append")
     given = parser.parse_args(words)
     fork_server(("work",))
     for kind in given.kind or KINDS:
+        if given.waiting:
+            waiting(kind, given.waiting, given.seconds, given.workers)
         with ExitStack() as stack:
             name = stack.enter_context(TemporaryDirectory(prefix="dicomnode-bench-"))
             url = stack.enter_context(OPENED[kind]())

@@ -212,13 +212,18 @@ class Chain:
 
 
 class StoreScp:
-    """DCMTK's storescp: a PACS that keeps each object in a file named by its UID."""
+    """DCMTK's storescp: a PACS that keeps each object in a file named by its UID.
+
+    A process for each association: a sender that stands still, or is cut off, keeps
+    its own open and must not keep the others out, as it would at no real PACS.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "pacs"
         self.folder.mkdir()
         self.port = free_port()
-        argv = ["storescp", "-aet", "ORTHANC", "--unique-filenames"]
+        argv = ["storescp", "-aet", "ORTHANC", "--unique-filenames", "--fork"]
+        argv += ["--dimse-timeout", "120"]
         argv += ["-od", str(self.folder), str(self.port)]
         self._program = Program("storescp", argv, folder / "storescp.log")
 

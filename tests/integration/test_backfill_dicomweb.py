@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from dicomnode.cli.callups import archives
+from dicomnode.cli.checkups import State
+from dicomnode.config import load
 from dicomnode.delivery.dicomweb import QidoClient, Service, WadoClient
 from dicomnode.delivery.multipart import BrokenAnswer, NoMultipart, Parts
 from dicomnode.domain.backfill import Retrieved
@@ -119,6 +122,26 @@ def test_every_study_is_found_once(
     with gateway.open() as url:
         assert sorted(found(archive, Service(url))) == wanted
     assert len(gateway.asked) >= n_asked
+
+
+def test_the_doctor_asks_it(
+    archive: Together, gateway: Gateway, tmp_path: Path
+) -> None:
+    gateway.demands = f"Bearer {SECRET}"
+    with gateway.open() as url:
+        (tmp_path / "c.toml").write_text(
+            '[[destination]]\nname = "VNA"\nae_title = "V"\nhost = "127.0.0.1"\n'
+            f'port = 104\nretrieve = "dicomweb"\ndicomweb_url = "{url}"\n'
+        )
+        for given, state, said in (
+            (SECRET, State.OK, "VNA answers at http"),
+            ("wrong-token", State.FAIL, "HTTP 401"),
+        ):
+            environ = {"DICOMNODE_DESTINATION__VNA__DICOMWEB_TOKEN": given}
+            (look,) = archives(load(tmp_path / "c.toml", environ=environ))
+            assert look.state is state
+            assert said in look.said
+            assert given not in look.said
 
 
 def test_what_its_answers_mean(archive: Together, gateway: Gateway) -> None:

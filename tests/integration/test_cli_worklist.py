@@ -23,8 +23,10 @@ from dicomnode.cli.embedded import EmbeddedViews
 from dicomnode.domain.association import Association
 from dicomnode.domain.chore import ChoreRun
 from dicomnode.domain.delivery import NewResult
+from dicomnode.domain.findings import StudyFindings
 from dicomnode.domain.instance import InstanceKey
 from dicomnode.domain.job import Outcome, Worker
+from dicomnode.domain.series import KeySlice
 from dicomnode.health.alarms import short_hash
 from dicomnode.results import build, encode_data_set
 from dicomnode.store import LocalStore
@@ -284,11 +286,27 @@ def test_show_a_job(worklist: Worklist) -> None:
     assert SECRET not in text
 
 
-def keep_results(here: Path, worklist: Worklist) -> str:
+def driven_by_slices() -> StudyFindings:
+    """What a bundle for series would say: slices 4 and 5 drove the findings."""
+    found = cases.positive()
+    uid = found.images[0].sop_instance_uid
+    slices = (KeySlice(uid, 4, 0.8), KeySlice(uid, 5, 0.9, position_mm=12.5))
+    images = [
+        replace(
+            image, findings=tuple(replace(x, slices=slices) for x in image.findings)
+        )
+        for image in found.images
+    ]
+    return replace(found, images=tuple(images))
+
+
+def keep_results(
+    here: Path, worklist: Worklist, findings: StudyFindings | None = None
+) -> str:
     """A finished job whose results are in the store; its id."""
     store = LocalStore(here / "var" / "results", 100)
     kept = []
-    for one in build(cases.context(), cases.positive(), ["sr", "sc"]):
+    for one in build(cases.context(), findings or cases.positive(), ["sr", "sc"]):
         key = InstanceKey(
             DONE,
             one.series_instance_uid,
@@ -324,6 +342,23 @@ def test_the_report_of_a_job_is_one_page(here: Path, worklist: Worklist) -> None
     gone = invoke("show", job_id, "--report")
     assert gone.exit_code == 4
     assert "are gone" in gone.stderr
+
+
+def test_show_says_what_was_found_and_in_which_slices(
+    here: Path, worklist: Worklist
+) -> None:
+    job_id = keep_results(here, worklist, driven_by_slices())
+    assert "most in slice" not in invoke("show", job_id).stdout
+    text = invoke("show", job_id, "--findings").stdout
+    assert f"findings of {job_id}" in text
+    assert "slices 4-5, most in slice 5 (12.5 mm)" in text
+    [said] = [
+        one
+        for one in records("show", job_id, "--findings")
+        if one["record"] == "findings"
+    ]
+    assert said["job_id"] == job_id
+    assert "most in slice 5" in said["conclusion"]
 
 
 def test_a_job_without_a_report_says_so(worklist: Worklist) -> None:

@@ -112,11 +112,16 @@ def stack_of(found: Scan, number: int) -> np.ndarray:
     return np.asarray(planes, np.float32)
 
 
-def train(folder: Path, name: str = "ct-nodule", **series) -> Path:
-    """A slice classifier of a few seconds, packed as a series bundle."""
+def train(
+    folder: Path, name: str = "ct-nodule", stack=stack_of, modality="CT", **series
+) -> Path:
+    """A slice classifier of a few seconds, packed as a series bundle.
+
+    stack: what the network sees of a slice of a scan.
+    """
     torch.manual_seed(1)
     preset = EvalPreset(SIZE, normalise="fixed")
-    canvases, targets = _examples(preset)
+    canvases, targets = _examples(preset, stack)
     network = build("slim", [HEAD], channels=DEPTH * len(WINDOWS))
     steps = 100
     optimiser = torch.optim.AdamW(network.parameters(), 2e-3)
@@ -135,12 +140,14 @@ def train(folder: Path, name: str = "ct-nodule", **series) -> Path:
         schedule.step()
     network.eval()
     engine = Engine(network, preset, torch.device("cpu"))
-    content = Content(_table(name, SERIES | series), *_packed(engine, canvases))
+    table = _table(name, SERIES | series)
+    table["input"]["modalities"] = [modality]
+    content = Content(table, *_packed(engine, canvases, stack))
     bundle.save(folder, content)
     return folder
 
 
-def _examples(preset: EvalPreset) -> tuple[torch.Tensor, torch.Tensor]:
+def _examples(preset: EvalPreset, stack) -> tuple[torch.Tensor, torch.Tensor]:
     """From many scans a few slices each; those at the rim of a sphere teach nothing."""
     canvases, targets = [], []
     random = np.random.default_rng(3)
@@ -154,14 +161,14 @@ def _examples(preset: EvalPreset) -> tuple[torch.Tensor, torch.Tensor]:
         )
         for numbers, target in ((inside, 1.0), (outside, 0.0)):
             for number in random.permutation(numbers)[:6].astype(int):
-                canvases.append(preset(stack_of(found, int(number))))
+                canvases.append(preset(stack(found, int(number))))
                 targets.append(target)
     return torch.stack(canvases), torch.tensor(targets)
 
 
-def _packed(engine: Engine, canvases: torch.Tensor):
+def _packed(engine: Engine, canvases: torch.Tensor, stack):
     test = scan(7, lesion=True, n_slices=4, size=PIXELS)
-    image = np.rint(stack_of(test, 1) * 255).astype(np.uint8)
+    image = np.rint(stack(test, 1) * 255).astype(np.uint8)
     output = engine.run([(image / np.float32(255)).astype(np.float32)])
     with torch.inference_mode():
         said = engine.network(canvases)

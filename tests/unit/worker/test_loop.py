@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
+from time import monotonic
 from types import SimpleNamespace
 
 import pytest
@@ -21,7 +22,13 @@ from dicomnode.errors import (
     WorklistError,
 )
 from dicomnode.worker.attempt import CRASHED, EXHAUSTED
-from dicomnode.worker.loop import RESTARTED, LoopPolicy, WorkerFacts, WorkerLoop
+from dicomnode.worker.loop import (
+    RESTARTED,
+    RETELL_SECONDS,
+    LoopPolicy,
+    WorkerFacts,
+    WorkerLoop,
+)
 from dicomnode.worker.pipeline import Analysis
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
@@ -377,4 +384,23 @@ def test_an_idle_worker_is_woken():
     jobs.waiting = Jobs("a").waiting
     loop.wake()
     working.join(60)
+    assert not working.is_alive(), "it was asked to stop while its last job ended"
     assert jobs.finished == [("a", Outcome.ANALYSED)]
+
+
+def test_a_busy_worker_does_not_say_each_job_at_once():
+    """Each word is a commit; that it is busy at all is said at once."""
+    names = [f"job{number}" for number in range(20)]
+    stop = Event()
+
+    def last():
+        stop.set()
+        return FINE
+
+    jobs = Jobs(*names)
+    began = monotonic()
+    assert a_loop(jobs, *[FINE] * 19, last).run(stop)
+    assert len(jobs.finished) == 20
+    busy = [job_id for state, job_id in jobs.heartbeats if state == "BUSY"]
+    assert busy[0] == "job0"
+    assert len(busy) <= 1 + (monotonic() - began) / RETELL_SECONDS
