@@ -15,7 +15,6 @@ from tests.bench import (
     claims,
     copying,
     cost,
-    device,
     latency,
     model,
     scaling,
@@ -25,6 +24,7 @@ from tests.bench import (
     training,
     worker,
 )
+from tests.bench.device import running as device
 from tests.bench.ingest import running as ingest
 from tests.bench.worklist import measuring as worklist
 

@@ -21,7 +21,7 @@ from model import bundle
 from model.bundle.gpu import Graphed
 from model.phantom import chest
 from tests.bench import heavy
-from tests.bench.device import part10
+from tests.bench.device.whole import part10
 from tests.faults.test_worker_model import study
 
 CXR_QC = Path(bundle.__file__).parents[1] / "bundles" / "cxr-qc"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class Outbox:
 
     def __init__(self, *deliveries):
         self.waiting, self.notes = list(deliveries), []
-        self.present_ones = []
+        self.present_ones, self.sent_at = [], []
 
     def due(self, destination, now, lease_seconds, limit):
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
@@ -46,6 +47,7 @@ class Outbox:
 
     def sent(self, delivery, status, now, check_at=None):
         self.notes.append((delivery.delivery_id, "sent", status, check_at))
+        self.sent_at.append(now)
 
     def postpone(self, delivery, status, error, retry_at, now):
         self.notes.append((delivery.delivery_id, error, status, retry_at))
@@ -106,6 +108,16 @@ def test_success_and_warnings_are_sent_with_their_status(status):
     assert deliver(outbox, destination) == 1
     assert outbox.notes == [(1, "sent", status, None)]
     assert destination.files == [RESULT.read_bytes()]
+
+
+def test_a_result_is_sent_when_it_was_answered_not_when_the_last_one_was():
+    outbox = Outbox(a_delivery(1), a_delivery(2))
+    destination = Destination(0, 0)
+    answered = iter([NOON - timedelta(seconds=5), NOON - timedelta(seconds=1)])
+    sent = destination._sent
+    destination._sent = lambda one: replace(sent(one), sent_at=next(answered))
+    deliver(outbox, destination)
+    assert outbox.sent_at == [NOON - timedelta(seconds=5), NOON - timedelta(seconds=1)]
 
 
 @pytest.mark.parametrize("status", [0xA700, 0x0110, 0x0124])
