@@ -219,14 +219,14 @@ def test_35_weights_that_give_no_numbers_give_no_findings(
 def test_35_one_image_without_numbers_is_told_from_the_others(
     predictor: BundlePredictor, files: list[bytes]
 ) -> None:
-    prepare = predictor._bundle.prepare
+    prepare = predictor._bundle.prepared
 
-    def poisoned(image):
-        found = prepare(image)
+    def poisoned(*image):
+        found = prepare(*image)
         if found.box.columns == width(2):
             found.canvas[..., 64, 64] = float("nan")
         return found
 
-    predictor._bundle.prepare = poisoned
+    predictor._bundle.prepared = poisoned
     answers = predictor.predict(study(files))
     assert [n for n, one in enumerate(answers) if isinstance(one, NotAnalysed)] == [2]
