@@ -116,11 +116,12 @@ def _no_layer(dataset: Dataset) -> None:
 def test_defects_of_a_presentation_state_are_named(
     spoil: Callable[[Dataset], None], message: str
 ) -> None:
-    [state] = build(cases.context(), cases.outlined(), ["gsps"])
-    check(state.dataset, "gsps")
-    spoil(state.dataset)
+    [built] = build(cases.context(), cases.outlined(), ["gsps"])
+    state = built.dataset
+    check(state, "gsps")
+    spoil(state)
     with pytest.raises(ResultError, match=message):
-        check(state.dataset, "gsps")
+        check(state, "gsps")
 
 
 def test_a_capture_has_all_its_pixels() -> None:
