@@ -45,7 +45,15 @@ class HalfClosing:
         # It wants to read, of which there is nothing yet: close_notify is written.
         with suppress(ssl.SSLWantReadError):
             self._tls.unwrap()
-        self._flush()
+        try:
+            self._flush()
+        except ConnectionError:
+            # A peer that has gone may have said why before; if not, this is the reason.
+            self._read_to_end()
+            raise
+        self._read_to_end()
+
+    def _read_to_end(self) -> None:
         # The end of the stream without close_notify is an end too: the system of a
         # peer that leaves anything unread says "reset" instead.
         with suppress(ssl.SSLEOFError, ssl.SSLZeroReturnError):

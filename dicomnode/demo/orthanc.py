@@ -164,10 +164,17 @@ class Orthanc:
     def _log(self) -> Path:
         return self.folder / "orthanc.log"
 
+    def _port(self, name: str) -> int:
+        """The one that the settings say, or a free one."""
+        given = self._settings.get(name)
+        return given if isinstance(given, int) else free_port()
+
     def _started(self, program: str) -> bool:
         """Start it once; False when it ended, mostly because a port was taken."""
-        self.dicom_port = int(str(self._settings.get("DicomPort") or free_port()))
-        self.http_port = int(str(self._settings.get("HttpPort") or free_port()))
+        self.dicom_port, self.http_port = (
+            self._port("DicomPort"),
+            self._port("HttpPort"),
+        )
         configuration = self.folder / "orthanc.json"
         configuration.write_text(json.dumps(self._configuration(), indent=1))
         process = Program("Orthanc", [program, str(configuration)], self._log)

@@ -81,14 +81,16 @@ class EvalPreset:
     def to_source(self, plane: Tensor, box: Box) -> NDArray[np.float32]:
         """Inverse geometry: a map over the canvas -> (..., box rows, box columns).
 
-        plane: (..., map rows, map columns), each covering the whole canvas. The result
-        covers exactly the source image: padding removed, the caller resizes it to any
-        size.
+        plane: (..., N, N) of the canvas, or (..., n, n) as a network makes of it by
+        halving sides and rounding up, so that the last pixels may lie beyond it. The
+        result covers exactly the source image: padding removed, the caller resizes it
+        to any size.
         """
         before, side = plane.shape[:-2], plane.shape[-2:]
+        covered = _covered(side[-1], self.size)
         full = interpolate(
             plane.float().reshape(1, -1, *side),
-            size=(self.size, self.size),
+            size=(covered, covered),
             mode="bilinear",
             align_corners=False,
         )
@@ -118,6 +120,14 @@ class EvalPreset:
         return cls(
             int(full["size"]), float(full["border"]), full["version"], full["normalise"]
         )
+
+
+def _covered(n_pixels: int, size: int) -> int:
+    """Pixels of a canvas of ``size``, and beyond it, under so many of a map."""
+    each = 1
+    while -(-size // each) > n_pixels:
+        each *= 2
+    return n_pixels * each if -(-size // each) == n_pixels else size
 
 
 def _border_mask(box: Box, border: float) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from model.phantom import chest
 
 BUNDLE = Path(__file__).resolve().parents[2] / "model" / "bundles" / "cxr-qc"
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
+SIDE = json.loads((BUNDLE / "bundle.json").read_text())["preset"]["size"]
 CPU_MEMORY = (
     "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"
 )
@@ -115,7 +117,7 @@ def test_32_when_no_image_finds_memory_the_job_is_tried_again(
 
 def width(number: int) -> int:
     """Columns on the canvas of the n-th radiograph."""
-    return round((240 + 4 * number) * 128 / 300)
+    return round((240 + 4 * number) * SIDE / 300)
 
 
 # 33: the GPU disappears
@@ -224,7 +226,7 @@ def test_35_one_image_without_numbers_is_told_from_the_others(
     def poisoned(*image):
         found = prepare(*image)
         if found.box.columns == width(2):
-            found.canvas[..., 64, 64] = float("nan")
+            found.canvas[..., SIDE // 2, SIDE // 2] = float("nan")
         return found
 
     predictor._bundle.prepared = poisoned

@@ -76,7 +76,8 @@ def test_gradients_pass_through_the_preset(loaded):
     pixels = torch.from_numpy(picture()).requires_grad_()
     preset.of(pixels)[0, 16, 16].backward()
     assert pixels.grad.abs().sum() > 0
-    assert torch.equal(preset.of(pixels).detach(), preset(picture()))
+    # Torch resizes here and Pillow in service: the same filter, rounded apart.
+    assert torch.allclose(preset.of(pixels).detach(), preset(picture()), atol=1e-4)
 
 
 def test_robustness_prints_every_change(packed, trained, tmp_path, capsys, monkeypatch):

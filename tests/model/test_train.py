@@ -78,7 +78,7 @@ def test_shipped_recipes_are_valid():
         ({"sed": 1}, "unknown key sed: did you mean seed?"),
         ({"optimiser": {"step": 1}}, "unknown key optimiser.step: did you mean steps?"),
         ({"seed": "one"}, "seed must be int"),
-        ({"train_preset": {"size": 64}}, "make them equal"),
+        ({"train_preset": {"normalise": "clahe"}}, "make them equal"),
         ({"eval_preset": {"size": 2}}, "correct the recipe"),
     ],
 )

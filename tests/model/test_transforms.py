@@ -72,6 +72,17 @@ def test_a_map_returns_to_where_the_image_was(shape):
     assert column / back.shape[1] == pytest.approx(c / shape[1], abs=0.06)
 
 
+@pytest.mark.parametrize(("size", "cells"), [(128, 8), (120, 8), (112, 7), (100, 7)])
+def test_a_map_that_reaches_beyond_the_canvas_is_put_where_it_belongs(size, cells):
+    """Halving 120 four times gives 8 pixels of 16, and the last is half outside."""
+    preset = EvalPreset(size)
+    plane = torch.zeros(cells, cells)
+    plane[5, 2] = 1
+    back = preset.to_source(plane, preset.box(np.zeros((size, size), np.float32)))
+    row, column = np.argwhere(back > back.max() - 1e-4).mean(0)
+    assert (row, column) == pytest.approx((5.5 * 16, 2.5 * 16), abs=1.5)
+
+
 def test_training_draws_are_the_generators_alone():
     images = torch.randint(0, 255, (6, 40, 40), dtype=torch.uint8)
     turns, inverted = torch.arange(6) % 4, torch.arange(6) % 2 == 0
