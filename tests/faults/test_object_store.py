@@ -365,8 +365,10 @@ def test_60_a_hand_over_that_begins_before_its_store_has_a_folder(site: Site) ->
 
 def test_60_the_oldest_leaves_the_spool_first(site: Site, spooling: Spooling) -> None:
     keys = [replace(KEY, sop_instance_uid=f"1.2.{n}") for n in (5, 3, 9, 1, 7)]
-    for key in keys:
-        spooling.store.put(key, [DATA_SET])
+    for second, key in enumerate(keys, 1):
+        path = spooling.root / spooling.store.put(key, [DATA_SET]).location
+        # The clock of a file system stands still for milliseconds.
+        os.utime(path, (second, second))
     with ThreadPoolExecutor(1) as pool:
         spooling.hand_over().once(pool)
     names = [path.rsplit("/", 1)[1] for path in site.proxy.paths("PUT")]
