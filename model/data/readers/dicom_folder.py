@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING
 
 from model.data.manifest import ManifestError, Row
 from model.data.progress import progress
-from model.data.readers.headers import header, pseudonym, text, with_facts
+from model.data.readers.headers import header, labelled_row, text
 from model.data.readers.reading import admitted
 from model.data.readers.tables import Findings, findings, lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from pydicom import Dataset
 
     from model.data.readers.reading import Options, Tally
 
@@ -70,7 +68,7 @@ def _rows(
         if value not in said:
             tally.left_out[f"its {key} is not in the label table"] += 1
             continue
-        yield _row(relative, ds, said[value], options.source or "dicom")
+        yield labelled_row(relative, ds, said[value], options.source or "dicom")
     _tell(tally, said, used, key)
 
 
@@ -80,20 +78,3 @@ def _tell(tally: Tally, said: dict[str, Findings], used: set[str], key: str) -> 
         tally.notes.append(
             f"{lost} lines of the label table match no file: compare its {key}"
         )
-
-
-def _row(path: str, ds: Dataset, known: Findings, source: str) -> Row:
-    patient, study = text(ds, "PatientID"), text(ds, "StudyInstanceUID")
-    row = Row(
-        path=path,
-        patient=pseudonym(source, patient) if patient else "",
-        study=pseudonym("study", study or path),
-        view="",
-        labels=known.labels,
-        uncertain=known.uncertain,
-        blank=known.blank,
-        split="",
-        source=source,
-        sha256="",
-    )
-    return with_facts(row, ds)

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from model.data.readers.tables import age_of, sex_of, view_of
+from model.data.manifest import Row
+from model.data.readers.tables import Findings, age_of, sex_of, view_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pydicom import Dataset
-
-    from model.data.manifest import Row
 
 _TAGS = [
     "SOPClassUID",
@@ -90,3 +89,21 @@ def _age_from_dates(ds: Dataset | None) -> str:
         return ""
     years = int(study[:4]) - int(birth[:4]) - (study[4:] < birth[4:])
     return age_of(str(years))
+
+
+def labelled_row(path: str, ds: Dataset, known: Findings, source: str) -> Row:
+    """A row of the manifest; patient and study by pseudonyms, no split yet."""
+    patient, study = text(ds, "PatientID"), text(ds, "StudyInstanceUID")
+    row = Row(
+        path=path,
+        patient=pseudonym(source, patient) if patient else "",
+        study=pseudonym("study", study or path),
+        view="",
+        labels=known.labels,
+        uncertain=known.uncertain,
+        blank=known.blank,
+        split="",
+        source=source,
+        sha256="",
+    )
+    return with_facts(row, ds)

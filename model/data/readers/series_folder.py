@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from model.data.manifest import ManifestError, Row
 from model.data.progress import progress
-from model.data.readers.headers import header, pseudonym, text, with_facts
+from model.data.readers.headers import header, labelled_row, text
 from model.data.readers.tables import Findings, findings, lines
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def read(root: Path, options: Options, tally: Tally) -> Iterator[Row]:
         if value not in said:
             tally.left_out[f"its {key} is not in the label table"] += 1
             continue
-        yield _row(path, ds, said[value], options.source or "series")
+        yield labelled_row(path, ds, said[value], options.source or "series")
     lost = len(set(said) - used)
     if lost:
         tally.notes.append(
@@ -82,20 +82,3 @@ def _series(root: Path, tally: Tally) -> Iterator[tuple[str, Dataset]]:
             else:
                 where = str(folder.relative_to(root))
                 yield (where if len(found) == 1 else f"{where}#{uid}"), ds
-
-
-def _row(path: str, ds: Dataset, known: Findings, source: str) -> Row:
-    patient, study = text(ds, _PATIENT), text(ds, "StudyInstanceUID")
-    row = Row(
-        path=path,
-        patient=pseudonym(source, patient) if patient else "",
-        study=pseudonym("study", study or path),
-        view="",
-        labels=known.labels,
-        uncertain=known.uncertain,
-        blank=known.blank,
-        split="",
-        source=source,
-        sha256="",
-    )
-    return with_facts(row, ds)
