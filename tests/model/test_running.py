@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,6 +195,32 @@ def test_each_way_to_run_says_the_same_with_its_maps_and_distances(
         assert one.activation_maps.keys() == other.activation_maps.keys()
         for label, plane in one.activation_maps.items():
             assert np.allclose(plane, other.activation_maps[label], atol=10 * within)
+
+
+def test_openvino_tells_its_makers_nothing(packed, tmp_path):
+    pytest.importorskip("openvino")
+    pytest.importorskip("openvino_telemetry")
+    script = (
+        "import sys; from pathlib import Path; from model import bundle;"
+        "wanted = bundle.Wanted('float32', 'openvino', Path(sys.argv[2]), 1);"
+        "print(bundle.load(Path(sys.argv[1]), running=wanted).arithmetic);"
+        "print([one for one in sys.modules.items() if 'telemetry' in one[0]])"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    ran = subprocess.run(
+        [sys.executable, "-c", script, packed[0], tmp_path / "cache"],
+        # Where this is set it sends nothing anyway.
+        env={**os.environ, "HOME": str(home), "CI": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    how, modules = ran.stdout.splitlines()
+    assert how == "openvino float32"
+    assert "'openvino_telemetry', None" in modules
+    assert "openvino_telemetry.main" not in modules
+    assert not list(home.rglob("*"))  # nor has it made itself a number for us
 
 
 def test_a_kept_file_that_was_changed_is_written_anew(packed, tmp_path):
