@@ -169,7 +169,7 @@ def _on_disk(source: BinaryIO, spool: ExitStack) -> int:
         return source.fileno()
     except OSError:
         # It has no name that could outlive us, however we end.
-        copy = spool.enter_context(TemporaryFile())
+        copy = spool.enter_context(TemporaryFile())  # noqa: SIM115  # it does
         shutil.copyfileobj(source, copy)
         copy.flush()
         return copy.fileno()
