@@ -6,12 +6,14 @@ from dicomnode.results.codes import LANGUAGES
 from dicomnode.results.context import BuiltResult, NodeFacts, ReportContext
 from dicomnode.results.document import SOP_CLASSES
 from dicomnode.results.encoding import encode, encode_data_set
+from dicomnode.results.page import VIEWS
 from dicomnode.results.shaping import without_maps
 
 __all__ = [
     "KINDS",
     "LANGUAGES",
     "SOP_CLASSES",
+    "VIEWS",
     "BuiltResult",
     "NodeFacts",
     "ReportContext",
