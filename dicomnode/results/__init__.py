@@ -1,7 +1,7 @@
 """Pure DICOM builders: findings in, conformant objects out. No clock, disk, network."""
 
 from dicomnode.domain.ownership import is_own_result
-from dicomnode.results.build import KINDS, build, pictures, reports
+from dicomnode.results.build import KINDS, build, build_pictures, build_reports
 from dicomnode.results.codes import LANGUAGES
 from dicomnode.results.context import BuiltResult, NodeFacts, ReportContext
 from dicomnode.results.document import SOP_CLASSES
@@ -18,10 +18,10 @@ __all__ = [
     "NodeFacts",
     "ReportContext",
     "build",
+    "build_pictures",
+    "build_reports",
     "encode",
     "encode_data_set",
     "is_own_result",
-    "pictures",
-    "reports",
     "without_maps",
 ]

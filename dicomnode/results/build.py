@@ -41,11 +41,11 @@ def build(
     no known character set, so that no other may be declared, reports are in English.
     Raises ResultError when the sources disagree or an object would not be conformant.
     """
-    drawn = pictures(context, findings, kinds)
-    return (*reports(context, findings, kinds, lambda: drawn), *drawn)
+    drawn = build_pictures(context, findings, kinds)
+    return (*build_reports(context, findings, kinds, lambda: drawn), *drawn)
 
 
-def pictures(
+def build_pictures(
     context: ReportContext, findings: StudyFindings, kinds: Collection[str]
 ) -> tuple[BuiltResult, ...]:
     """Of `build`, Secondary Captures and presentation states: alike in every profile.
@@ -59,7 +59,7 @@ def pictures(
     return _written(context, lambda one: _pictures(one, shown, kinds))
 
 
-def reports(
+def build_reports(
     context: ReportContext,
     findings: StudyFindings,
     kinds: Collection[str],
@@ -67,8 +67,8 @@ def reports(
 ) -> tuple[BuiltResult, ...]:
     """Of `build`, SR and text SR.
 
-    companions: the `pictures`, which the SR refers to; called as late as possible, so
-    that they may be drawn meanwhile. Raises ResultError, and what it raises.
+    companions: gives those of `build_pictures`, which the SR refers to; called as late
+    as possible, so that they may be drawn meanwhile. Raises ResultError, and what it raises.
     """
     _check_request(context, findings, kinds)
     stated = in_scheme(findings, context.code_scheme)

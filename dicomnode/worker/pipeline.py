@@ -31,8 +31,8 @@ from dicomnode.results import (
     BuiltResult,
     NodeFacts,
     ReportContext,
-    pictures,
-    reports,
+    build_pictures,
+    build_reports,
     without_maps,
 )
 from dicomnode.worker import headers
@@ -221,7 +221,7 @@ class Pipeline:
         self, context: ReportContext, findings: StudyFindings, hands: Executor
     ) -> tuple[Sequence[BuiltResult], Sequence[Future[NewResult]]]:
         """The pictures, and how they are being kept, for every destination."""
-        made = pictures(context, findings, self.spec.result_kinds)
+        made = build_pictures(context, findings, self.spec.result_kinds)
         everywhere = tuple(chain.from_iterable(self.spec.profiles().values()))
         return made, [hands.submit(self._keep, one, everywhere) for one in made]
 
@@ -233,9 +233,10 @@ class Pipeline:
     ) -> Iterable[tuple[BuiltResult, tuple[str, ...]]]:
         """The reports in each profile, with who gets them."""
         made: dict[str, tuple[BuiltResult, tuple[str, ...]]] = {}
+        kinds = self.spec.result_kinds
         for profile, destinations in self.spec.profiles().items():
             context = replace(context, profile=profile)
-            for one in reports(context, findings, self.spec.result_kinds, companions):
+            for one in build_reports(context, findings, kinds, companions):
                 # The text is the same object under every profile: keep it once.
                 _, also = made.get(one.sop_instance_uid, (one, ()))
                 made[one.sop_instance_uid] = one, (*also, *destinations)
