@@ -68,7 +68,8 @@ def build_reports(
     """Of `build`, SR and text SR.
 
     companions: gives those of `build_pictures`, which the SR refers to; called as late
-    as possible, so that they may be drawn meanwhile. Raises ResultError, and what it raises.
+    as possible, so that they may be drawn meanwhile. Raises ResultError,
+    and what it raises.
     """
     _check_request(context, findings, kinds)
     stated = in_scheme(findings, context.code_scheme)
