@@ -185,14 +185,23 @@ def reports(made: Made) -> list[Path]:
 @pytest.fixture(scope="module")
 def pixelmed(made: Made) -> dict[str, list[str]]:
     """What PixelMed says of each report, by the name of its file."""
-    paths = reports(made)
+    few = ("regions", "predecessor", "not-analysed")
+    return said_by_pixelmed(reports(made), [dict(made[case])["sr"] for case in few])
+
+
+def said_by_pixelmed(
+    paths: Sequence[Path], few: Sequence[Path] = ()
+) -> dict[str, list[str]]:
+    """What PixelMed says of each report, by the name of its file.
+
+    few: those that are checked where there is no Java compiler, by default all: the
+    command itself takes several seconds for each.
+    """
     validator, java = shutil.which("DicomSRValidator"), shutil.which("javac")
     if validator is None:
         unavailable("the command DicomSRValidator (Debian: pixelmed-apps)")
-    if java is None:  # a Java without compiler: the command itself, for a few
-        few = ("regions", "predecessor", "not-analysed")
-        paths = [dict(made[case])["sr"] for case in few]
-        return {path.name: output_of([str(validator), path]) for path in paths}
+    if java is None:
+        return {path.name: output_of([str(validator), path]) for path in few or paths}
     argv = ["java", "-XX:+UseSerialGC", "-cp", str(PIXELMED), str(DRIVER), *paths]
     said: dict[str, list[str]] = {}
     for line in output_of(argv):
