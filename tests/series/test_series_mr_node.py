@@ -6,7 +6,6 @@ from collections import defaultdict
 from shutil import copytree
 
 import pytest
-from pydicom import dcmread
 
 from dicomnode.demo.orthanc import Modality, Orthanc
 from dicomnode.demo.program import free_port
@@ -14,6 +13,7 @@ from model.phantom_ct import scan
 from tests.integration.rig import Node, dcmsend
 from tests.peers.test_results_validators import (
     complaints,
+    dcmpschk_passes,
     output_of,
     said_by_pixelmed,
 )
@@ -144,13 +144,6 @@ def test_pixelmed_finds_no_error_in_the_reports(kept):
 
 
 def test_dcmtk_takes_the_presentation_states(require_command, kept):
-    dcmpschk = require_command("dcmpschk")
+    require_command("dcmpschk")
     for path in kept["PR"]:
-        ds = dcmread(path)
-        # DCMTK 3.6.7 refuses every offset from UTC, against PS3.5 6.2 and against the
-        # expression it prints.
-        [equipment] = ds.ContributingEquipmentSequence
-        equipment.ContributionDateTime = equipment.ContributionDateTime[:14]
-        ds.save_as(path.with_suffix(".pr"))
-        [_, verdict] = output_of([dcmpschk, path.with_suffix(".pr")])
-        assert verdict == "W: Test passed."
+        dcmpschk_passes(path)
