@@ -82,7 +82,7 @@ def _queue(shot: Shot) -> Text:
     counts = {**snapshot.counts.get("study", {}), **snapshot.counts.get("job", {})}
     states = ("RECEIVING", "COMPLETE", "SCHEDULED", "IN_PROGRESS", "FAILED")
     words = "   ".join(f"{state} {counts.get(state, 0)}" for state in states)
-    oldest = age(snapshot.waiting[0]["received_at"], now) if snapshot.waiting else "-"
+    oldest = age(snapshot.oldest["received_at"], now) if snapshot.oldest else "-"
     speed = (
         f"{shot.activity.images_per_second(now):.1f} images/s   "
         f"{shot.activity.jobs_per_minute(now):.0f} jobs/min"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -55,13 +54,12 @@ def _snapshot(views: Views, config: Config) -> Snapshot:
 
 
 def _record(snapshot: Snapshot, found: list[Problem]) -> dict[str, Any]:
-    oldest = snapshot.waiting[0] if snapshot.waiting else None
     return {
         "healthy": not found,
         "at": printing.text_of(snapshot.now),
         "problems": [asdict(problem) for problem in found],
         "counts": snapshot.counts,
-        "oldest_waiting": oldest,
+        "oldest_waiting": snapshot.oldest,
         "workers": [{**row, "live": snapshot.live(row)} for row in snapshot.workers],
         "late_deliveries": list(snapshot.late),
         "refused_associations": list(snapshot.refused),
@@ -119,8 +117,8 @@ def _print(snapshot: Snapshot, found: list[Problem]) -> None:
 
 
 def _print_waiting(snapshot: Snapshot) -> None:
-    if snapshot.waiting:
-        oldest = snapshot.waiting[0]
+    oldest = snapshot.oldest
+    if oldest is not None:
         state = oldest["job_state"] or oldest["study_state"]
         since = age(oldest["received_at"], snapshot.now)
         uid = oldest["study_instance_uid"]
@@ -128,14 +126,11 @@ def _print_waiting(snapshot: Snapshot) -> None:
 
 
 def _print_late(snapshot: Snapshot) -> None:
-    late = sorted(snapshot.late, key=lambda row: str(row["destination"]))
-    for destination, rows in groupby(late, key=lambda row: str(row["destination"])):
-        known = list(rows)
-        soonest = min(known, key=lambda row: str(row["next_attempt_at"]))
-        why = printing.text_of(soonest["error"])
+    for row in snapshot.late:
+        why = printing.text_of(row["error"])
         typer.echo(
-            f"{'late':<10} {len(known)} result(s) wait for {destination}, "
-            f"next try {soonest['next_attempt_at']}: {why}"
+            f"{'late':<10} {row['n_results']} result(s) wait for {row['destination']}, "
+            f"next try {row['next_attempt_at']}: {why}"
         )
 
 

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING
 
 from dicomnode.health.drift import drift_alarms
 from dicomnode.health.moments import moment
-from dicomnode.health.problems import LATELY_MINUTES, Aside, Disk, Row, Snapshot
+from dicomnode.health.problems import (
+    LATELY_MINUTES,
+    UNTOUCHED_SECONDS,
+    Aside,
+    Disk,
+    Row,
+    Snapshot,
+)
 from dicomnode.health.spool import spool
 from dicomnode.views import Views
 
@@ -30,8 +37,6 @@ _EVENTS = 500
 _CHANNELS = 20
 UNTOLD_HOURS = 2
 """A channel that goes on failing says so every hour."""
-
-_WAITING = ("RECEIVING", "COMPLETE", "SCHEDULED", "IN_PROGRESS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +70,20 @@ def surroundings(config: Config) -> Surroundings:
 
 
 def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
-    """How the node stands."""
-    waiting = [row for state in _WAITING for row in views.worklist(state=state)]
-    pending = views.deliveries(state="PENDING")
+    """How the node stands; what it takes does not grow with what waits."""
     return Snapshot(
         now=now,
         counts=views.counts(),
-        waiting=sorted(waiting, key=lambda row: str(row["received_at"])),
+        oldest=views.oldest(),
+        unrouted=views.unrouted(now - timedelta(seconds=UNTOUCHED_SECONDS)),
         failed=views.worklist(state="FAILED", limit=EXAMPLES),
         workers=views.workers(),
         refused=views.associations(limit=EXAMPLES, refused_only=True),
-        late=[row for row in pending if row["attempts"]],
+        late=views.late(),
         absences=[
             row for row in views.absences() if row["destination"] in around.destinations
         ],
-        stranded=_stranded(pending, around.destinations),
+        stranded=views.stranded(around.destinations),
         pauses=views.pauses(),
         reconciled=next(iter(views.reconciliations()), None),
         ended=_ended(views, now),
@@ -95,11 +99,6 @@ def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
         spools=views.spools(),
         host=socket.gethostname(),
     )
-
-
-def _stranded(pending: Sequence[Row], known: Collection[str]) -> Counter[str]:
-    waiting = (str(row["destination"]) for row in pending)
-    return Counter(name for name in waiting if name not in known)
 
 
 def _ended(views: Views, now: datetime) -> Counter[str]:
