@@ -35,6 +35,7 @@ RELOAD_FILE = "reload.json"
 """In the data folder: what the supervisor did when it was asked to reload."""
 _EVENTS = 500
 _CHANNELS = 20
+_CALLS = 100
 UNTOLD_HOURS = 2
 """A channel that goes on failing says so every hour."""
 
@@ -78,7 +79,7 @@ def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
         unrouted=views.unrouted(now - timedelta(seconds=UNTOUCHED_SECONDS)),
         failed=views.worklist(state="FAILED", limit=EXAMPLES),
         workers=views.workers(),
-        refused=views.associations(limit=EXAMPLES, refused_only=True),
+        refused=_refused(views),
         late=views.late(),
         absences=[
             row for row in views.absences() if row["destination"] in around.destinations
@@ -99,6 +100,15 @@ def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
         spools=views.spools(),
         host=socket.gethostname(),
     )
+
+
+def _refused(views: Views) -> list[Row]:
+    """The latest, each sender and reason once: who is refused calls again and again."""
+    newest: dict[tuple[str, ...], Row] = {}
+    for row in views.associations(limit=_CALLS, refused_only=True):
+        what = (row["calling_ae_title"], row["address"], row["reason"])
+        newest.setdefault(what, row)
+    return list(newest.values())[:EXAMPLES]
 
 
 def _ended(views: Views, now: datetime) -> Counter[str]:

@@ -124,12 +124,15 @@ class Views(Backlog):
         return self._run("SELECT max(seq) AS seq FROM v1_events", {})[0]["seq"] or 0
 
     def deliveries(
-        self, job_id: str | None = None, state: str | None = None
+        self,
+        job_id: str | None = None,
+        state: str | None = None,
+        limit: int | None = None,
     ) -> list[Record]:
         """``v1_deliveries``, of one job or of all, in one state or in any."""
         order = "job_id, destination, sop_instance_uid"
         conditions = {"job_id = :job": job_id, "state = :state": state}
-        return self._select("v1_deliveries", conditions, order)
+        return self._select("v1_deliveries", conditions, order, limit)
 
     def absences(self) -> list[Record]:
         """``v1_absences``, the longest first: destinations that cannot be reached."""
