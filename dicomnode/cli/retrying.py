@@ -134,7 +134,7 @@ def _failed(views: Views, error: str) -> Sequence[str]:
 def _redirect(config: Config, jobs: list[str], to: str, source: str) -> Redirect:
     from dicomnode.domain.desk import Redirect
 
-    known = tuple(one.name for one in config.destination)
+    known = tuple(one.name for one in config.result_destinations)
     if to not in known:
         words = ", ".join(known) or "none is configured"
         message = f"no destination {to!r} ({words}); name one of them with --to"

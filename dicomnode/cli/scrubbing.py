@@ -108,7 +108,7 @@ def names_of(config: Config) -> Iterator[str]:
     for peer in config.peer:
         yield from (peer.ae_title, *peer.hosts)
     for destination in config.destination:
-        yield from (destination.ae_title, destination.host)
+        yield from filter(None, (destination.ae_title, destination.host))
     yield from _of_database(config.worklist_url)
 
 

@@ -64,7 +64,7 @@ def surroundings(config: Config) -> Surroundings:
         # What comes in for an object store lies in the data folder first.
         store="" if config.store.is_remote else config.store.url,
         watermark_percent=config.store.watermark_percent,
-        destinations={one.name for one in config.destination},
+        destinations={one.name for one in config.result_destinations},
         lease_seconds=config.worker.lease_seconds,
         spools=config.store.spool,
     )

@@ -61,7 +61,35 @@ _TABLES = ("pipeline", "destination", "results", "bundles", "worker")
 
 def main(config: Config) -> int:
     """Work until asked to stop; 1 when not one pipeline can be served."""
-    return renewed("work", config, _TABLES, _serve)
+    loaded = _Loaded()
+    return renewed("work", config, _TABLES, loaded.serve, loaded.is_stale)
+
+
+class _Loaded:
+    """Which bundles were loaded: after `model promote` a reload takes others."""
+
+    def __init__(self) -> None:
+        self._bundles: tuple[object, ...] = ()
+
+    def serve(self, config: Config, stop: Event) -> int:
+        self._bundles = tuple(_on_the_shelf(config))
+        return _serve(config, stop)
+
+    def is_stale(self, config: Config) -> bool:
+        return tuple(_on_the_shelf(config)) != self._bundles
+
+
+def _on_the_shelf(config: Config) -> Iterator[object]:
+    """Of each pipeline its bundle's folder, and what the site has re-set there."""
+    for one in config.pipeline:
+        try:
+            shadow = one.mode == "shadow"
+            folder = wiring.bundle_folder(config, one.bundle, shadow=shadow)
+        except ConfigError as error:
+            yield str(error)
+            continue
+        addendum = wiring.bundle_shelf(config).addendum(folder)
+        yield folder, addendum, addendum and addendum.stat().st_mtime_ns
 
 
 def _serve(config: Config, stop: Event) -> int:

@@ -10,11 +10,15 @@ from dicomnode.domain.study import StudyState
 from dicomnode.views.asking import Asking, Record, utc_text
 
 # However long the queue is: of each state and priority those that are in it longest.
+# CROSS JOIN keeps SQLite from walking through all revisions for the sake of the order.
 _QUEUED = """
-SELECT * FROM v1_worklist WHERE job_id IN (
-  SELECT job_id FROM jobs WHERE state = :state AND priority = :priority
-  ORDER BY scheduled_at, job_id LIMIT 100)
-ORDER BY received_at, study_instance_uid, pipeline LIMIT 1
+SELECT q.job_id FROM (
+  SELECT job_id, study_instance_uid, revision, pipeline FROM jobs
+  WHERE state = :state AND priority = :priority
+  ORDER BY scheduled_at, job_id LIMIT 100) q
+CROSS JOIN revisions r
+WHERE r.study_instance_uid = q.study_instance_uid AND r.revision = q.revision
+ORDER BY r.received_at, q.study_instance_uid, q.pipeline LIMIT 1
 """
 _NEXT_PRIORITY = """
 SELECT max(priority) AS priority FROM jobs WHERE state = :state AND priority < :below
@@ -60,12 +64,20 @@ class Backlog(Asking):
 
     def _queued(self) -> Iterator[Record]:
         for state in (JobState.SCHEDULED, JobState.IN_PROGRESS):
-            values: dict[str, object] = {"state": state.value, "below": _ABOVE_ALL}
-            while (
-                found := self._run(_NEXT_PRIORITY, values)[0]["priority"]
-            ) is not None:
-                values["below"] = found
-                yield from self._run(_QUEUED, {"state": state.value, "priority": found})
+            for priority in self._priorities(state):
+                asked = {"state": state.value, "priority": priority}
+                for row in self._run(_QUEUED, asked):
+                    conditions = {"job_id = :job": row["job_id"]}
+                    yield from self._select("v1_worklist", conditions, "job_id")
+
+    def _priorities(self, state: JobState) -> Iterator[int]:
+        """Of the jobs in one state, by a step of the index for each."""
+        below: int | None = _ABOVE_ALL
+        while below is not None:
+            asked = {"state": state.value, "below": below}
+            below = self._run(_NEXT_PRIORITY, asked)[0]["priority"]
+            if below is not None:
+                yield below
 
     def unrouted(self, before: datetime) -> Record:
         """``n_studies`` that are complete since before then, the first ``since`` when.

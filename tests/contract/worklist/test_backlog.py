@@ -83,13 +83,16 @@ def test_late_results_by_destination(worklist: Worklist, n_tried: int) -> None:
     assert (late["destination"], late["n_results"]) == ("PACS", n_tried)
     assert (late["error"], late["attempts"]) == ("full 0", 1)
     assert late["next_attempt_at"] == "2026-01-31T12:01:40.000000Z"
-    assert late.items() > dict(
-        next(
-            row
-            for row in worklist.views.deliveries(state="PENDING")
-            if row["error"] == "full 0"
-        )
-    ).items()
+    assert (
+        late.items()
+        > dict(
+            next(
+                row
+                for row in worklist.views.deliveries(state="PENDING")
+                if row["error"] == "full 0"
+            )
+        ).items()
+    )
 
 
 def test_results_for_a_destination_that_nobody_knows(worklist: Worklist) -> None:
