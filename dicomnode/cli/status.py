@@ -143,6 +143,8 @@ def _print_late(snapshot: Snapshot) -> None:
 
 
 def _print_hosts(snapshot: Snapshot) -> None:
+    if not snapshot.roles:
+        typer.echo(f"{'host':<10} none: no role runs; `dicomnode run` starts them")
     for host, words in hosts.hosts_of(snapshot.roles, snapshot.now):
         typer.echo(f"{'host':<10} {printing.text_of(host)}: {words}")
 
