@@ -1,7 +1,7 @@
 """How long each command takes to start, as whole processes beside a bare Python.
 
-And how long until a receiver takes associations and a worker claims jobs: from the start
-of the process to its line `receiver.ready`, `worker.ready`.
+And how long until a receiver takes associations and a worker claims jobs: from the
+start of the process to its line `receiver.ready`, `worker.ready`.
 """
 
 from __future__ import annotations
