@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any, BinaryIO
 
 import structlog
@@ -89,7 +90,7 @@ class BundlePredictor:
         batcher: Batcher | None = None,
         views: Sequence[BoxSize] = (),
     ) -> None:
-        site = site or Site()
+        site, began = site or Site(), monotonic()
         try:
             self._bundle = bundles.load(
                 folder,
@@ -100,7 +101,7 @@ class BundlePredictor:
             )
         except (bundles.BundleError, OSError) as error:
             raise ConfigError(f"bundle {folder.name}: {error}") from error
-        _say_how_it_runs(self._bundle)
+        _say_how_it_runs(self._bundle, monotonic() - began)
         self._checks = self._bundle.description.quality
         self._wanted = ImageWanted(
             tuple(one.keyword for one in self._checks if one.keyword),
@@ -211,11 +212,11 @@ def limit_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def _say_how_it_runs(bundle: Any) -> None:
+def _say_how_it_runs(bundle: Any, seconds: float) -> None:
     name, runs = bundle.description.name, bundle.arithmetic.to_dict()
     for reason in runs.pop("refused"):
         _log.warning("worker.runner_refused", bundle=name, error=reason)
-    _log.info("worker.runner", bundle=name, **runs)
+    _log.info("worker.runner", bundle=name, warm_seconds=round(seconds, 2), **runs)
 
 
 def _works(device: str) -> bool:

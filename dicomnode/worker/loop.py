@@ -314,6 +314,7 @@ class WorkerLoop:
                 heartbeat_at=self._clock.now(),
                 n_jobs=self._done.n_jobs,
                 jobs_per_hour=self._done.per_hour(),
+                warm_seconds=self._facts.warm_seconds,
             )
         )
 
