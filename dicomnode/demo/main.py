@@ -127,6 +127,13 @@ def _summary(console: Console, out: Path, outcomes: Sequence[Outcome], run: Run)
     )
     console.print(f"Open {out / 'report.html'}", highlight=False)
     if not wrong:
+        console.print(
+            "Beside it: heatmap.png, result_sr.dcm, worklist.db\n"
+            "Next: `dicomnode demo --keep` leaves it running, with its pages; "
+            "`dicomnode init` begins a node of your own",
+            highlight=False,
+            markup=False,
+        )
         return 0
     console.print(_REMEDY)
     return 1

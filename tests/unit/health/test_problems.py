@@ -75,14 +75,11 @@ def test_no_worker_is_no_problem_while_nothing_waits() -> None:
     assert problems(replace(WELL, workers=[])) == []
 
 
-@pytest.mark.parametrize(
-    ("seconds", "state", "unhealthy"),
-    [(61, "COMPLETE", True), (59, "COMPLETE", False), (900, "ROUTED", False)],
-)
-def test_nobody_routes(seconds: float, state: str, unhealthy: bool) -> None:
-    row = {"study_state": state, "completed_at": ago(seconds)}
-    snapshot = replace(WELL, waiting=[row])
-    assert ("dicomnode keep" in told(snapshot)) is unhealthy
+def test_nobody_routes() -> None:
+    snapshot = replace(WELL, unrouted={"n_studies": 3, "since": ago(120)})
+    assert "3 complete studies not routed for 2 min" in told(snapshot)
+    assert "dicomnode keep" in told(snapshot)
+    assert problems(replace(WELL, unrouted={"n_studies": 0, "since": None})) == []
 
 
 def test_a_full_disk() -> None:
