@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import BinaryIO
 
 import structlog
 
@@ -76,12 +77,8 @@ class Courier:
 
     def _fetch(self, delivery: Delivery, spool: ExitStack) -> Outgoing | None:
         try:
-            # It has no name that could outlive us, however we end.
-            copy = spool.enter_context(TemporaryFile())  # noqa: SIM115  # it does
-            with self._results.open(delivery.location) as source:
-                shutil.copyfileobj(source, copy)
-            copy.flush()
-            return outgoing.read(Path(f"/dev/fd/{copy.fileno()}"))
+            source = spool.enter_context(self._results.open(delivery.location))
+            return outgoing.read(Path(f"/dev/fd/{_on_disk(source, spool)}"))
         except (OSError, DeliveryError) as error:
             message = (
                 f"the stored result cannot be read ({error}); restore it, then retry"
@@ -164,3 +161,15 @@ class Courier:
             status=None if status is None else f"0x{status:04X}",
             attempts=delivery.attempts + 1,
         )
+
+
+def _on_disk(source: BinaryIO, spool: ExitStack) -> int:
+    """A descriptor of the file itself, or of a copy where it lies in memory."""
+    try:
+        return source.fileno()
+    except OSError:
+        # It has no name that could outlive us, however we end.
+        copy = spool.enter_context(TemporaryFile())  # noqa: SIM115  # it does
+        shutil.copyfileobj(source, copy)
+        copy.flush()
+        return copy.fileno()

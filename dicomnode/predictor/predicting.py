@@ -21,6 +21,7 @@ from dicomnode.decoder import (
     Undecodable,
 )
 from dicomnode.domain.findings import (
+    BoxSize,
     BundleFacts,
     ImageFindings,
     NotAnalysed,
@@ -52,6 +53,9 @@ from model.bundle.gpu import AT_ONCE
 
 _log = structlog.get_logger(__name__)
 
+_MOST_SHOWN = 2
+"""Images in a study of which each is fitted in the wanted boxes beforehand."""
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -71,7 +75,8 @@ class BundlePredictor:
 
     ``decoder`` and ``batcher`` may be shared with
     others; without them images are decoded in this process, and one study at a time
-    goes through the network. Raises ConfigError when the bundle is missing, tampered
+    goes through the network. ``views``: boxes that findings shall show images in, made
+    while these are prepared. Raises ConfigError when the bundle is missing, tampered
     with or does not load.
     """
 
@@ -83,6 +88,7 @@ class BundlePredictor:
         site: Site | None = None,
         decoder: Decoder | None = None,
         batcher: Batcher | None = None,
+        views: Sequence[BoxSize] = (),
     ) -> None:
         site, began = site or Site(), monotonic()
         try:
@@ -102,6 +108,7 @@ class BundlePredictor:
             self._bundle.preparation,
             measured=any(one.measure for one in self._checks),
         )
+        self._views = tuple(views)
         self._network = BundleNetwork(self._bundle, device)
         self._decoder = decoder or InThisProcess()
         self._batcher = batcher or Batcher(MOST, 0)
@@ -128,7 +135,10 @@ class BundlePredictor:
     ) -> Sequence[ImageFindings | NotAnalysed]:
         """One answer for each image, in order; raises PredictionFailed."""
         files = [file for _, file in images]
-        decoding = self._decoder.decode(files, priority, self._wanted)
+        # Of many images one is shown, and nobody knows yet which.
+        some = self._views if len(images) <= _MOST_SHOWN else ()
+        wanted = replace(self._wanted, views=some)
+        decoding = self._decoder.decode(files, priority, wanted)
         with self._batcher.lane(self._network, len(images), priority) as lane:
             try:
                 asked = [_asked(lane, one.result()) for one in decoding]
@@ -174,7 +184,8 @@ class BundlePredictor:
         eight_bit: Pixels8 = decoded.eight_bit
         said = interpret(description, instance, eight_bit, prediction)
         made = tuple(remarked(one, instance.sop_instance_uid) for one in remarks)
-        return replace(said, findings=said.findings + made, observation=seen)
+        findings = said.findings + made
+        return replace(said, findings=findings, observation=seen, views=decoded.views)
 
 
 def choose_device(wanted: str) -> str:

@@ -39,7 +39,7 @@ from dicomnode.processes import auditing, presence, service, storing, waking, wi
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.renewal import renewed
 from dicomnode.processes.running import wanted
-from dicomnode.results import NodeFacts
+from dicomnode.results import VIEWS, NodeFacts
 from dicomnode.version import MODEL_NAME, VERSION
 from dicomnode.worker.loop import LoopPolicy, Signals, WorkerFacts, WorkerLoop
 from dicomnode.worker.pipeline import DestinationProfile, Pipeline, PipelineSpec
@@ -270,6 +270,7 @@ def bundle_predictor(
         ),
         decoder=decoder,
         batcher=batcher,
+        views=VIEWS if any("sc" in one.results for one in config.pipeline) else (),
     )
 
 
