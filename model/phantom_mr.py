@@ -74,7 +74,7 @@ def mr_scan(
             dz, dy, dx = sphere.centre
             inside = (x - dx) ** 2 + (y - dy) ** 2 + (z - dz) ** 2 < sphere.radius**2
             plane = np.where(inside, np.float32(_TISSUES[weighting][-1]), plane)
-        planes.append(_measured(plane * shading, scanner))
+        planes.append(_measured(np.asarray(plane * shading, np.float32), scanner))
     gain = scanner.uniform(600, 2400)
     whole = np.clip(np.rint(np.stack(planes) * gain), 0, _MOST).astype(np.uint16)
     return MRScan(whole, spacing_mm, pixel, weighting, sphere)

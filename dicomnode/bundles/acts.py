@@ -163,7 +163,7 @@ class Desk:
         try:
             said = bundles.describe(folder, self.public_key)
             rows = (
-                local.read_labels(labels, said.labels)
+                local.rows_of(labels, said, root)
                 if labels
                 else local.rows_from_headers(root, said)
             )

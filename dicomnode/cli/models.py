@@ -46,7 +46,11 @@ Shadow = Annotated[
 ]
 Labels = Annotated[
     Path | None,
-    typer.Option("--labels", exists=True, help="CSV: path, patient, and the answers."),
+    typer.Option(
+        "--labels",
+        exists=True,
+        help="CSV: path (or UID of the series), patient, and the answers.",
+    ),
 ]
 TrustHeader = Annotated[
     bool, typer.Option("--trust-header", help="Take View Position as the answer.")
@@ -54,7 +58,7 @@ TrustHeader = Annotated[
 Data = Annotated[
     Path | None,
     typer.Option(
-        "--data", exists=True, help="Folder of the images [that of --labels]."
+        "--data", exists=True, help="Folder of the images or series [that of --labels]."
     ),
 ]
 Site = Annotated[str, typer.Option("--site", help="A name of this site, for people.")]
