@@ -108,14 +108,21 @@ def _train(parsed: argparse.Namespace) -> str:
         smoke=parsed.smoke,
         device=parsed.device,
     )
-    return f"weights: {weights}"
+    return (
+        f"weights: {weights}\nnext: python -m model pack --run {parsed.out} "
+        f"--data {parsed.data} --bundle SPEC.bundle.toml --out BUNDLE"
+    )
 
 
 def _pack(parsed: argparse.Namespace) -> str:
     from model.evaluate import pack  # noqa: PLC0415 - heavy, and only here
 
     description, _ = pack(parsed.run, parsed.data, parsed.bundle, parsed.out)
-    return f"{description.name} {description.version} {description.digest}"
+    return (
+        f"{description.name} {description.version} {description.digest}\n"
+        f"next: dicomnode model try {parsed.out} DICOM --out tried; then "
+        f"dicomnode model install {parsed.out} --shadow"
+    )
 
 
 def _robustness(parsed: argparse.Namespace) -> str:

@@ -97,22 +97,23 @@ def _slice(
     """height: 0 at the feet's end, 1 at the head's."""
     wide, deep = body
     plane = np.full(np.broadcast_shapes(x.shape, y.shape), AIR, np.float32)
-    plane[_inside(x, y, (0, 0), (wide, deep))] = TISSUE
+    plane[inside_ellipse(x, y, (0, 0), (wide, deep))] = TISSUE
     swell = np.sin(np.pi * np.clip(height, 0.05, 0.95)) ** 0.5
     for side in (-1, 1):
-        lung = _inside(
+        lung = inside_ellipse(
             x, y, (side * 0.45 * wide, -5), (0.36 * wide * swell, 0.72 * deep * swell)
         )
         plane[lung] = LUNG
         for dy, dx in vessels:
-            small = _inside(x, y, (dx, dy), (2.6, 2.6))
+            small = inside_ellipse(x, y, (dx, dy), (2.6, 2.6))
             plane[lung & small] = TISSUE
-    plane[_inside(x, y, (0, 0.62 * deep), (17, 15))] = BONE
+    plane[inside_ellipse(x, y, (0, 0.62 * deep), (17, 15))] = BONE
     return plane
 
 
-def _inside(
+def inside_ellipse(
     x: Plane, y: Plane, centre: tuple[float, float], radii: tuple[float, float]
 ) -> NDArray[np.bool_]:
+    """Where a plane lies within an ellipse; all in mm."""
     along, across = (x - centre[0]) / radii[0], (y - centre[1]) / radii[1]
     return np.asarray(along**2 + across**2 < 1, bool)

@@ -1,7 +1,7 @@
 """What an admin does with bundles: verify, install, promote, roll back, commission.
 
 No version is ever overwritten; which one is in use changes in one atomic rename; each
-act is a line of `history.jsonl`. A worker sees it when it is started again.
+act is a line of `history.jsonl`. A worker sees it when it starts or reloads.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class Desk:
         try:
             said = bundles.describe(folder, self.public_key)
             rows = (
-                local.read_labels(labels, said.labels)
+                local.rows_of(labels, said, root)
                 if labels
                 else local.rows_from_headers(root, said)
             )

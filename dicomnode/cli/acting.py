@@ -63,7 +63,7 @@ def echo(given: Given, destination: Called) -> None:
     from dicomnode.processes.senders import open_sender
 
     config = given.load()
-    called = destination_of(destination, config)
+    called = _called(destination, config)
     seconds = open_sender(called, config).echo()
     address = f"{called.ae_title}@{called.host}:{called.port}"
     typer.echo(f"ok: {address} answered in {seconds * 1000:.1f} ms")
@@ -74,7 +74,7 @@ def send(given: Given, path: Source, to: To, as_json: AsJson = False) -> ExitCod
     from dicomnode.processes.senders import open_sender
 
     config = given.load()
-    scu = open_sender(destination_of(to, config), config)
+    scu = open_sender(_called(to, config), config)
     outgoing = list(_readable(path))
     if not outgoing:
         raise DeliveryError(f"{path} holds no DICOM file (PS3.10); name one that does")
@@ -121,6 +121,15 @@ def _print_answer(sent: Sent, *, as_json: bool) -> None:
         printing.as_json({**row, "accepted": sent.accepted, "error": sent.error})
     elif not sent.accepted:
         printing.line(f"refused: {sent.sop_instance_uid}: {sent.error}", err=True)
+
+
+def _called(text: str, config: Config) -> Destination:
+    """One that associations can be opened with; raises ConfigError."""
+    found = destination_of(text, config)
+    if not found.takes_results:
+        message = f"{text} is only read by DICOMweb and has no AE title"
+        raise ConfigError(f"{message}; `dicomnode doctor` asks it")
+    return found
 
 
 def destination_of(text: str, config: Config) -> Destination:

@@ -19,7 +19,7 @@ _NO_STUDY = "2.25.0"
 
 def destinations(config: Config) -> Iterator[Look]:
     """C-ECHO of every destination."""
-    for one in config.destination:
+    for one in config.result_destinations:
         yield _echo(config, one)
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dicomnode.cli import printing
+from dicomnode.cli.lines import SHORT
 from dicomnode.health.activity import Activity
 from dicomnode.health.moments import age
 from dicomnode.health.problems import Problem, Snapshot, problems, remedy_of
@@ -82,7 +83,9 @@ def _queue(shot: Shot) -> Text:
     counts = {**snapshot.counts.get("study", {}), **snapshot.counts.get("job", {})}
     states = ("RECEIVING", "COMPLETE", "SCHEDULED", "IN_PROGRESS", "FAILED")
     words = "   ".join(f"{state} {counts.get(state, 0)}" for state in states)
-    oldest = age(snapshot.waiting[0]["received_at"], now) if snapshot.waiting else "-"
+    oldest = age(snapshot.oldest["received_at"], now) if snapshot.oldest else "-"
+    since = snapshot.workers[0]["queued_since"] if snapshot.workers else None
+    queued = age(since, now) if since else "-"
     speed = (
         f"{shot.activity.images_per_second(now):.1f} images/s   "
         f"{shot.activity.jobs_per_minute(now):.0f} jobs/min"
@@ -91,7 +94,7 @@ def _queue(shot: Shot) -> Text:
     if snapshot.disk is not None:
         limit = f"{snapshot.disk.limit_percent:g}"
         disk = f"   disk {snapshot.disk.used_percent:.0f} % (limit {limit})"
-    return Text(f"{words}   oldest {oldest}\n{speed}{disk}")
+    return Text(f"{words}\noldest study {oldest}   oldest job {queued}   {speed}{disk}")
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -132,30 +135,35 @@ def _senders(shot: Shot) -> Table:
 
 def _workers(shot: Shot) -> Table:
     snapshot = shot.snapshot
-    table = _table(
-        "Workers", "worker", "device", "state", "heard of", "jobs/min", "job in hand"
-    )
-    for row in snapshot.workers[:_MOST_ROWS]:
-        state = row["state"] if snapshot.live(row) else "GONE"
+    columns = ("worker", "state", "heard of", "jobs/min", "warm after", "works on")
+    table = _table("Workers", *columns)
+    for row in snapshot.shown_workers[:_MOST_ROWS]:
+        state = snapshot.state_of(row)
         style = _WORKS if state == "BUSY" else "" if state == "IDLE" else _BAD
         name = row["worker_id"]
+        warm = row["warm_seconds"]
         table.add_row(
             name,
-            row["device"],
             Text(state, style),
             f"{age(row['heartbeat_at'], snapshot.now)} ago",
             f"{shot.activity.jobs_per_minute(snapshot.now, name):.0f}",
+            "" if warm is None else f"{warm:.1f} s",
             _in_hand(shot, row["job_id"]),
         )
+        table.add_row(Text(f"  {row['device']}", _QUIET), *[""] * 4, _runs(row))
     return table
+
+
+def _runs(row: Row) -> Text:
+    return Text(printing.text_of(row["bundle"]).replace(",", "\n"), _QUIET)
 
 
 def _in_hand(shot: Shot, job_id: str | None) -> str:
     job = shot.jobs.get(job_id or "")
     if job is None:
-        return job_id or ""
+        return f"#{job_id[:SHORT]}" if job_id else ""
     since = f" {age(job['started_at'], shot.snapshot.now)}" if job["started_at"] else ""
-    return f"{job['pipeline']} {job_id}{since}"
+    return f"{job['pipeline']} #{job['job_id'][:SHORT]}{since}"
 
 
 def _destinations(shot: Shot) -> Table:

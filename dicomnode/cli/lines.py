@@ -102,7 +102,8 @@ def _about(event: Record, row: Record | None) -> str:
         sent = f"{row['calling_ae_title']} {row['modality']} {row['n_instances']} img"
         return printing.text_of(f"{sent}  {detail}".rstrip())
     if row is not None and kind.startswith("job "):
-        return printing.text_of(f"{row['pipeline']} {_speed(event, row)}{detail}")
+        said = f"{row['pipeline']} {_speed(event, row)}{detail}".rstrip(": ")
+        return printing.text_of(said)
     return detail
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from dicomnode.processes.trial import Tried
 
 RESEARCH_USE = "Research use only. Not a medical device."
-_COLUMNS = ("name", "version", "state", "commissioned", "digest", "folder")
+_COLUMNS = (
+    "name", "version", "state", "commissioned", "digest", "folder", "pipelines"
+)  # fmt: skip
 
 Bundle = Annotated[
     str, typer.Argument(metavar="BUNDLE", help="A name on the shelf, or a folder.")
@@ -44,7 +46,11 @@ Shadow = Annotated[
 ]
 Labels = Annotated[
     Path | None,
-    typer.Option("--labels", exists=True, help="CSV: path, patient, and the answers."),
+    typer.Option(
+        "--labels",
+        exists=True,
+        help="CSV: path (or UID of the series), patient, and the answers.",
+    ),
 ]
 TrustHeader = Annotated[
     bool, typer.Option("--trust-header", help="Take View Position as the answer.")
@@ -52,7 +58,7 @@ TrustHeader = Annotated[
 Data = Annotated[
     Path | None,
     typer.Option(
-        "--data", exists=True, help="Folder of the images [that of --labels]."
+        "--data", exists=True, help="Folder of the images or series [that of --labels]."
     ),
 ]
 Site = Annotated[str, typer.Option("--site", help="A name of this site, for people.")]
@@ -79,15 +85,29 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(of_model, name="model")
 
 
+_IN_USE = "workers use it after `dicomnode reload`, or when they start"
+
+
 def list_(given: Given, as_json: AsJson = False) -> None:
-    """Every bundle that is installed or ships, and which version is in use."""
-    shelf = _shelf(given.load())
-    rows = [row for name in shelf.names() for row in _rows(shelf, name)]
+    """Every bundle that is installed or ships, which version is in use, and where."""
+    config = given.load()
+    shelf = _shelf(config)
+    rows = [
+        {**row, "pipelines": _pipelines_of(config, row)}
+        for name in shelf.names()
+        for row in _rows(shelf, name)
+    ]
     if as_json:
         for row in rows:
             printing.as_json(row)
     else:
         printing.rows("bundles", _COLUMNS, rows)
+
+
+def _pipelines_of(config: Config, row: dict[str, Any]) -> str:
+    """Those that run this very version; none runs what is only kept."""
+    bundle = (row["name"], row["state"])
+    return ",".join(x.name for x in config.pipeline if (x.bundle, x.mode) == bundle)
 
 
 def _rows(shelf: Shelf, name: str) -> Iterator[dict[str, Any]]:
@@ -262,7 +282,7 @@ def commission(  # noqa: PLR0913, PLR0917  # one for each option
         else:
             typer.echo(_figure(figure))
     if not as_json:
-        typer.echo(f"wrote {done.path}; workers use it when they are started again")
+        typer.echo(f"wrote {done.path}; {_IN_USE}")
 
 
 def _figure(figure: dict[str, Any]) -> str:
@@ -287,7 +307,7 @@ def _print_act(act: Act, *, as_json: bool) -> None:
         printing.as_json({**row, "digest": act.digest, "folder": str(act.folder)})
         return
     typer.echo(f"{act.act}: {act.name} {act.version} {act.digest[:12]}")
-    typer.echo("workers use it when they are started again")
+    typer.echo(_IN_USE)
 
 
 def _shelf(config: Config) -> Shelf:

@@ -84,7 +84,13 @@ Since = Annotated[
 ]
 State = Annotated[
     str | None,
-    typer.Option("--state", metavar="STATE", parser=_state, help="Only this state."),
+    typer.Option(
+        "--state",
+        metavar="STATE",
+        parser=_state,
+        help="Only this state of a study (receiving, complete, routed, not-routed) or "
+        "job (scheduled, in-progress, completed, failed, canceled).",
+    ),
 ]
 Ae = Annotated[
     str | None, typer.Option("--ae", metavar="AE", help="Only this calling AE title.")

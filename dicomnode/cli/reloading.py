@@ -92,7 +92,8 @@ def _print(told: Reload, late: list[str], *, as_json: bool) -> None:
     if as_json:
         printing.as_json({**asdict(told), "late": late})
         return
-    typer.echo(f"taken: {', '.join(told.changed) or 'nothing has changed'}")
+    nothing = "nothing has changed in the file; workers look for other bundles"
+    typer.echo(f"taken: {', '.join(told.changed) or nothing}")
     if told.waiting:
         typer.echo(f"needs a restart: {', '.join(told.waiting)}")
     if late:

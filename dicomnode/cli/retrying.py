@@ -134,7 +134,7 @@ def _failed(views: Views, error: str) -> Sequence[str]:
 def _redirect(config: Config, jobs: list[str], to: str, source: str) -> Redirect:
     from dicomnode.domain.desk import Redirect
 
-    known = tuple(one.name for one in config.destination)
+    known = tuple(one.name for one in config.result_destinations)
     if to not in known:
         words = ", ".join(known) or "none is configured"
         message = f"no destination {to!r} ({words}); name one of them with --to"
@@ -142,17 +142,18 @@ def _redirect(config: Config, jobs: list[str], to: str, source: str) -> Redirect
     return Redirect(to, known, source, tuple(jobs))
 
 
-def _try_now(desk: Desk, to: str, now: datetime, *, dry_run: bool) -> None:
-    """End the wait for a destination that was not reached."""
+def _try_now(desk: Desk, to: str, now: datetime, *, dry_run: bool) -> bool:
+    """End the wait for a destination that was not reached; False if there is none."""
     worklist = desk.worklist
     away = {row["destination"]: row["n_waiting"] for row in worklist.views.absences()}
     if to not in away:
-        return
+        return False
     if dry_run:
         typer.echo(f"{to}, for which {away[to]} result(s) wait, would be tried at once")
     elif worklist.absences.try_now(to, now, operator()):
         desk.acted(f"the wait for {to}")
         typer.echo(f"{to} is tried at once; {away[to]} result(s) wait for it")
+    return True
 
 
 def _send_on(
@@ -160,11 +161,13 @@ def _send_on(
 ) -> ExitCode:
     now = datetime.now(UTC)
     with audited_desk(config, "retry") as desk:
-        _try_now(desk, redirect.to, now, dry_run=dry_run)
+        is_tried = _try_now(desk, redirect.to, now, dry_run=dry_run)
         redirects = desk.worklist.redirects
         counts = redirects.count(redirect, now)
         for destination, count in counts.items():
             typer.echo(f"{count} for {destination} now", err=True)
+        if is_tried and not sum(counts.values()):
+            return ExitCode.OK
         what = f"delivery(s) to be sent to {redirect.to}"
         if not confirmed(sum(counts.values()), what, yes=yes, dry_run=dry_run):
             return ExitCode.OK

@@ -50,6 +50,7 @@ COLUMNS = frozenset(
         "committed_at", "device", "bundle", "heartbeat_at", "accepted", "remedy",
         "began_at", "ended_at", "last_done_at", "succeeded_at", "failed_at",
         "enlisted_at", "led_until", "name", "n_jobs", "jobs_per_hour", "queued_since",
+        "warm_seconds",
     }
 )  # fmt: skip
 """Columns of the v1 views that stay, texts scrubbed; of others only a pseudonym."""
@@ -107,7 +108,7 @@ def names_of(config: Config) -> Iterator[str]:
     for peer in config.peer:
         yield from (peer.ae_title, *peer.hosts)
     for destination in config.destination:
-        yield from (destination.ae_title, destination.host)
+        yield from filter(None, (destination.ae_title, destination.host))
     yield from _of_database(config.worklist_url)
 
 

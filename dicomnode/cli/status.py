@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -18,7 +17,7 @@ from dicomnode.health.chores import told
 from dicomnode.health.drift import REMEDY, line_of
 from dicomnode.health.looking import look, surroundings
 from dicomnode.health.moments import age
-from dicomnode.health.problems import Disk, Problem, Snapshot, problems
+from dicomnode.health.problems import Disk, Problem, Row, Snapshot, problems
 from dicomnode.views import Views
 
 if TYPE_CHECKING:
@@ -55,13 +54,12 @@ def _snapshot(views: Views, config: Config) -> Snapshot:
 
 
 def _record(snapshot: Snapshot, found: list[Problem]) -> dict[str, Any]:
-    oldest = snapshot.waiting[0] if snapshot.waiting else None
     return {
         "healthy": not found,
         "at": printing.text_of(snapshot.now),
         "problems": [asdict(problem) for problem in found],
         "counts": snapshot.counts,
-        "oldest_waiting": oldest,
+        "oldest_waiting": snapshot.oldest,
         "workers": [{**row, "live": snapshot.live(row)} for row in snapshot.workers],
         "late_deliveries": list(snapshot.late),
         "refused_associations": list(snapshot.refused),
@@ -111,16 +109,24 @@ def _print(snapshot: Snapshot, found: list[Problem]) -> None:
     _print_spool(snapshot)
     _print_pauses(snapshot)
     _print_reconciled(snapshot)
+    _print_refused(snapshot)
+
+
+def _print_refused(snapshot: Snapshot) -> None:
     for row in snapshot.refused:
         at = age(row["at"], snapshot.now)
         who = f"{row['calling_ae_title']} from {row['address']}"
-        why = printing.text_of(f"{row['reason']}; {row['remedy']}")
+        why = printing.text_of(row["reason"])
         printing.line(f"{'refused':<10} {who}, {at} ago: {why}")
+        for one in str(row["remedy"]).splitlines():
+            printing.line(f"{'':<10}   {one}")
+    if any("[" in str(row["remedy"]) for row in snapshot.refused):
+        typer.echo(f"{'':<10} lines for config.toml; then `dicomnode reload`")
 
 
 def _print_waiting(snapshot: Snapshot) -> None:
-    if snapshot.waiting:
-        oldest = snapshot.waiting[0]
+    oldest = snapshot.oldest
+    if oldest is not None:
         state = oldest["job_state"] or oldest["study_state"]
         since = age(oldest["received_at"], snapshot.now)
         uid = oldest["study_instance_uid"]
@@ -128,30 +134,48 @@ def _print_waiting(snapshot: Snapshot) -> None:
 
 
 def _print_late(snapshot: Snapshot) -> None:
-    late = sorted(snapshot.late, key=lambda row: str(row["destination"]))
-    for destination, rows in groupby(late, key=lambda row: str(row["destination"])):
-        known = list(rows)
-        soonest = min(known, key=lambda row: str(row["next_attempt_at"]))
-        why = printing.text_of(soonest["error"])
+    for row in snapshot.late:
+        why = printing.text_of(row["error"])
         typer.echo(
-            f"{'late':<10} {len(known)} result(s) wait for {destination}, "
-            f"next try {soonest['next_attempt_at']}: {why}"
+            f"{'late':<10} {row['n_results']} result(s) wait for {row['destination']}, "
+            f"next try {row['next_attempt_at']}: {why}"
         )
 
 
 def _print_hosts(snapshot: Snapshot) -> None:
+    if not snapshot.roles:
+        typer.echo(f"{'host':<10} none: no role runs; `dicomnode run` starts them")
     for host, words in hosts.hosts_of(snapshot.roles, snapshot.now):
         typer.echo(f"{'host':<10} {printing.text_of(host)}: {words}")
 
 
 def _print_workers(snapshot: Snapshot) -> None:
-    for row in snapshot.workers:
+    if not snapshot.workers:
+        typer.echo(f"{'worker':<10} none yet; jobs wait until one is ready")
+    for row in snapshot.shown_workers:
         heard = f"heard of {age(row['heartbeat_at'], snapshot.now)} ago"
-        state = row["state"] if snapshot.live(row) else "GONE"
+        state = snapshot.state_of(row)
         typer.echo(
             f"{'worker':<10} {row['worker_id']} {row['device']} {state}, {heard},"
             f" {row['jobs_per_hour']:.0f} jobs an hour"
         )
+        if how := _how_it_works(row):
+            typer.echo(f"{'':<10} {how}")
+    _print_queue(snapshot)
+
+
+def _how_it_works(row: Row) -> str:
+    """The bundles with their arithmetic, and what it took to have them warm."""
+    warm = row["warm_seconds"]
+    took = "" if warm is None else f"warm after {warm:.1f} s"
+    bundles = printing.text_of(row["bundle"]).replace(",", ", ")
+    return ", ".join(one for one in (bundles, took) if one)
+
+
+def _print_queue(snapshot: Snapshot) -> None:
+    since = snapshot.workers[0]["queued_since"] if snapshot.workers else None
+    if since:
+        typer.echo(f"{'queue':<10} the oldest job waits {age(since, snapshot.now)}")
 
 
 def _print_drift(snapshot: Snapshot) -> None:

@@ -10,8 +10,11 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from dicomnode.config.alerting import Alert
 from dicomnode.config.audit import Audit
@@ -27,15 +30,16 @@ from dicomnode.config.values import (
     Days,
     DicomwebUrl,
     Folder,
-    Host,
     Keyword,
     Name,
+    OptionalAETitle,
     OptionalCount,
     OptionalFile,
+    OptionalHost,
     OptionalName,
+    OptionalPort,
     OptionalSeconds,
     Presences,
-    RemotePort,
     Seconds,
     Secret,
     TimeOfDay,
@@ -136,25 +140,50 @@ class Destination(Called):
     """``[[destination]]``: a C-STORE SCP that gets results.
 
     ``timeout_seconds`` None: the one of ``[delivery]``. ``retrieve`` and the
-    ``dicomweb`` keys: how a backfill brings its studies in.
+    ``dicomweb`` keys: how a backfill brings its studies in. An archive that is reached
+    by DICOMweb only has neither ``ae_title`` nor ``host`` nor ``port``.
     """
 
     name: Name
-    ae_title: AETitle
-    host: Host
-    port: RemotePort
+    # Before those that are needed or not by what it says.
+    retrieve: Literal["c-move", "c-get", "dicomweb"] = "c-move"
+    ae_title: OptionalAETitle = Field(default="", validate_default=True)
+    host: OptionalHost = Field(default="", validate_default=True)
+    port: OptionalPort = Field(default=0, validate_default=True)
     profile: Literal["comprehensive", "comprehensive-3d", "enhanced", "basic-text"] = (
         "comprehensive"
     )
     storage_commitment: Literal["auto", "required", "off"] = "auto"
     commitment_timeout_seconds: Seconds = 600
     timeout_seconds: OptionalSeconds = None
-    retrieve: Literal["c-move", "c-get", "dicomweb"] = "c-move"
     dicomweb_url: DicomwebUrl = ""
     dicomweb_ca: OptionalFile = None
     dicomweb_user: str = ""
     dicomweb_password: Secret = SecretStr("")
     dicomweb_token: Secret = SecretStr("")
+
+    @field_validator("ae_title", "host", "port")
+    @classmethod
+    def _is_there_for_dimse(cls, value: object, info: ValidationInfo) -> object:
+        if not value and info.data.get("retrieve") != "dicomweb":
+            raise PydanticCustomError("missing", "is missing")
+        return value
+
+    @model_validator(mode="after")
+    def _is_called_by_all_three(self) -> Destination:
+        given = [bool(one) for one in (self.ae_title, self.host, self.port)]
+        if any(given) and not all(given):
+            message = (
+                "has not all of ae_title, host and port; write all three to store "
+                "results there, or none for an archive that is only read by DICOMweb"
+            )
+            raise ValueError(message)
+        return self
+
+    @property
+    def takes_results(self) -> bool:
+        """Whether it can be called, for C-STORE, C-FIND or C-ECHO."""
+        return bool(self.ae_title)
 
     @model_validator(mode="after")
     def _says_where_its_dicomweb_is(self) -> Destination:
@@ -263,6 +292,11 @@ class Config(Section):
         """
         given = self.database.url.get_secret_value()
         return given or f"sqlite:///{self.node.data_dir / 'worklist.db'}"
+
+    @property
+    def result_destinations(self) -> tuple[Destination, ...]:
+        """Those of the destinations that results can be stored at."""
+        return tuple(one for one in self.destination if one.takes_results)
 
     @property
     def file(self) -> Path | None:

@@ -132,11 +132,19 @@ def of_references(tree: Mapping[str, object]) -> Iterator[Problem]:
     for table, key in (("peer", "ae_title"), ("account", "name")):
         yield from _twice(table, key, _texts(tree, table, key))
     known = set(_texts(tree, "destination", "name").values())
+    only_read = {
+        one.get("name")
+        for one in _tables(tree, "destination")
+        if one.get("retrieve") == "dicomweb" and not one.get("ae_title")
+    }
     for index, pipeline in enumerate(_tables(tree, "pipeline")):
         for position, name in enumerate(_list(pipeline.get("destinations"))):
             if isinstance(name, str) and name not in known:
                 path = ("pipeline", index, "destinations", position)
                 yield Problem(path, _no_destination(name, sorted(known)))
+            elif name in only_read:
+                path = ("pipeline", index, "destinations", position)
+                yield Problem(path, _ONLY_READ.format(name=name))
 
 
 def _of_retention(tree: Mapping[str, object]) -> Iterator[Problem]:
@@ -191,6 +199,12 @@ def _no_pipeline(name: str, known: Sequence[str]) -> str:
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? else add" if near else "add"
     return f"names {name!r}, which no [[pipeline]] has; {hint} one of that name"
+
+
+_ONLY_READ = (
+    "names {name!r}, which is only read by DICOMweb; give it ae_title, host and port, "
+    "or name another destination"
+)
 
 
 def _no_destination(name: str, known: Sequence[str]) -> str:

@@ -19,7 +19,8 @@ _TAKEN_OF_WEB = ("anonymous", "proxy_header", "proxy_hosts", "metrics", "max_str
 class Taken:
     """``config`` is what holds from now on; ``changed`` keys are in it, others wait.
 
-    Keys are dotted, as ``peer[1].hosts`` where tables are numbered from 1.
+    Keys are dotted, as ``peer[1].hosts`` where tables are numbered from 1; of a table
+    that came or went only its name is told, as ``peer[2]``.
     """
 
     config: Config
@@ -50,9 +51,19 @@ def _but(before: BaseModel, new: BaseModel, taken: Collection[str]) -> BaseModel
 
 def _differing(before: Config, after: Config) -> Iterator[str]:
     one, other = dict(_values(before)), dict(_values(after))
+    told: dict[str, None] = {}
     for key in sorted({*one, *other}):
-        if key not in one or key not in other or one[key] != other[key]:
-            yield key
+        if key not in one or key not in other:
+            told[_table_of(key)] = None
+        elif one[key] != other[key]:
+            told[key] = None
+    yield from told
+
+
+def _table_of(key: str) -> str:
+    """Of a key that was not there before, or is there no more: ``peer[2]``."""
+    table, bracket, _ = key.rpartition("]")
+    return f"{table}{bracket}" or key
 
 
 def _values(table: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -287,6 +287,9 @@ def _as_list(value: object) -> object:
 
 Secret = Annotated[SecretStr, AfterValidator(unmasked)]
 AETitle = Annotated[str, AfterValidator(ae_title)]
+OptionalAETitle = Annotated[
+    str, AfterValidator(lambda text: ae_title(text) if text else text)
+]
 Host = Annotated[str, AfterValidator(host_name)]
 OptionalHost = Annotated[str, AfterValidator(optional_host)]
 PeerHost = Annotated[str, AfterValidator(peer_host)]
@@ -294,6 +297,7 @@ Network = Annotated[str, AfterValidator(network)]
 Name = Annotated[str, AfterValidator(plain_name)]
 OptionalName = Annotated[str, AfterValidator(optional_name)]
 Port = Annotated[int, Field(ge=0, le=65535)]
+OptionalPort = Annotated[int, Field(ge=0, le=65535)]
 RemotePort = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1)]
 OptionalCount = Annotated[

@@ -21,6 +21,10 @@ _ARRAYS: dict[str, type[BaseModel]] = {
     "retention.rule": RetentionRule,
 }
 _OTHER = {"account"}
+_SOMETIMES = {
+    f"destination.{key}": "needed, unless it is only read by DICOMweb"
+    for key in ("ae_title", "host", "port")
+}
 
 
 def parameters(config: Config) -> str:
@@ -40,8 +44,8 @@ def _keys(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 def _array(name: str) -> Iterator[tuple[str, str]]:
     for key, field in _ARRAYS[name].model_fields.items():
-        needed = field.is_required()
-        yield f"[[{name}]] {key}", "needed" if needed else _shown(key, field.default)
+        shown = "needed" if field.is_required() else _shown(key, field.default)
+        yield f"[[{name}]] {key}", _SOMETIMES.get(f"{name}.{key}", shown)
 
 
 def _shown(name: str, value: Any) -> str:

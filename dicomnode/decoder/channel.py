@@ -11,7 +11,8 @@ import json
 import os
 import socket
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from math import prod
 from typing import Any, BinaryIO
 
@@ -66,26 +67,30 @@ def to_file(decoded: Decoded, handle: int) -> None:
         handle,
         [
             np.ascontiguousarray(one).data.cast("B")
-            for one in (decoded.given, decoded.eight_bit)
+            for one in (decoded.given, decoded.eight_bit, *decoded.views.values())
         ],
     )
 
 
 def from_file(
-    handle: int, given: tuple[int, ...], shape: tuple[int, ...]
-) -> tuple[Display, Pixels8]:
+    handle: int, given: tuple[int, ...], shapes: Sequence[tuple[int, ...]]
+) -> tuple[Display, list[Pixels8]]:
     """A copy of the arrays that `to_file` wrote, of these shapes; closes the file.
+
+    shapes: of the picture and of its views.
 
     Copied, because who wrote it may write again. Raises ValueError when it does not
     hold what it should.
     """
     with os.fdopen(handle, "rb", buffering=0) as file:
-        n_bytes = prod(given) * _FLOAT_BYTES + prod(shape)
-        if min(*given, *shape) < 1 or _size(file) != n_bytes:
+        n_bytes = prod(given) * _FLOAT_BYTES + sum(map(prod, shapes))
+        if min(*given, *chain(*shapes)) < 1 or _size(file) != n_bytes:
             raise ValueError("the pixels have another size than was said")
         file.seek(0)
-        floats, eight_bit = np.empty(given, np.float32), np.empty(shape, np.uint8)
-        for plane in (floats, eight_bit):
+        floats = np.empty(given, np.float32)
+        eight_bit = [np.empty(shape, np.uint8) for shape in shapes]
+        _fill(file, floats.data.cast("B"))
+        for plane in eight_bit:
             _fill(file, plane.data.cast("B"))
     return floats, eight_bit
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO, TypeAlias
 
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from dicomnode.domain.findings import Pixels8
+from dicomnode.domain.findings import BoxSize, Pixels8
+from dicomnode.picture import Views, views
 from model import pixels, preparation, quality
 from model.preparation import Preparation
 
@@ -27,12 +29,13 @@ class ImageWanted:
 
     ``keywords``: attributes to read beside the pixels. ``preparation``: what a network
     is to be given instead of display pixels. ``measured``: the measures of
-    `model.quality` too.
+    `model.quality` too. ``views``: boxes to fit the picture in.
     """
 
     keywords: tuple[str, ...] = ()
     preparation: Preparation | None = None
     measured: bool = False
+    views: tuple[BoxSize, ...] = ()
 
     def to_words(self) -> dict[str, Any]:
         """As it travels between processes."""
@@ -46,6 +49,7 @@ class ImageWanted:
             tuple(words["keywords"]),
             None if made is None else Preparation(**made),
             bool(words["measured"]),
+            tuple((int(width), int(height)) for width, height in words["views"]),
         )
 
 
@@ -55,8 +59,8 @@ class Decoded:
 
     ``given`` is float32: display pixels (rows, columns) in [0, 1], or the canvas
     (1, N, N) of the wanted preparation, with the ``statistics`` of the display pixels.
-    ``eight_bit`` are the display pixels in 0 to 255; ``header`` the attributes and
-    ``measures`` the measures that were asked for.
+    ``eight_bit`` are the display pixels in 0 to 255, ``views`` the same in the wanted
+    boxes; ``header`` the attributes and ``measures`` the measures that were asked for.
     """
 
     given: Display
@@ -65,6 +69,7 @@ class Decoded:
     header: Mapping[str, str] = field(default_factory=dict)
     statistics: tuple[float, ...] = ()
     measures: Mapping[str, float] = field(default_factory=dict)
+    views: Views = field(default_factory=dict)
 
     @property
     def display(self) -> Display:
@@ -103,9 +108,19 @@ def decode(
 
 
 def _made(ds: Dataset, display: Display, wanted: ImageWanted) -> Decoded:
+    # What is shown beside what is analysed: most of either is native code.
+    with ThreadPoolExecutor(1, "pictures") as beside:
+        showing = beside.submit(_shown, display, wanted.views)
+        found = _analysed(ds, display, wanted)
+        eight_bit, made = showing.result()
+    return replace(found, eight_bit=eight_bit, views=made)
+
+
+def _analysed(ds: Dataset, display: Display, wanted: ImageWanted) -> Decoded:
+    """All but the pictures."""
     found = Decoded(
         display,
-        to_8_bit(display),
+        np.empty((0, 0), np.uint8),
         station_of(ds),
         quality.headers(ds, wanted.keywords),
         measures=quality.measure(display) if wanted.measured else {},
@@ -117,6 +132,11 @@ def _made(ds: Dataset, display: Display, wanted: ImageWanted) -> Decoded:
         given=wanted.preparation(display),
         statistics=tuple(preparation.statistics(display)),
     )
+
+
+def _shown(display: Display, boxes: Sequence[BoxSize]) -> tuple[Pixels8, Views]:
+    eight_bit = to_8_bit(display)
+    return eight_bit, views(eight_bit, boxes)
 
 
 def to_8_bit(display: Display) -> Pixels8:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from dicomnode.delivery.held import reactor_held, wake_the_waiting
 from dicomnode.errors import ConfigError, NothingAccepted, Unreachable
 from dicomnode.tls import ClientContext, TlsPeer, client_context, handshake_failed
 from dicomnode.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+_QUICK_ACKNOWLEDGEMENT = getattr(socket, "TCP_QUICKACK", None)  # Linux has it
 
 _REJECTIONS = {
     (1, 3): "our calling AE title is unknown there; add {calling} to its AE list",
@@ -73,6 +75,7 @@ def associated(
             ae_title=peer.ae_title,
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, _without_nagle),
+                (evt.EVT_DATA_SENT, _answered_at_once),
                 (evt.EVT_CONN_CLOSE, wake_the_waiting),
                 *handlers,
             ],
@@ -158,6 +161,22 @@ def _end(association: Association) -> None:
 
 def _without_nagle(event: Event) -> None:
     """Small PDUs must not wait for the peer's delayed acknowledgement."""
+    _set_option(event, socket.TCP_NODELAY)
+
+
+def _answered_at_once(event: Event) -> None:
+    """The peer's answer must not wait for ours, either.
+
+    A peer with Nagle's algorithm on, as most have, keeps the second part of an answer
+    until we have acknowledged the first: 40 ms, for the first report over each
+    association. Asked for with all that is sent, because the kernel forgets it.
+    """
+    if _QUICK_ACKNOWLEDGEMENT is not None:
+        with suppress(OSError):  # it has just been closed, which others will find
+            _set_option(event, _QUICK_ACKNOWLEDGEMENT)
+
+
+def _set_option(event: Event, option: int) -> None:
     connection = event.assoc.dul.socket
     if connection is not None and connection.socket is not None:
-        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.socket.setsockopt(socket.IPPROTO_TCP, option, 1)

@@ -92,13 +92,16 @@ def table(outcomes: Sequence[Outcome]) -> Html:
 
 
 def _row(outcome: Outcome, times: Times, axis: tuple[datetime, datetime]) -> Html:
-    state = outcome.row.get("job_state") or outcome.row.get("study_state") or "unknown"
+    row = outcome.row
+    state = row.get("job_state") or row.get("study_state") or "unknown"
+    # "Completed" alone would not tell a negative from one that was not analysed.
+    state = ", ".join(str(word) for word in (state, row.get("outcome")) if word)
     delay = times.report_delay
     return element(
         "tr",
         element("td", outcome.case.title),
         element("td", outcome.case.transfer_syntax_uid.name),
-        element("td", str(state)),
+        element("td", state),
         element("td", str(outcome.row.get("attempts") or 0), class_="number"),
         element("td", _seconds(delay) if delay else "–", class_="number"),
         element("td", _bar(times, axis)),

@@ -14,6 +14,8 @@ from dicomnode.domain.series import AnalysedSeries, KeySlice, SeriesInput
 
 Pixels8: TypeAlias = NDArray[np.uint8]
 Map32: TypeAlias = NDArray[np.float32]
+BoxSize: TypeAlias = tuple[int, int]
+"""Width and height in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class ImageFindings:
     """All a bundle says of one image.
 
     ``display`` is the image as displayed: uint8 (rows, columns), bones bright, with the
-    shape of the image.
+    shape of the image. ``views`` are the same made to fit in boxes, if any were wanted.
     """
 
     sop_instance_uid: str
@@ -131,6 +133,9 @@ class ImageFindings:
     display: Pixels8 | None = field(default=None, compare=False, repr=False)
     observation: Observation | None = field(default=None, compare=False, repr=False)
     frame_number: int | None = None
+    views: Mapping[BoxSize, Pixels8] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
 
 @dataclass(frozen=True, slots=True)

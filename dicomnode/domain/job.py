@@ -89,7 +89,8 @@ class Job:
 class Worker:
     """What a worker says of itself with each heartbeat.
 
-    ``n_jobs``: worked on since it began; ``jobs_per_hour``: of the last hour.
+    ``n_jobs``: worked on since it began; ``jobs_per_hour``: of the last hour;
+    ``warm_seconds``: from its start until its bundles were loaded and warm.
     """
 
     worker_id: str
@@ -101,3 +102,4 @@ class Worker:
     heartbeat_at: datetime
     n_jobs: int = 0
     jobs_per_hour: float = 0.0
+    warm_seconds: float | None = None

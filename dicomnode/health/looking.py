@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING
 
 from dicomnode.health.drift import drift_alarms
 from dicomnode.health.moments import moment
-from dicomnode.health.problems import LATELY_MINUTES, Aside, Disk, Row, Snapshot
+from dicomnode.health.problems import (
+    LATELY_MINUTES,
+    UNTOUCHED_SECONDS,
+    Aside,
+    Disk,
+    Row,
+    Snapshot,
+)
 from dicomnode.health.spool import spool
 from dicomnode.views import Views
 
@@ -28,10 +35,9 @@ RELOAD_FILE = "reload.json"
 """In the data folder: what the supervisor did when it was asked to reload."""
 _EVENTS = 500
 _CHANNELS = 20
+_CALLS = 100
 UNTOLD_HOURS = 2
 """A channel that goes on failing says so every hour."""
-
-_WAITING = ("RECEIVING", "COMPLETE", "SCHEDULED", "IN_PROGRESS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +64,27 @@ def surroundings(config: Config) -> Surroundings:
         # What comes in for an object store lies in the data folder first.
         store="" if config.store.is_remote else config.store.url,
         watermark_percent=config.store.watermark_percent,
-        destinations={one.name for one in config.destination},
+        destinations={one.name for one in config.result_destinations},
         lease_seconds=config.worker.lease_seconds,
         spools=config.store.spool,
     )
 
 
 def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
-    """How the node stands."""
-    waiting = [row for state in _WAITING for row in views.worklist(state=state)]
-    pending = views.deliveries(state="PENDING")
+    """How the node stands; what it takes does not grow with what waits."""
     return Snapshot(
         now=now,
         counts=views.counts(),
-        waiting=sorted(waiting, key=lambda row: str(row["received_at"])),
+        oldest=views.oldest(),
+        unrouted=views.unrouted(now - timedelta(seconds=UNTOUCHED_SECONDS)),
         failed=views.worklist(state="FAILED", limit=EXAMPLES),
-        workers=views.workers(),
-        refused=views.associations(limit=EXAMPLES, refused_only=True),
-        late=[row for row in pending if row["attempts"]],
+        workers=_lately(views.workers(), now),
+        refused=_refused(views),
+        late=views.late(),
         absences=[
             row for row in views.absences() if row["destination"] in around.destinations
         ],
-        stranded=_stranded(pending, around.destinations),
+        stranded=views.stranded(around.destinations),
         pauses=views.pauses(),
         reconciled=next(iter(views.reconciliations()), None),
         ended=_ended(views, now),
@@ -97,9 +102,20 @@ def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
     )
 
 
-def _stranded(pending: Sequence[Row], known: Collection[str]) -> Counter[str]:
-    waiting = (str(row["destination"]) for row in pending)
-    return Counter(name for name in waiting if name not in known)
+def _lately(workers: Sequence[Row], now: datetime) -> list[Row]:
+    """Those of a day, and the last of all: every start of a worker is another one."""
+    since = now - timedelta(days=1)
+    older = [row for row in workers[1:] if moment(row["heartbeat_at"]) < since]
+    return [row for row in workers if row not in older]
+
+
+def _refused(views: Views) -> list[Row]:
+    """The latest, each sender and reason once: who is refused calls again and again."""
+    newest: dict[tuple[str, ...], Row] = {}
+    for row in views.associations(limit=_CALLS, refused_only=True):
+        what = (row["calling_ae_title"], row["address"], row["reason"])
+        newest.setdefault(what, row)
+    return list(newest.values())[:EXAMPLES]
 
 
 def _ended(views: Views, now: datetime) -> Counter[str]:

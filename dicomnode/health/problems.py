@@ -19,6 +19,9 @@ LATELY_MINUTES = 10
 AWAY = "absent"
 """Key of the problem that a destination cannot be reached."""
 
+ENDED = ("STOPPED", "HANGS", "DEVICE_LOST")
+"""Last words of a worker; another one may have taken its place."""
+
 AGAIN_AND_AGAIN = 3
 """A role that ends so often does not recover by being started again."""
 
@@ -56,11 +59,12 @@ class Aside:
 class Snapshot:
     """What `status` shows: counts by state, waiting rows, workers, refusals, disk.
 
-    ``waiting`` are rows of v1_worklist that are not done, the oldest first; ``failed``
-    the newest failed ones; ``late`` deliveries that were tried and wait; ``drift``
-    alarms of the pipelines' drift monitors; ``stranded`` waiting deliveries by a
-    destination that is not configured; ``absences`` the configured destinations that
-    cannot be reached; ``pauses`` what an admin has stopped;
+    ``oldest`` is the row of v1_worklist that waits longest, ``unrouted`` how many
+    complete studies no keeper has taken up (``Views.unrouted``); ``failed`` are the
+    newest failed rows; ``late`` deliveries that were tried and wait, the next of each
+    destination; ``drift`` alarms of the pipelines' drift monitors; ``stranded`` waiting
+    deliveries by a destination that is not configured; ``absences`` the configured
+    destinations that cannot be reached; ``pauses`` what an admin has stopped;
     ``reconciled`` the outcome of the latest reconcile; ``ended`` how often each role
     has ended unasked lately; ``refused_config`` what was wrong with a configuration
     that the running node has not taken; ``quarantine`` what was set aside; ``untold``
@@ -72,7 +76,8 @@ class Snapshot:
 
     now: datetime
     counts: Counts
-    waiting: Sequence[Row] = ()
+    oldest: Row | None = None
+    unrouted: Row = field(default_factory=dict)
     failed: Sequence[Row] = ()
     workers: Sequence[Row] = ()
     refused: Sequence[Row] = ()
@@ -95,9 +100,21 @@ class Snapshot:
     host: str = ""
 
     def live(self, worker: Row) -> bool:
-        """Whether a worker has been heard of within its lease."""
+        """Whether a worker has been heard of within its lease, and has not ended."""
         silence = self.now - moment(worker["heartbeat_at"])
-        return silence <= timedelta(seconds=self.lease_seconds)
+        has_ended = worker.get("state") in ENDED
+        return not has_ended and silence <= timedelta(seconds=self.lease_seconds)
+
+    def state_of(self, worker: Row) -> str:
+        """What it says of itself; GONE if it says nothing any more."""
+        said = str(worker["state"])
+        return said if said in ENDED or self.live(worker) else "GONE"
+
+    @property
+    def shown_workers(self) -> Sequence[Row]:
+        """Without those that ended in order, unless there is no other."""
+        others = [row for row in self.workers if row.get("state") != "STOPPED"]
+        return others or self.workers[:1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,18 +180,11 @@ def _nobody_works(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def _nobody_keeps(snapshot: Snapshot) -> Iterator[Problem]:
-    limit = snapshot.now - timedelta(seconds=UNTOUCHED_SECONDS)
-    late = [
-        row
-        for row in snapshot.waiting
-        if row["study_state"] == "COMPLETE"
-        and row["completed_at"]
-        and moment(row["completed_at"]) < limit
-    ]
-    if late:
+    number = snapshot.unrouted.get("n_studies", 0)
+    if number:
         remedy = "start the keeper with `dicomnode run` or `dicomnode keep`"
-        since = age(late[0]["completed_at"], snapshot.now)
-        what = f"{len(late)} complete studies not routed for {since}"
+        since = age(snapshot.unrouted["since"], snapshot.now)
+        what = f"{number} complete studies not routed for {since}"
         yield Problem(what, remedy, key="no-keeper")
 
 

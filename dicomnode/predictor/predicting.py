@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any, BinaryIO
 
 import structlog
@@ -20,6 +21,7 @@ from dicomnode.decoder import (
     Undecodable,
 )
 from dicomnode.domain.findings import (
+    BoxSize,
     BundleFacts,
     ImageFindings,
     NotAnalysed,
@@ -51,6 +53,9 @@ from model.bundle.gpu import AT_ONCE
 
 _log = structlog.get_logger(__name__)
 
+_MOST_SHOWN = 2
+"""Images in a study of which each is fitted in the wanted boxes beforehand."""
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -70,7 +75,8 @@ class BundlePredictor:
 
     ``decoder`` and ``batcher`` may be shared with
     others; without them images are decoded in this process, and one study at a time
-    goes through the network. Raises ConfigError when the bundle is missing, tampered
+    goes through the network. ``views``: boxes that findings shall show images in, made
+    while these are prepared. Raises ConfigError when the bundle is missing, tampered
     with or does not load.
     """
 
@@ -82,8 +88,9 @@ class BundlePredictor:
         site: Site | None = None,
         decoder: Decoder | None = None,
         batcher: Batcher | None = None,
+        views: Sequence[BoxSize] = (),
     ) -> None:
-        site = site or Site()
+        site, began = site or Site(), monotonic()
         try:
             self._bundle = bundles.load(
                 folder,
@@ -94,13 +101,14 @@ class BundlePredictor:
             )
         except (bundles.BundleError, OSError) as error:
             raise ConfigError(f"bundle {folder.name}: {error}") from error
-        _say_how_it_runs(self._bundle)
+        _say_how_it_runs(self._bundle, monotonic() - began)
         self._checks = self._bundle.description.quality
         self._wanted = ImageWanted(
             tuple(one.keyword for one in self._checks if one.keyword),
             self._bundle.preparation,
             measured=any(one.measure for one in self._checks),
         )
+        self._views = tuple(views)
         self._network = BundleNetwork(self._bundle, device)
         self._decoder = decoder or InThisProcess()
         self._batcher = batcher or Batcher(MOST, 0)
@@ -127,7 +135,10 @@ class BundlePredictor:
     ) -> Sequence[ImageFindings | NotAnalysed]:
         """One answer for each image, in order; raises PredictionFailed."""
         files = [file for _, file in images]
-        decoding = self._decoder.decode(files, priority, self._wanted)
+        # Of many images one is shown, and nobody knows yet which.
+        some = self._views if len(images) <= _MOST_SHOWN else ()
+        wanted = replace(self._wanted, views=some)
+        decoding = self._decoder.decode(files, priority, wanted)
         with self._batcher.lane(self._network, len(images), priority) as lane:
             try:
                 asked = [_asked(lane, one.result()) for one in decoding]
@@ -173,7 +184,8 @@ class BundlePredictor:
         eight_bit: Pixels8 = decoded.eight_bit
         said = interpret(description, instance, eight_bit, prediction)
         made = tuple(remarked(one, instance.sop_instance_uid) for one in remarks)
-        return replace(said, findings=said.findings + made, observation=seen)
+        findings = said.findings + made
+        return replace(said, findings=findings, observation=seen, views=decoded.views)
 
 
 def choose_device(wanted: str) -> str:
@@ -200,11 +212,11 @@ def limit_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def _say_how_it_runs(bundle: Any) -> None:
+def _say_how_it_runs(bundle: Any, seconds: float) -> None:
     name, runs = bundle.description.name, bundle.arithmetic.to_dict()
     for reason in runs.pop("refused"):
         _log.warning("worker.runner_refused", bundle=name, error=reason)
-    _log.info("worker.runner", bundle=name, **runs)
+    _log.info("worker.runner", bundle=name, warm_seconds=round(seconds, 2), **runs)
 
 
 def _works(device: str) -> bool:

@@ -35,7 +35,6 @@ from model import bundle as bundles
 
 if TYPE_CHECKING:
     from model.bundle.parts import Inferred
-    from model.bundle.volume import SeriesPrediction
 
 _IN_FLIGHT = 4 * CHUNK
 """Slices at most between decoder and answer."""
@@ -147,7 +146,7 @@ class SeriesReader:
         return stacks(volume, spec.stack_depth, planes)
 
     def _findings(
-        self, volume: Volume, order: Sequence[int], prediction: SeriesPrediction
+        self, volume: Volume, order: Sequence[int], prediction: bundles.SeriesPrediction
     ) -> dict[int, list[Finding]]:
         """By the index of the slice that drove each finding most."""
         driven: dict[int, list[Finding]] = defaultdict(list)

@@ -50,17 +50,18 @@ def _deliver(config: Config, stop: Event) -> int:
         wiring.opened_worklist(config) as worklist,
         presence.present("deliver", worklist),
     ):
-        rests = [Rest(config.delivery.poll_seconds, stop) for _ in config.destination]
+        ours = config.result_destinations
+        rests = [Rest(config.delivery.poll_seconds, stop) for _ in ours]
         pulse = Pulse(_hangs_seconds(config))
         idle_seconds = config.delivery.idle_seconds
-        scus = [open_sender(one, config, idle_seconds) for one in config.destination]
+        scus = [open_sender(one, config, idle_seconds) for one in ours]
         threads = [
             _start(
                 _rounds(config, one, worklist, audit.sender(scu, one)),
                 rest,
                 partial(pulse.beat, one.name),
             )
-            for one, scu, rest in zip(config.destination, scus, rests, strict=True)
+            for one, scu, rest in zip(ours, scus, rests, strict=True)
         ]
 
         def wake() -> None:
@@ -85,7 +86,8 @@ def _deliver(config: Config, stop: Event) -> int:
 
 def _hangs_seconds(config: Config) -> float:
     longest = max(
-        (timeout_seconds(one, config) for one in config.destination), default=0.0
+        (timeout_seconds(one, config) for one in config.result_destinations),
+        default=0.0,
     )
     return max(HANGS_SECONDS, _TIMEOUTS * longest)
 

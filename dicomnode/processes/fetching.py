@@ -47,7 +47,7 @@ class ReceiverTaking:
             sop_class_uid=instance.sop_class_uid,
             sop_instance_uid=instance.sop_instance_uid,
             transfer_syntax_uid=instance.transfer_syntax_uid,
-            calling_ae_title=self._archive.ae_title,
+            calling_ae_title=self._archive.ae_title or self._archive.name,
             called_ae_title=self._called_ae_title,
             address=address_of(self._archive),
         )

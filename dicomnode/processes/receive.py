@@ -183,6 +183,6 @@ def _peers(config: Config) -> Iterator[Peer]:
 
 def _reporting(config: Config) -> Iterator[Peer]:
     """Destinations answer our requests for storage commitment without being peers."""
-    for one in config.destination:
+    for one in config.result_destinations:
         if one.storage_commitment != "off":
             yield Peer(one.ae_title, (one.host,), reports_only=True)

@@ -96,10 +96,12 @@ def renewed(
     config: Config,
     tables: Collection[str],
     serve: Callable[[Config, Event], int],
+    is_stale: Callable[[Config], bool] = lambda _config: False,
 ) -> int:
     """Run a role whose body ends in order, and begin it again when ``tables`` change.
 
-    ``serve`` is given the configuration in force and the event that ends it.
+    ``serve`` is given the configuration in force and the event that ends it;
+    ``is_stale`` says whether something beside the file has changed that it goes by.
     """
     renewal = Renewal(config)
     turns = Turns(Event())
@@ -109,7 +111,7 @@ def renewed(
         found = renewal.taken()
         if found is None:
             return
-        if found.touches(tables):
+        if found.touches(tables) or is_stale(renewal.config):
             turns.begin_again()
         else:
             renewal.applied()

@@ -213,7 +213,7 @@ def _site(config: Config) -> web.Site:
         peers=tuple(web.Peer(one.ae_title, one.hosts) for one in config.peer),
         destinations=tuple(
             web.Destination(one.name, one.ae_title, one.host, one.port)
-            for one in config.destination
+            for one in config.result_destinations
         ),
         pipelines=tuple(
             web.Pipeline(one.name, one.bundle, one.mode, one.destinations)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event
+from time import monotonic
 from typing import NoReturn
 from uuid import uuid4
 
@@ -38,7 +39,7 @@ from dicomnode.processes import auditing, presence, service, storing, waking, wi
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.renewal import renewed
 from dicomnode.processes.running import wanted
-from dicomnode.results import NodeFacts
+from dicomnode.results import VIEWS, NodeFacts
 from dicomnode.version import MODEL_NAME, VERSION
 from dicomnode.worker.loop import LoopPolicy, Signals, WorkerFacts, WorkerLoop
 from dicomnode.worker.pipeline import DestinationProfile, Pipeline, PipelineSpec
@@ -60,10 +61,39 @@ _TABLES = ("pipeline", "destination", "results", "bundles", "worker")
 
 def main(config: Config) -> int:
     """Work until asked to stop; 1 when not one pipeline can be served."""
-    return renewed("work", config, _TABLES, _serve)
+    loaded = _Loaded()
+    return renewed("work", config, _TABLES, loaded.serve, loaded.is_stale)
+
+
+class _Loaded:
+    """Which bundles were loaded: after `model promote` a reload takes others."""
+
+    def __init__(self) -> None:
+        self._bundles: tuple[object, ...] = ()
+
+    def serve(self, config: Config, stop: Event) -> int:
+        self._bundles = tuple(_on_the_shelf(config))
+        return _serve(config, stop)
+
+    def is_stale(self, config: Config) -> bool:
+        return tuple(_on_the_shelf(config)) != self._bundles
+
+
+def _on_the_shelf(config: Config) -> Iterator[object]:
+    """Of each pipeline its bundle's folder, and what the site has re-set there."""
+    for one in config.pipeline:
+        try:
+            shadow = one.mode == "shadow"
+            folder = wiring.bundle_folder(config, one.bundle, shadow=shadow)
+        except ConfigError as error:
+            yield str(error)
+            continue
+        addendum = wiring.bundle_shelf(config).addendum(folder)
+        yield folder, addendum, addendum and addendum.stat().st_mtime_ns
 
 
 def _serve(config: Config, stop: Event) -> int:
+    began = monotonic()
     # Before torch has threads, and so that they are ready when the bundles are.
     with opened_decoder(config) as decoder:
         try:
@@ -80,7 +110,8 @@ def _serve(config: Config, stop: Event) -> int:
         # All this lives as long as the process; looking through it for garbage would
         # stop every job for a moment, again and again.
         gc.freeze()
-        is_well = _work(config, device, pipelines, stop)
+        facts = _facts(device, round(monotonic() - began, 2))
+        is_well = _work(config, facts, pipelines, stop)
         if not is_well:
             _end_at_once()
         batcher.close()
@@ -88,7 +119,7 @@ def _serve(config: Config, stop: Event) -> int:
 
 
 def _work(
-    config: Config, device: str, pipelines: dict[str, Pipeline], stop: Event
+    config: Config, facts: WorkerFacts, pipelines: dict[str, Pipeline], stop: Event
 ) -> bool:
     """False when this process can do no more."""
     with (
@@ -97,7 +128,7 @@ def _work(
         presence.present("work", worklist, presence.of_worker(config)),
     ):
         loop = WorkerLoop(
-            _facts(device),
+            facts,
             pipelines,
             audit.jobs(worklist.jobs, worklist.views),
             SystemClock(),
@@ -108,7 +139,12 @@ def _work(
             ),
         )
         worklist.wakeups.subscribe(JOB_KINDS, loop.wake)
-        _log.info("worker.ready", device=device, pipelines=sorted(pipelines))
+        _log.info(
+            "worker.ready",
+            device=facts.device,
+            pipelines=sorted(pipelines),
+            warm_seconds=facts.warm_seconds,
+        )
         service.ready()
         try:
             with waking.woken(config, "work", loop.wake):
@@ -234,6 +270,7 @@ def bundle_predictor(
         ),
         decoder=decoder,
         batcher=batcher,
+        views=VIEWS if any("sc" in one.results for one in config.pipeline) else (),
     )
 
 
@@ -283,10 +320,10 @@ def node_facts(config: Config) -> NodeFacts:
     )
 
 
-def _facts(device: str) -> WorkerFacts:
+def _facts(device: str, warm_seconds: float | None = None) -> WorkerFacts:
     host = socket.gethostname()
     worker_id = f"{host}-{os.getpid()}-{uuid4().hex[:8]}"
-    return WorkerFacts(worker_id=worker_id, host=host, device=device)
+    return WorkerFacts(worker_id, host, device, warm_seconds)
 
 
 def _policy(config: Config) -> LoopPolicy:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeAlias
+
+from pydicom.dataset import Dataset
 
 from dicomnode.domain.findings import StudyFindings
 from dicomnode.errors import ResultError
@@ -22,6 +25,8 @@ from dicomnode.results.sr import structured_report
 from dicomnode.results.text_sr import text_report
 from dicomnode.results.vocabulary import CODE_SCHEMES
 
+_Built: TypeAlias = tuple[BuiltResult, ...]
+
 KINDS = ("sr", "sc", "gsps")
 """What a pipeline may ask for; ``sr`` brings its ``sr-text`` companion."""
 
@@ -36,12 +41,52 @@ def build(
     no known character set, so that no other may be declared, reports are in English.
     Raises ResultError when the sources disagree or an object would not be conformant.
     """
+    drawn = build_pictures(context, findings, kinds)
+    return (*build_reports(context, findings, kinds, lambda: drawn), *drawn)
+
+
+def build_pictures(
+    context: ReportContext, findings: StudyFindings, kinds: Collection[str]
+) -> tuple[BuiltResult, ...]:
+    """Of `build`, Secondary Captures and presentation states: alike in every profile.
+
+    Raises ResultError.
+    """
     _check_request(context, findings, kinds)
-    findings = in_scheme(findings, context.code_scheme)
+    if findings.reason:
+        return ()
+    shown = in_scheme(findings, context.code_scheme)
+    return _written(context, lambda one: _pictures(one, shown, kinds))
+
+
+def build_reports(
+    context: ReportContext,
+    findings: StudyFindings,
+    kinds: Collection[str],
+    companions: Callable[[], Sequence[BuiltResult]],
+) -> tuple[BuiltResult, ...]:
+    """Of `build`, SR and text SR.
+
+    companions: gives those of `build_pictures`, which the SR refers to; called as late
+    as possible, so that they may be drawn meanwhile. Raises ResultError,
+    and what it raises.
+    """
+    _check_request(context, findings, kinds)
+    stated = in_scheme(findings, context.code_scheme)
+    if findings.reason:
+        return _written(context, lambda one: _refusals(one, stated))
+    if "sr" not in kinds:
+        return ()
+    return _written(context, lambda one: _reports(one, stated, companions))
+
+
+def _written(context: ReportContext, made: Callable[[ReportContext], _Built]) -> _Built:
+    """What is made in the language of the context, or else in English."""
     try:
-        return _results(context, findings, kinds)
-    except Unwritable:
-        return _results(replace(context, language="en"), findings, kinds)
+        try:
+            return made(context)
+        except Unwritable:
+            return made(replace(context, language="en"))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # highdicom and pydicom say so when a code or a header is beyond use.
         cause = next(iter(str(error).splitlines()), type(error).__name__)
@@ -52,42 +97,30 @@ def build(
         raise ResultError(message) from error
 
 
-def _results(
+def _pictures(
     context: ReportContext, findings: StudyFindings, kinds: Collection[str]
-) -> tuple[BuiltResult, ...]:
-    if findings.reason:
-        return _refusals(context, findings)
-    return _reports(context, findings, kinds)
+) -> _Built:
+    made: list[tuple[str, Dataset]] = []
+    if "sc" in kinds:
+        made += [("sc", one) for one in secondary_captures(context, findings)]
+    if "gsps" in kinds:
+        made += [("gsps", one) for one in presentation_states(context, findings)]
+    return tuple(seal(context, kind, Unsealed(one)) for kind, one in made)
 
 
 def _reports(
-    context: ReportContext, findings: StudyFindings, kinds: Collection[str]
-) -> tuple[BuiltResult, ...]:
-    captures: list[BuiltResult] = []
-    if "sc" in kinds:
-        captures = [
-            seal(context, "sc", Unsealed(one))
-            for one in secondary_captures(context, findings)
-        ]
-    states: list[BuiltResult] = []
-    if "gsps" in kinds:
-        states = [
-            seal(context, "gsps", Unsealed(one))
-            for one in presentation_states(context, findings)
-        ]
-    reports: list[BuiltResult] = []
-    if "sr" in kinds:
-        if context.profile != BASIC_TEXT:
-            companions = _references((*captures, *states))
-            report = structured_report(context, findings, companions)
-            reports.append(seal(context, "sr", report))
-        reports.append(seal(context, "sr-text", text_report(context, findings)))
-    return (*reports, *captures, *states)
+    context: ReportContext,
+    findings: StudyFindings,
+    companions: Callable[[], Sequence[BuiltResult]],
+) -> _Built:
+    text = seal(context, "sr-text", text_report(context, findings))
+    if context.profile == BASIC_TEXT:
+        return (text,)
+    report = structured_report(context, findings, _references(companions()))
+    return (seal(context, "sr", report), text)
 
 
-def _refusals(
-    context: ReportContext, findings: StudyFindings
-) -> tuple[BuiltResult, ...]:
+def _refusals(context: ReportContext, findings: StudyFindings) -> _Built:
     text = seal(context, "sr-text", text_refusal(context, findings))
     if context.profile == BASIC_TEXT:
         return (text,)

@@ -31,11 +31,6 @@ COLD: Anchors = ((24, 38, 62), (58, 92, 132), (112, 152, 186), (196, 222, 238))
 _ALPHA = {HEAT: 0.62, COLD: 0.45}
 # Activation below the first is not drawn, above the second it is drawn in full.
 _SHOWN_FROM, _SHOWN_FULLY = 0.15, 0.75
-_GAP = 2.0
-"""Pillow averages whole pixels until the image is so many times the wanted size, then
-resamples: on a radiograph several times faster, to the eye the same.
-"""
-
 _STEPS, _GREYS = 256, 256
 _AT_ONCE = 1 << 16  # pixels, so that what is mixed stays in the cache
 
@@ -97,15 +92,3 @@ def colour_bar(length: int, thickness: int, anchors: Anchors) -> Rgb8:
     ramp = np.linspace(0.0, 1.0, length, dtype=np.float32)[np.newaxis, :]
     grey = np.full((thickness, length), 72, dtype=np.uint8)
     return overlay(grey, np.repeat(ramp, thickness, axis=0), anchors)
-
-
-def fit(display: Pixels8, box: tuple[int, int]) -> Pixels8:
-    """``display`` as large as it fits in (width, height), its shape kept."""
-    rows, columns = display.shape
-    scale = min(box[0] / columns, box[1] / rows)
-    size = max(1, round(columns * scale)), max(1, round(rows * scale))
-    shrinks = scale < 1.0
-    # Of the filters that average what they shrink, the one with the narrowest window:
-    # a third of the time of a Lanczos, and half a grey value from it on a radiograph.
-    method = Image.Resampling.HAMMING if shrinks else Image.Resampling.BICUBIC
-    return np.asarray(Image.fromarray(display).resize(size, method, reducing_gap=_GAP))

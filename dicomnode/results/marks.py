@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dicomnode.domain.findings import (
     Finding,
-    Pixels8,
     Presence,
     StudyFindings,
 )
+from dicomnode.picture import Picture
 from dicomnode.results import statements
 from dicomnode.results.canvas import (
     AMBER,
@@ -24,7 +24,7 @@ from dicomnode.results.canvas import (
     Canvas,
     Colour,
 )
-from dicomnode.results.heatmap import HEAT, Anchors, colour_bar, fit, overlay
+from dicomnode.results.heatmap import HEAT, Anchors, colour_bar, overlay
 from dicomnode.results.wording import ENGLISH
 
 COLOURS: dict[Presence, Colour] = {
@@ -39,7 +39,7 @@ _NUMBER, _RESULT = 98, 124
 def show(
     canvas: Canvas,
     box: Box,
-    display: Pixels8,
+    picture: Picture,
     finding: Finding | None = None,
     anchors: Anchors = HEAT,
 ) -> None:
@@ -47,7 +47,7 @@ def show(
     activation_map = finding.activation_map if finding else None
     canvas.fill(box, BLACK)
     inside = canvas.in_pixels(box)
-    fitted = fit(display, (inside.width, inside.height))
+    fitted = picture.fitted((inside.width, inside.height))
     pixels = (
         fitted if activation_map is None else overlay(fitted, activation_map, anchors)
     )
@@ -55,7 +55,7 @@ def show(
     left = inside.left + (inside.width - columns) // 2
     top = inside.top + (inside.height - rows) // 2
     canvas.paste(pixels, left, top)
-    scale = columns / display.shape[1]
+    scale = columns / picture.display.shape[1]
     for region in finding.regions if finding else ():
         points = [(left + scale * x, top + scale * y) for x, y in region.points]
         canvas.closed_line(points, OUTLINE)
@@ -149,5 +149,8 @@ def _table_row(canvas: Canvas, finding: Finding, row: Box) -> None:
     column = row.right - _NUMBER
     canvas.text((column, middle), word, BODY, COLOURS[finding.presence], "rm")
     room = row.width - _NUMBER - _RESULT
-    name = canvas.shorten(statements.name_of(finding, ENGLISH), BODY, room)
-    canvas.text((row.left, middle), name, BODY, TEXT, "lm")
+    name = statements.name_of(finding, ENGLISH)
+    # Smaller before shorter: names may differ in their last word only.
+    size = BODY if canvas.width_of(name, BODY) <= room else SMALL
+    name = canvas.shorten(name, size, room)
+    canvas.text((row.left, middle), name, size, TEXT, "lm")

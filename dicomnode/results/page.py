@@ -12,6 +12,7 @@ from fractions import Fraction
 import numpy as np
 
 from dicomnode.domain.findings import (
+    BoxSize,
     BundleFacts,
     Finding,
     ImageFindings,
@@ -19,6 +20,7 @@ from dicomnode.domain.findings import (
     Presence,
     StudyFindings,
 )
+from dicomnode.picture import Picture
 from dicomnode.results import statements
 from dicomnode.results.canvas import (
     AMBER,
@@ -43,6 +45,13 @@ _BAND = 64
 _VIEW = Box(16, _BAND + 12, 936, HEIGHT - 2 * _BAND - 24)
 _SIDE = Box(976, _BAND + 12, WIDTH - 976 - 24, _VIEW.height)
 _INSET = 272
+_EXPLAINED = _INSET - 20
+VIEWS: tuple[BoxSize, ...] = (
+    (_VIEW.width, _VIEW.height),
+    (_SIDE.width, _EXPLAINED),
+)
+"""Sizes in which a summary shows its image: it is quicker with these made already."""
+
 _NAMED = 3
 _MOST_HEAT_PAGES = 24
 # Pages as large as their image, 20 to 30 MB each; those of less probable findings
@@ -120,16 +129,16 @@ def heat_page(
     ``large``: the image has its own rows and columns, up to 2500 on the longer side,
     and the page grows around it.
     """
-    display = _display(findings, finding)
-    scale = _scale_for(display) if large else Fraction(1)
+    picture = _picture(findings, finding)
+    scale = _scale_for(picture.display) if large else Fraction(1)
     canvas = _framed("Heat map", bundle, scale)
-    show(canvas, _VIEW, display, finding, HEAT)
+    show(canvas, _VIEW, picture, finding, HEAT)
     top = _headline(canvas, finding)
     top = gauge(canvas, finding, Box(_SIDE.left, top, _SIDE.width, 60))
     top = legend(canvas, Box(_SIDE.left, top, _SIDE.width, 40), HEAT)
     note = Box(_SIDE.left, top + 10, _SIDE.width, 100)
     top = canvas.paragraph(note, _NOT_A_BOUNDARY, SMALL, QUIET)
-    _plain_inset(canvas, display, top + 14, _place(findings, finding))
+    _plain_inset(canvas, picture, top + 14, _place(findings, finding))
     caption = f"Heat map: {statements.line(finding, ENGLISH)}"
     return Page(canvas.pixels(), caption, _frames([finding]))
 
@@ -138,13 +147,13 @@ def summary_page(findings: StudyFindings, bundle: BundleFacts) -> Page:
     """The image as it is, a table of every label, and one captioned map."""
     canvas = _framed("Summary", bundle)
     chosen = explained(findings)
-    display = _display(findings, chosen or findings.images[0])
-    show(canvas, _VIEW, display)
+    picture = _picture(findings, chosen or findings.images[0])
+    show(canvas, _VIEW, picture)
     top = _verdict(canvas, findings)
     room = _SIDE.bottom - top - (_INSET + 96 if chosen else 0)
     table(canvas, findings, Box(_SIDE.left, top, _SIDE.width, room))
     if chosen is not None:
-        _explained_inset(canvas, display, chosen)
+        _explained_inset(canvas, picture, chosen)
     caption = f"Summary: {_verdict_words(findings)}"
     return Page(canvas.pixels(), caption, _frames(findings.images))
 
@@ -196,10 +205,10 @@ def _headline(canvas: Canvas, finding: Finding) -> int:
     return top + 14
 
 
-def _plain_inset(canvas: Canvas, display: Pixels8, top: int, place: str) -> None:
+def _plain_inset(canvas: Canvas, picture: Picture, top: int, place: str) -> None:
     height = min(_INSET + 40, _SIDE.bottom - top - 26)
     box = Box(_SIDE.left, _SIDE.bottom - height - 26, _SIDE.width, height)
-    show(canvas, box, display)
+    show(canvas, box, picture)
     words = f"Without the map  |  {place}"
     canvas.text((box.left, box.bottom + 6), words, SMALL, QUIET)
 
@@ -236,36 +245,37 @@ def _verdict(canvas: Canvas, findings: StudyFindings) -> int:
     return top + 16
 
 
-def _explained_inset(canvas: Canvas, display: Pixels8, finding: Finding) -> None:
+def _explained_inset(canvas: Canvas, picture: Picture, finding: Finding) -> None:
     positive = finding.presence is Presence.PRESENT
     anchors = HEAT if positive else COLD
     top = _SIDE.bottom - _INSET - 80
     canvas.fill(Box(_SIDE.left, top - 8, _SIDE.width, 1), RULE)
-    words = f"{statements.name_of(finding, ENGLISH)}: "
-    words += ENGLISH.presence(finding.presence).upper()
+    result = f": {ENGLISH.presence(finding.presence).upper()}"
     if finding.probability is not None:
-        words += f", {statements.percent(finding.probability)}"
-    words = canvas.shorten(words, BODY, _SIDE.width)
-    canvas.text((_SIDE.left, top), words, BODY, COLOURS[finding.presence])
+        result += f", {statements.percent(finding.probability)}"
+    # A long name gives way to the number, which must not be cut.
+    room = _SIDE.width - canvas.width_of(result, BODY)
+    name = canvas.shorten(statements.name_of(finding, ENGLISH), BODY, room)
+    canvas.text((_SIDE.left, top), name + result, BODY, COLOURS[finding.presence])
     note = (
         "Class activation of the most probable finding"
         if positive
         else "Where the network looked; this is not a finding"
     )
     canvas.text((_SIDE.left, top + 26), note, SMALL, QUIET)
-    box = Box(_SIDE.left, top + 52, _SIDE.width, _INSET - 20)
-    show(canvas, box, display, finding, anchors)
+    box = Box(_SIDE.left, top + 52, _SIDE.width, _EXPLAINED)
+    show(canvas, box, picture, finding, anchors)
     legend(canvas, Box(_SIDE.left, box.bottom + 8, _SIDE.width, 40), anchors)
 
 
-def _display(findings: StudyFindings, stated: Finding | ImageFindings) -> Pixels8:
+def _picture(findings: StudyFindings, stated: Finding | ImageFindings) -> Picture:
     place = stated.sop_instance_uid, stated.frame_number
     for image in findings.images:
         here = image.sop_instance_uid, image.frame_number
         if here == place and image.display is not None:
-            return image.display
+            return Picture(image.display, image.views)
     # A bundle that gives no display image still gets its table.
-    return np.zeros((512, 512), dtype=np.uint8)
+    return Picture(np.zeros((512, 512), dtype=np.uint8))
 
 
 def _place(findings: StudyFindings, finding: Finding) -> str:

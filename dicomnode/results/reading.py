@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
+from dicomnode.results import codes
+
 _PRESENCE = {"52101004": "Present", "272519000": "Absent", "373068000": "Undetermined"}
 """CID 240, Present-Absent-Undetermined."""
 
@@ -74,6 +76,20 @@ class Reading:
     device: str
     operating_points: tuple[str, ...]
     tree: Item
+
+    @property
+    def is_analysed(self) -> bool:
+        """False if no algorithm has given an opinion (PS3.16 CID 6042).
+
+        Its meaning, "No algorithms succeeded; without findings", must not head a page:
+        it looks like a negative.
+        """
+        return self.summary != codes.NONE_SUCCEEDED.meaning
+
+    @property
+    def heading(self) -> str:
+        """What the report comes to, in a few words."""
+        return (self.summary or self.title) if self.is_analysed else "Not analysed"
 
     @property
     def present(self) -> tuple[Statement, ...]:

@@ -58,7 +58,7 @@ def page(results: Sequence[Dataset]) -> str:
     reading = read(main)
     captures = [one for one in results if "PixelData" in one]
     sections = [
-        element("h1", f"AI report: {reading.summary or reading.title}"),
+        element("h1", f"AI report: {reading.heading}"),
         element("section", _facts(main, reading), class_="card"),
         element("h2", "Conclusion"),
         element("section", element("blockquote", reading.conclusion), class_="card"),

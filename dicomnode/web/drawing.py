@@ -45,15 +45,18 @@ def reliability(points: Points, intervals: Points, words: str) -> Markup:
     return _picture(whole, whole, words, axes + marks)
 
 
-def bars(values: Sequence[Bar], words: str) -> Markup:
-    """A bar for each value, beside each other, the highest as high as the chart."""
+def bars(values: Sequence[Bar], words: str, *, is_wide: bool = False) -> Markup:
+    """A bar for each value, beside each other, the highest as high as the chart.
+
+    ``is_wide``: as wide as there is room.
+    """
     highest = max((one.value for one in values), default=0) or 1
     width = _BAR_WIDTH / max(len(values), 1)
     drawn = "".join(
         _bar(number * width, width, one, _BAR_HEIGHT * one.value / highest)
         for number, one in enumerate(values)
     )
-    return _picture(_BAR_WIDTH, _BAR_HEIGHT + 2, words, drawn)
+    return _picture(_BAR_WIDTH, _BAR_HEIGHT + 2, words, drawn, is_wide=is_wide)
 
 
 def _bar(left: float, width: float, bar: Bar, height: float) -> str:
@@ -64,10 +67,14 @@ def _bar(left: float, width: float, bar: Bar, height: float) -> str:
     )
 
 
-def _picture(width: float, height: float, words: str, inside: str) -> Markup:
+def _picture(
+    width: float, height: float, words: str, inside: str, *, is_wide: bool = False
+) -> Markup:
+    """``is_wide``: without letters, so that it may be drawn out to any width."""
+    stretched = ' preserveAspectRatio="none"' if is_wide else ""
     return Markup(  # noqa: S704  # made of numbers and escaped words
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img"'
-        f' aria-label="{escape(words)}" class="plot">{inside}</svg>'
+        f'<svg viewBox="0 0 {width:g} {height:g}"{stretched} role="img"'
+        f' aria-label="{escape(words)}" class="plot{" wide" * is_wide}">{inside}</svg>'
     )
 
 

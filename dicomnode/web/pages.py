@@ -71,8 +71,9 @@ def troubles(request: Request, room: InRoom, account: Viewer) -> HTMLResponse:
         dead=[
             row
             for state in ("FAILED", "REJECTED")
-            for row in room.views.deliveries(state=state)
+            for row in room.views.deliveries(state=state, limit=PAGE_ROWS)
         ],
+        queued_since=next((row["queued_since"] for row in snapshot.workers), None),
         remedy_of=remedy_of,
     )
 

@@ -48,6 +48,7 @@ def shown(request: Request, room: InRoom, account: Viewer) -> HTMLResponse:
     """The last week."""
     now = room.clock.now()
     hourly = room.views.hourly(now - timedelta(days=DAYS))
+    hours = _by_hour(hourly, now)
     finished = room.views.worklist(state="COMPLETED", limit=_RECENT)
     senders = room.views.senders(now - timedelta(days=DAYS))
     return page(
@@ -55,7 +56,9 @@ def shown(request: Request, room: InRoom, account: Viewer) -> HTMLResponse:
         room,
         account,
         "stats.html",
-        volume=bars(_by_hour(hourly, now), "Studies received in each hour of a week"),
+        volume=bars(hours, "Studies received in each hour of a week", is_wide=True),
+        busiest=max(hours, key=lambda one: one.value),
+        days=[now - timedelta(hours=_HOURS - 1 - 24 * day) for day in range(DAYS)],
         legs=[leg for one in LEGS if (leg := _leg(finished, *one))],
         senders=senders,
         silent=silent(senders, now),

@@ -109,9 +109,9 @@ class _Node:
             yield _gauge("spool_files", "Not handed over to the object store.", n_files)
 
     def _oldest(self) -> float:
-        if not self._snapshot.waiting:
+        if self._snapshot.oldest is None:
             return 0.0
-        received_at = moment(self._snapshot.waiting[0]["received_at"])
+        received_at = moment(self._snapshot.oldest["received_at"])
         return max(0.0, (self._snapshot.now - received_at).total_seconds())
 
 

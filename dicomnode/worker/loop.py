@@ -29,7 +29,9 @@ REPORT_SECONDS = 30.0
 """What a report that a study was not analysed may take; it holds up the heartbeat."""
 
 RETELL_SECONDS = 1.0
-"""So seldom a busy worker says that its job is another one: each time is a commit."""
+"""So long what a worker said may be out of date: to say it anew is a commit, which a
+job of a moment would wait for.
+"""
 
 RESTARTED = "its worker was started afresh because another job hung"
 
@@ -74,8 +76,8 @@ class WorkerLoop:
         self._changed = Event()
         self._crew = Crew(self._changed)
         self._held: list[_Held] = []
-        self._said: tuple[str, str | None] = ("", None)
-        self._said_at = monotonic()
+        self._said: tuple[str, str | None, int] = ("", None, 0)
+        self._outdated_at: float | None = None
         self._beat_at = monotonic()
         self._broken = ""
         self._done = Throughput()
@@ -93,7 +95,7 @@ class WorkerLoop:
                 self._give_back_unbegun()
             self._turned(claims=not stop.is_set())
             if not self._is_over(stop):
-                self._rest(self._pause() if self._held else self._policy.poll_seconds)
+                self._rest(self._pause())
         self._finish_begun()
         self._report(self._broken or "STOPPED")
         return not self._broken
@@ -147,6 +149,8 @@ class WorkerLoop:
         """Seconds until something may be due though no job has ended."""
         policy = self._policy
         due = min(policy.poll_seconds, policy.heartbeat_seconds)
+        if self._outdated_at is not None:
+            due = min(due, RETELL_SECONDS)
         return min(due, policy.timeout_seconds) if policy.timeout_seconds else due
 
     def _settle(self) -> None:
@@ -250,9 +254,6 @@ class WorkerLoop:
 
     def _beat(self) -> None:
         """Renew the leases and say what we do, when it is time or has changed."""
-        begun = [one for one in self._held if one.answer is not None]
-        state = "BUSY" if begun else "IDLE"
-        saying = (state, begun[0].job.job_id if begun else None)
         now = monotonic()
         due = now >= self._beat_at
         if due:
@@ -261,9 +262,20 @@ class WorkerLoop:
                 self._renew(held)
             if not self._held:
                 self._report_unreported()
-        retold = saying != self._said and now >= self._said_at + RETELL_SECONDS
-        if due or retold or state != self._said[0]:
+        begun = [one for one in self._held if one.answer is not None]
+        saying = ("BUSY", begun[0].job.job_id) if begun else ("IDLE", None)
+        if due or self._is_outdated(saying, now):
             self._report(*saying)
+
+    def _is_outdated(self, saying: tuple[str, str | None], now: float) -> bool:
+        """Whether what was said has not been so for long enough to say it anew."""
+        if (*saying, self._done.n_jobs) == self._said:
+            self._outdated_at = None
+        elif self._outdated_at is None:
+            self._outdated_at = now
+        return (
+            self._outdated_at is not None and now >= self._outdated_at + RETELL_SECONDS
+        )
 
     def _renew(self, held: _Held) -> None:
         if held.lost:
@@ -289,7 +301,7 @@ class WorkerLoop:
             self._in_time(job, self._attempts.report)
 
     def _report(self, state: str, job_id: str | None = None) -> None:
-        self._said, self._said_at = (state, job_id), monotonic()
+        self._said, self._outdated_at = (state, job_id, self._done.n_jobs), None
         bundles = ",".join(_runs(one.bundle) for one in self._pipelines.values())
         self._jobs.heartbeat(
             Worker(
@@ -302,6 +314,7 @@ class WorkerLoop:
                 heartbeat_at=self._clock.now(),
                 n_jobs=self._done.n_jobs,
                 jobs_per_hour=self._done.per_hour(),
+                warm_seconds=self._facts.warm_seconds,
             )
         )
 

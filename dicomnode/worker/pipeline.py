@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import cast
 
 from pydicom.dataset import Dataset
@@ -30,7 +31,8 @@ from dicomnode.results import (
     BuiltResult,
     NodeFacts,
     ReportContext,
-    build,
+    build_pictures,
+    build_reports,
     without_maps,
 )
 from dicomnode.worker import headers
@@ -40,6 +42,8 @@ from dicomnode.worker.series import SeriesAnalyst
 NOTHING_TO_ANALYSE = "the study holds no image that the pipeline wants"
 REPRESENTATIVES = 16
 """Headers read for a not-analysed report: enough to reference, quick to read."""
+_HANDS = 4
+"""Threads of a job for its results: one draws, the others wait for the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,19 +206,41 @@ class Pipeline:
         findings: StudyFindings,
         earlier: Sequence[KeptResult],
     ) -> tuple[NewResult, ...]:
-        made: dict[str, tuple[BuiltResult, tuple[str, ...]]] = {}
-        context = self._context(job, sources, earlier)
         if not self.spec.heat_map:
             findings = without_maps(findings)
+        context = self._context(job, sources, earlier)
+        # Pictures are drawn while reports are written, and each result, which waits
+        # for the disk, is kept as soon as it is finished.
+        with ThreadPoolExecutor(_HANDS, "results") as hands:
+            drawing = hands.submit(self._drawn, context, findings, hands)
+            written = self._written(context, findings, lambda: drawing.result()[0])
+            kept = [hands.submit(self._keep, *one) for one in written]
+            return tuple(one.result() for one in (*kept, *drawing.result()[1]))
+
+    def _drawn(
+        self, context: ReportContext, findings: StudyFindings, hands: Executor
+    ) -> tuple[Sequence[BuiltResult], Sequence[Future[NewResult]]]:
+        """The pictures, and how they are being kept, for every destination."""
+        made = build_pictures(context, findings, self.spec.result_kinds)
+        everywhere = tuple(chain.from_iterable(self.spec.profiles().values()))
+        return made, [hands.submit(self._keep, one, everywhere) for one in made]
+
+    def _written(
+        self,
+        context: ReportContext,
+        findings: StudyFindings,
+        companions: Callable[[], Sequence[BuiltResult]],
+    ) -> Iterable[tuple[BuiltResult, tuple[str, ...]]]:
+        """The reports in each profile, with who gets them."""
+        made: dict[str, tuple[BuiltResult, tuple[str, ...]]] = {}
+        kinds = self.spec.result_kinds
         for profile, destinations in self.spec.profiles().items():
             context = replace(context, profile=profile)
-            for built in build(context, findings, self.spec.result_kinds):
-                # Companions are the same object under every profile: keep it once.
-                _, also = made.get(built.sop_instance_uid, (built, ()))
-                made[built.sop_instance_uid] = built, (*also, *destinations)
-        # Each waits for the disk: all of them take little longer than one.
-        with ThreadPoolExecutor(max(1, len(made)), "keep") as keeping:
-            return tuple(keeping.map(lambda one: self._keep(*one), made.values()))
+            for one in build_reports(context, findings, kinds, companions):
+                # The text is the same object under every profile: keep it once.
+                _, also = made.get(one.sop_instance_uid, (one, ()))
+                made[one.sop_instance_uid] = one, (*also, *destinations)
+        return made.values()
 
     def _context(
         self, job: Job, sources: Sequence[Dataset], earlier: Sequence[KeptResult]

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WorkerFacts:
-    """Who this worker is, for v1_workers."""
+    """Who this worker is, for v1_workers.
+
+    ``warm_seconds``: what it took to load its bundles and to warm them.
+    """
 
     worker_id: str
     host: str
     device: str
+    warm_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

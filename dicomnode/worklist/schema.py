@@ -31,10 +31,10 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from dicomnode.views import utc_text
 
-HEAD = "0010"
+HEAD = "0011"
 """The revision of the schema that this program reads and writes."""
 
-KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", HEAD)
+KNOWN = (*(f"{number:04}" for number in range(1, int(HEAD))), HEAD)
 """Every revision this program can migrate from, the oldest first."""
 
 
@@ -312,6 +312,14 @@ deliveries = Table(
 )
 """``check_at`` is set as long as a SENT delivery waits for a proof (domain.Check)."""
 
+_partial(
+    "ix_deliveries_late",
+    (deliveries.c.state == "PENDING") & (deliveries.c.attempts > 0),
+    deliveries.c.state,
+    deliveries.c.destination,
+    deliveries.c.next_attempt_at,
+)
+
 absences = Table(
     "absences",
     metadata,
@@ -348,6 +356,7 @@ workers = Table(
     _at("heartbeat_at"),
     _count("n_jobs"),
     Column("jobs_per_hour", Float, nullable=False, server_default="0"),
+    Column("warm_seconds", Float),
     PrimaryKeyConstraint("worker_id"),
 )
 

@@ -24,7 +24,7 @@ from model.bundle.description import (
     describe,
 )
 from model.bundle.errors import BundleError, NonFinite
-from model.bundle.prediction import Prediction
+from model.bundle.prediction import Prediction, SeriesPrediction
 from model.bundle.quality import Limits, QualityCheck, Remark, headers_of, remarks
 from model.bundle.series import Aggregation, SeriesSpec
 from model.bundle.signing import sign_bundle
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from model.bundle.serve import Bundle
-    from model.bundle.volume import SeriesPrediction
     from model.bundle.write import Content
 
 __all__ = [

@@ -50,6 +50,7 @@ class SitePoint:
 class Addendum:
     """digest: sha256 of the file. bundle_digest: the bundle it is for.
 
+    n_images: of series for a series bundle, as `unit` says.
     domain_mean: whitened mean of the site's images; domain_limit: distance to it
     beyond which an image is refused. reference: drift reference of the site. figures:
     local figures, for people.
@@ -66,6 +67,7 @@ class Addendum:
     domain_limit: float
     reference: Mapping[str, Any]
     figures: tuple[Mapping[str, Any], ...]
+    unit: str = "images"
 
     def applied_to(self, description: Description) -> Description:
         """The description with this site's operating points, and saying so."""
@@ -73,8 +75,8 @@ class Addendum:
         parameters = {
             **description.parameters,
             "operating points": self._points_text(labels),
-            "commissioned": f"site operating points from {self.n_images} images of"
-            f" {self.n_patients} patients, addendum {self.digest[:12]}",
+            "commissioned": f"site operating points from {self.n_images}"
+            f" {self.unit} of {self.n_patients} patients, addendum {self.digest[:12]}",
             "domain limit": f"{description.parameters.get('domain limit', '')} at home,"
             f" {self.domain_limit:.3f} at the site",
         }
@@ -187,6 +189,7 @@ def parse(table: dict[str, Any], digest: str) -> Addendum:
         domain_limit=limit,
         reference=MappingProxyType(dict(table["reference"])),
         figures=tuple(table["figures"]),
+        unit="series" if table.get("unit") == "series" else "images",
     )
 
 

@@ -1,4 +1,4 @@
-"""What a bundle says of one image; plain data, no torch."""
+"""What a bundle says of one image, or of one series; plain data, no torch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -29,3 +31,21 @@ class Prediction:
     domain_limit: float
     statistics: dict[str, float]
     activation_maps: dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class SeriesPrediction:
+    """Label name -> value.
+
+    logits: aggregated over the slices. probabilities: of those, calibrated. slices: the
+    calibrated probability of each slice, in their order. Domain as in `Prediction`, of
+    the median slice. statistics: each one's median over the slices.
+    """
+
+    probabilities: Mapping[str, float]
+    logits: Mapping[str, float]
+    slices: Mapping[str, tuple[float, ...]]
+    in_domain: bool
+    domain_distance: float
+    domain_limit: float
+    statistics: Mapping[str, float]

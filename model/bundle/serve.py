@@ -18,8 +18,8 @@ from model.bundle.engine import Engine, Prepared
 from model.bundle.errors import BundleError, NonFinite
 from model.bundle.gpu import prepared_for
 from model.bundle.parts import Inferred, Parts
-from model.bundle.prediction import Prediction
-from model.bundle.volume import SeriesPrediction, summed_up
+from model.bundle.prediction import Prediction, SeriesPrediction
+from model.bundle.volume import summed_up
 from model.bundle.weights import read_tensors
 from model.network import Output, build, head_of
 from model.preparation import STATISTICS, letterbox_box

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
+from model.bundle.prediction import SeriesPrediction
 from model.preparation import STATISTICS
 
 if TYPE_CHECKING:
@@ -16,28 +16,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from model.bundle.description import Label
+    from model.bundle.domain import Judged
     from model.bundle.parts import Inferred, Parts
     from model.bundle.series import Aggregation
 
 _LARGEST_LOGIT = 30.0
-
-
-@dataclass(frozen=True)
-class SeriesPrediction:
-    """Label name -> value.
-
-    logits: aggregated over the slices. probabilities: of those, calibrated. slices: the
-    calibrated probability of each slice, in their order. Domain as in `Prediction`, of
-    the median slice. statistics: each one's median over the slices.
-    """
-
-    probabilities: Mapping[str, float]
-    logits: Mapping[str, float]
-    slices: Mapping[str, tuple[float, ...]]
-    in_domain: bool
-    domain_distance: float
-    domain_limit: float
-    statistics: Mapping[str, float]
 
 
 def aggregated(logits: Tensor, how: Aggregation) -> Tensor:
@@ -53,24 +36,49 @@ def aggregated(logits: Tensor, how: Aggregation) -> Tensor:
     return found.to(logits.dtype)
 
 
+class Said(NamedTuple):
+    """What is known of the slices of one series, at least one, in their order.
+
+    logits: head -> (slices, classes). where: as the domain judges each. statistics: of
+    the grey values of each, as in `model.preparation.statistics`.
+    """
+
+    logits: Mapping[str, Tensor]
+    where: Sequence[Judged]
+    statistics: Sequence[Sequence[float]]
+
+
 def summed_up(
     parts: Parts, labels: Sequence[Label], how: Aggregation, found: Sequence[Inferred]
 ) -> SeriesPrediction:
     """One answer for all slices of a series, at least one, in any number of batches."""
-    middle = sorted(found, key=lambda one: one.where.distance / one.where.limit)
-    where = middle[len(found) // 2].where
+    logits = {
+        head.name: torch.stack([one.logits[head.name] for one in found])
+        for head in parts.engine.network.layout
+    }
+    statistics = [one.image.statistics for one in found]
+    said = Said(logits, [one.where for one in found], statistics)
+    return answer(parts, labels, how, said)
+
+
+def answer(
+    parts: Parts, labels: Sequence[Label], how: Aggregation, said: Said
+) -> SeriesPrediction:
+    """One answer for all slices of a series."""
+    middle = sorted(said.where, key=lambda one: one.distance / one.limit)
+    where = middle[len(middle) // 2]
     whole: dict[str, Tensor] = {}
     each: dict[str, Tensor] = {}
     logits: dict[str, Tensor] = {}
     for head in parts.engine.network.layout:
-        said = torch.stack([one.logits[head.name] for one in found])
-        logits[head.name] = aggregated(said, how)
+        of_slices = said.logits[head.name]
+        logits[head.name] = aggregated(of_slices, how)
         if parts.judges(head.name, where):
             whole[head.name] = parts.probabilities(head, logits[head.name][None])[0]
-            each[head.name] = parts.probabilities(head, said)
+            each[head.name] = parts.probabilities(head, of_slices)
         else:  # it never saw such images, and abstains
-            whole[head.name] = head.probabilities(torch.zeros_like(said[:1]))[0]
-            each[head.name] = head.probabilities(torch.zeros_like(said))
+            whole[head.name] = head.probabilities(torch.zeros_like(of_slices[:1]))[0]
+            each[head.name] = head.probabilities(torch.zeros_like(of_slices))
     return SeriesPrediction(
         probabilities={x.name: float(whole[x.head][x.index]) for x in labels},
         logits={x.name: float(logits[x.head][x.index]) for x in labels},
@@ -78,7 +86,7 @@ def summed_up(
         in_domain=where.distance <= where.limit,
         domain_distance=where.distance,
         domain_limit=where.limit,
-        statistics=_medians([one.image.statistics for one in found]),
+        statistics=_medians(said.statistics),
     )
 
 

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from model.bundle.description import Label
-    from model.bundle.prediction import Prediction
-    from model.bundle.volume import SeriesPrediction
+    from model.bundle.prediction import Prediction, SeriesPrediction
 
 DISTANCE = "domain distance"
 

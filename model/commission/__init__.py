@@ -9,6 +9,7 @@ with intervals, and writes a site addendum beside the bundle, which never change
 from __future__ import annotations
 
 from model.commission.labels import read_labels, rows_from_headers
+from model.commission.series_labels import read_series_labels, rows_of
 from model.commission.site import Commissioned, Stamp, addendum_name, commission
 from model.data.manifest import ManifestError as LabelError
 
@@ -19,5 +20,7 @@ __all__ = [
     "addendum_name",
     "commission",
     "read_labels",
+    "read_series_labels",
     "rows_from_headers",
+    "rows_of",
 ]

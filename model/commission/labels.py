@@ -29,18 +29,29 @@ def read_labels(table: Path, labels: Sequence[Label]) -> list[Row]:
     name the class (`view`: PA, or view-PA). `patient` keeps images of one patient
     together; without it each image counts as one. Raises ManifestError.
     """
+    return table_of(table, labels, _NAMES)[1]
+
+
+def table_of(
+    table: Path, labels: Sequence[Label], keys: Sequence[str]
+) -> tuple[str, list[Row]]:
+    """The column that says what a line is about, and a row for each line.
+
+    keys: names that column may have, the best first; its value is the row's `path`.
+    """
     with table.open(encoding="utf-8-sig", newline="") as file:
         lines = csv.DictReader(file)
         columns = set(lines.fieldnames or ())
-        path = next((name for name in _NAMES if name in columns), None)
+        key = next((name for name in keys if name in columns), None)
         known = {label.name for label in labels} | {label.head for label in labels}
-        if path is None or not columns & known:
+        if key is None or not columns & known:
+            named = ", ".join(f"`{name}`" for name in keys if name != "file")
             raise ManifestError(
-                f"{table.name} needs a column `path` and one of"
+                f"{table.name} needs a column {named.replace(', ', ' or ')} and one of"
                 f" {', '.join(sorted(known))}: add them"
             )
-        return [
-            _row(line, line[path], labels, number)
+        return key, [
+            _row(line, line[key], labels, number)
             for number, line in enumerate(lines, start=2)
         ]
 
@@ -87,7 +98,8 @@ def _header_row(path: Path, folder: Path, checks: Sequence[HeaderCheck]) -> Row 
 
 def _row(line: dict[str, str], path: str, labels: Sequence[Label], number: int) -> Row:
     found: dict[str, float] = {}
-    for head in {label.head for label in labels}:
+    # A column that both a head and a label are called is the label's yes or no.
+    for head in {label.head for label in labels} - {label.name for label in labels}:
         answer = (line.get(head) or "").strip()
         if answer:
             found |= _choice(answer, [x for x in labels if x.head == head], number)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from model.bundle import Label, Prediction
+    from model.bundle import Label, Prediction, SeriesPrediction
     from model.commission.questions import Question
     from model.data.manifest import Row
 
@@ -43,7 +43,7 @@ def of_question(asked: Question) -> list[dict[str, Any]]:
 
 
 def of_domain(
-    home: Sequence[Prediction],
+    home: Sequence[Prediction | SeriesPrediction],
     site_distances: NDArray[np.float64],
     domain: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
@@ -60,7 +60,7 @@ def of_domain(
 def of_findings(
     labels: Sequence[Label],
     asked: Sequence[Question],
-    predictions: Sequence[Prediction],
+    predictions: Sequence[Prediction | SeriesPrediction],
     rows: Sequence[Row],
 ) -> list[dict[str, Any]]:
     """Share of local images with a finding that the site gave no labels for.
@@ -78,7 +78,9 @@ def of_findings(
     ]
 
 
-def _flagged(label: Label, predictions: Sequence[Prediction]) -> NDArray[np.bool_]:
+def _flagged(
+    label: Label, predictions: Sequence[Prediction | SeriesPrediction]
+) -> NDArray[np.bool_]:
     point = max(label.operating_point, label.grey_high)
     return np.array([one.probabilities[label.name] >= point for one in predictions])
 

@@ -8,25 +8,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model import metrics
-from model.bundle import BundleError, Prediction, load
+from model.bundle import BundleError, load
 from model.bundle import addendum as addenda
 from model.bundle.serve import Bundle
 from model.bundle.watch import columns, is_undetermined
 from model.commission import fitting, local_figures
+from model.commission.observing import Scored, score
 from model.commission.questions import Question, questions
-from model.data.dataset import locate, read_image
 from model.monitor import OUTSIDE, UNDETERMINED, build_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from model.bundle import Description, Label
+    from model.bundle import Description, Label, Prediction, SeriesPrediction
     from model.data.manifest import Row
 
-_BATCH = 16
 _SPREAD = 6 * 1.4826
 _CHANCE = 0.5
 
@@ -63,24 +62,25 @@ def addendum_name(description: Description) -> str:
 def commission(
     folder: Path, rows: Sequence[Row], roots: Sequence[Path], out: Path, stamp: Stamp
 ) -> Commissioned:
-    """Write the site addendum of a bundle from labelled local images.
+    """Write the site addendum of a bundle from labelled local images or series.
 
     rows: at least 20 with an answer, 5 of each. Raises BundleError when there are too
     few, or when the bundle does not tell the answers apart at this site.
     """
     bundle = load(folder, public_key=stamp.public_key)
-    scored = _score(bundle, rows, roots)
-    asked = [one for one in questions(bundle, rows, scored.logits) if one.is_enough]
-    if not asked:
+    unit = "images" if bundle.description.input.series is None else "series"
+    if not any(_is_enough(label, rows) for label in bundle.description.labels):
         raise BundleError(
-            f"too few labelled images: at least {fitting.LEAST_IMAGES} of one head,"
+            f"too few labelled {unit}: at least {fitting.LEAST_IMAGES} of one head,"
             f" {fitting.LEAST_OF_EACH} of each answer, are needed; label more"
         )
+    scored = score(bundle, rows, roots)
+    asked = [one for one in questions(bundle, rows, scored.logits) if one.is_enough]
     for one in asked:
         _check_tells_apart(one)
-    table = _table(bundle, asked, scored, stamp)
+    table = _table(bundle, asked, scored, stamp) | {"unit": unit}
     site = _at_site(bundle, table)
-    predictions = list(_predictions(site, rows, roots))
+    predictions = scored.at_site(site)
     table["reference"] = _reference(site.description.labels, predictions)
     table["figures"] = [
         *(figure for one in asked for figure in local_figures.of_question(one)),
@@ -93,50 +93,10 @@ def commission(
     return Commissioned(out, name, heads, tuple(table["figures"]))
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """logits: head -> (n, classes). home: predictions at home. mean: whitened.
-
-    site_distances: of each image from the mean of the others.
-    """
-
-    logits: dict[str, NDArray[np.float64]]
-    home: tuple[Prediction, ...]
-    patients: tuple[str, ...]
-    mean: NDArray[np.float64]
-    site_distances: NDArray[np.float64]
-
-
-def _score(bundle: Bundle, rows: Sequence[Row], roots: Sequence[Path]) -> _Scored:
-    engine = bundle.parts.engine
-    logits: dict[str, list[NDArray[np.float64]]] = {}
-    white: list[NDArray[np.float64]] = []
-    home: list[Prediction] = []
-    for images in _batches(rows, roots):
-        output = engine.run(images)
-        for name, value in output.logits.items():
-            logits.setdefault(name, []).append(value.double().numpy())
-        vectors = engine.vectors(output, images)
-        white.append(bundle.parts.domain.whitened(vectors).numpy())
-        home += bundle.predict(images)
-    if not home:
-        raise BundleError("no image is named: give a table with one line per image")
-    joined = {name: np.concatenate(parts) for name, parts in logits.items()}
-    patients = tuple(row.patient for row in rows)
-    return _Scored(joined, tuple(home), patients, *_own_domain(np.concatenate(white)))
-
-
-def _own_domain(
-    white: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean of the whitened vectors, and distance of each from the mean of the others.
-
-    The mean of the others is as far again as 1 / (n - 1) of the way, hence the factor.
-    """
-    n, dimension = white.shape
-    mean = white.mean(0)
-    own = np.linalg.norm(white - mean, axis=1) / dimension**0.5
-    return mean, own * n / max(1, n - 1)
+def _is_enough(label: Label, rows: Sequence[Row]) -> bool:
+    """Before anything is read, which may take long."""
+    said = [row.labels[label.name] for row in rows if label.name in row.labels]
+    return fitting.enough(np.array([one == 1 for one in said if one in (0, 1)], bool))
 
 
 def _domain_limit(distances: NDArray[np.float64]) -> float:
@@ -157,7 +117,7 @@ def _check_tells_apart(asked: Question) -> None:
 
 
 def _table(
-    bundle: Bundle, asked: Sequence[Question], scored: _Scored, stamp: Stamp
+    bundle: Bundle, asked: Sequence[Question], scored: Scored, stamp: Stamp
 ) -> dict[str, Any]:
     said = bundle.description
     heads: dict[str, Any] = {}
@@ -202,7 +162,7 @@ def _at_site(bundle: Bundle, table: dict[str, Any]) -> Bundle:
 
 
 def _reference(
-    labels: Sequence[Label], predictions: Sequence[Prediction]
+    labels: Sequence[Label], predictions: Sequence[Prediction | SeriesPrediction]
 ) -> dict[str, Any]:
     outside = np.mean([not one.in_domain for one in predictions])
     unsure = np.mean(
@@ -213,18 +173,3 @@ def _reference(
     )
     rates = {OUTSIDE: round(float(outside), 4), UNDETERMINED: round(float(unsure), 4)}
     return build_reference(columns(predictions), rates).to_dict()
-
-
-def _predictions(
-    bundle: Bundle, rows: Sequence[Row], roots: Sequence[Path]
-) -> Iterator[Prediction]:
-    for images in _batches(rows, roots):
-        yield from bundle.predict(images)
-
-
-def _batches(
-    rows: Sequence[Row], roots: Sequence[Path]
-) -> Iterator[list[NDArray[np.float32]]]:
-    for start in range(0, len(rows), _BATCH):
-        chosen = rows[start : start + _BATCH]
-        yield [read_image(locate(row, roots)) for row in chosen]

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.bundle import describe
-from model.commission.labels import read_labels, rows_from_headers
+from model.commission.labels import rows_from_headers
+from model.commission.series_labels import rows_of
 from model.commission.site import Stamp, addendum_name, commission
 from model.data.manifest import ManifestError, Row, read
 
@@ -22,14 +23,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `commission`."""
     parser.add_argument("bundle", type=Path)
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--labels", type=Path, help="CSV: path, and the answers")
+    which.add_argument(
+        "--labels", type=Path, help="CSV: which image or series, and the answers"
+    )
     which.add_argument("--manifest", type=Path, help="manifest with labels")
     which.add_argument(
         "--trust-header",
         action="store_true",
         help="take the header values that the bundle compares, such as View Position",
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder of the images")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of the images or series"
+    )
     parser.add_argument("--site", default="site", help="a name for people")
     parser.add_argument("--key", type=Path, help="private key that signs the addendum")
     parser.add_argument("--out", type=Path, help="default: beside the bundle")
@@ -60,7 +65,7 @@ def table(figures: Iterable[Mapping[str, Any]]) -> list[str]:
 def _rows(parsed: argparse.Namespace, description: Description) -> list[Row]:
     try:
         if parsed.labels:
-            return read_labels(parsed.labels, description.labels)
+            return rows_of(parsed.labels, description, parsed.data)
         if parsed.manifest:
             return read(parsed.manifest)
         return rows_from_headers(parsed.data, description)

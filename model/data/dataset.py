@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as v2
 
 from model.data.cache import cached
-from model.data.files import locate, read_image, sha256_of
+from model.data.files import locate, read_image, unchanged
 from model.data.manifest import ManifestError, Row
 from model.data.policy import LabelPolicy
 from model.pixels import UnsupportedPixels
@@ -82,12 +82,7 @@ class Images(Dataset[torch.Tensor]):
 
     def _square(self, index: int) -> NDArray[np.uint8]:
         row = self.rows[index]
-        path = locate(row, self._roots)
-        if sha256_of(path) != row.sha256:
-            raise ManifestError(
-                f"{row.path} is not the file of the manifest (sha256 differs):"
-                " fetch it again or rebuild the manifest"
-            )
+        path = unchanged(row, self._roots)
         try:
             image = torch.from_numpy(read_image(path))[None]
         except UnsupportedPixels as error:

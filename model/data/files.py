@@ -83,6 +83,17 @@ def locate(row: Row, roots: Sequence[Path]) -> Path:
     )
 
 
+def unchanged(row: Row, roots: Sequence[Path]) -> Path:
+    """As `locate`; ManifestError when it is not what the manifest was made of."""
+    path = locate(row, roots)
+    if sha256_of(path) != row.sha256:
+        raise ManifestError(
+            f"{row.path} is not the one of the manifest (sha256 differs): fetch it"
+            " again or rebuild the manifest"
+        )
+    return path
+
+
 def member_of(path: Path) -> Member | None:
     """The parts of a path into an archive, or None for a plain file."""
     archive, mark, rest = str(path).rpartition(_IN_ARCHIVE)

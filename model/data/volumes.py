@@ -20,7 +20,7 @@ from torchvision.transforms.v2 import functional as v2
 
 from model import pixels
 from model.data.cache import cached
-from model.data.files import locate, series_files, sha256_of
+from model.data.files import series_files, unchanged
 from model.data.manifest import ManifestError
 
 if TYPE_CHECKING:
@@ -199,12 +199,7 @@ class Volumes:
     def _squares(self, index: int) -> NDArray[np.uint8]:
         """Every kept slice of a series, uint8 (slices x channels, side, side)."""
         row = self.rows[index]
-        path = locate(row, self._roots)
-        if sha256_of(path) != row.sha256:
-            raise ManifestError(
-                f"{row.path} is not the series of the manifest (sha256 differs):"
-                " fetch it again or rebuild the manifest"
-            )
+        path = unchanged(row, self._roots)
         try:
             found = stacks(path, self._look.read(path), self._look)
         except pixels.UnsupportedPixels as error:

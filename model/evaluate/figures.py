@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from model.evaluate import discrimination
 from model.evaluate.evaluation import Entry, Evaluation
+from model.evaluate.joining import joined
 from model.evaluate.judge import Judge
 from model.evaluate.orientation import by_source, domain, inversion, mirror, rotation
 from model.evaluate.panel import panel
 from model.evaluate.quality import figures as quality_figures
 from model.evaluate.scoring import EVERY_WAY, MIRRORED, score
-from model.evaluate.subgroups import subgroups
-from model.evaluate.tasks import pooled_tasks, tasks
+from model.evaluate.tasks import tasks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,19 +59,8 @@ def evaluate(
         *domain(judge, scores),
         *quality_figures(bundle.description.quality, rows, roots, draws=draws),
     ]
-    return Evaluation(
-        bundle=f"{bundle.description.name} {bundle.description.version}",
-        entries=tuple(entries),
-        plots=tuple(p for task in judged for p in discrimination.plots(judge, task)),
-        subgroups=tuple(subgroups(judge, pooled_tasks(judge, scores))),
-        operating_points=tuple(
-            point
-            for task in judged
-            for point in discrimination.operating_points(judge, task)
-        ),
-        notes=tuple(n for task in judged for n in discrimination.notes(judge, task)),
-        refusals=tuple(refusal for _, refusals in panels for refusal in refusals),
-    )
+    refusals = (refusal for _, found in panels for refusal in found)
+    return joined(judge, scores, judged, entries, refusals)
 
 
 def _of_heads(judge: Judge, scores: Scores, judged: Sequence[Task]) -> list[Entry]:

@@ -27,6 +27,7 @@ class Judge:
     def __init__(self, bundle: Bundle, draws: int) -> None:
         self._bundle = bundle
         self.engine = bundle.parts.engine
+        self.about = f"{bundle.description.name} {bundle.description.version}"
         self.draws = draws
         self.labels = {label.name: label for label in bundle.description.labels}
 

@@ -2,55 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from model.bundle.domain import Domain, fit
 from model.bundle.errors import BundleError
+from model.bundle.on_disk import Slices, look_of, predicted, slices_said, spec_of
 from model.bundle.series import Aggregation, parse_series
 from model.bundle.volume import aggregated
 from model.bundle.watch import columns, is_undetermined
 from model.data.files import locate, size_bytes
-from model.data.volumes import Look, slices_of, stacks
+from model.data.volumes import slices_of
 from model.evaluate import baselines, discrimination
 from model.evaluate.calibrating import is_phantom
 from model.evaluate.evaluation import Entry, Evaluation
+from model.evaluate.joining import joined
 from model.evaluate.judge import Judge
 from model.evaluate.scoring import AS_IS, Scores
 from model.evaluate.shortcuts import shortcut_gate
-from model.evaluate.subgroups import subgroups
-from model.evaluate.tasks import answers, pooled_tasks, tasks
+from model.evaluate.tasks import answers, tasks
 from model.monitor import OUTSIDE, UNDETERMINED, build_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from model.bundle.series import SeriesSpec
-    from model.bundle.serve import Bundle, Engine
-    from model.bundle.volume import SeriesPrediction
+    from model.bundle.serve import Bundle
     from model.data.manifest import Row
     from model.evaluate.runs import Run
     from model.evaluate.tasks import Task
     from model.metrics import Figure
 
-_BATCH = 32
 _MOST_OF_A_SOURCE = 300
 _COLUMNS = ("sex", "age_years", "manufacturer")
-
-
-class Slices(NamedTuple):
-    """What the network says of the slices of one series.
-
-    logits: head -> (slices, classes). vectors: (slices, d) of the domain gate.
-    """
-
-    logits: dict[str, torch.Tensor]
-    vectors: NDArray[np.float64]
 
 
 def input_of(run: Run, given: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +82,7 @@ def home(
     spec = _spec(wanted)
     look = look_of(spec)
     training = _some_of_each(run.split("train"))
-    known = [_slices(run.engine, locate(row, run.roots), look) for row in training]
+    known = [slices_said(run.engine, locate(row, run.roots), look) for row in training]
     vectors = np.concatenate([one.vectors for one in known])
     kinds = [
         row.source
@@ -102,7 +92,7 @@ def home(
     whitening, means, names = fit(vectors, kinds, float(settings["shrinkage"]))
     unlimited = Domain(whitening, means, np.inf, names)
     held_out = run.split("val")
-    found = [_slices(run.engine, locate(row, run.roots), look) for row in held_out]
+    found = [slices_said(run.engine, locate(row, run.roots), look) for row in held_out]
     scores = _scores(held_out, found, spec.aggregation, unlimited)
     nearest, _ = unlimited.nearest(torch.from_numpy(scores.vectors).float())
     limits = [
@@ -126,10 +116,10 @@ def evaluate(
     As `model.evaluate.figures.evaluate`; the shortcut panel is metadata, number of
     slices and size of the files.
     """
-    spec = _of_series(bundle)
+    spec = spec_of(bundle)
     if scores is None:
         engine, look = bundle.parts.engine, look_of(spec)
-        found = [_slices(engine, locate(row, roots), look) for row in rows]
+        found = [slices_said(engine, locate(row, roots), look) for row in rows]
         scores = _scores(rows, found, spec.aggregation, bundle.parts.domain)
     judge = Judge(bundle, draws)
     judged = tasks(judge, scores)
@@ -143,22 +133,10 @@ def evaluate(
         *(entry for found, _ in panels for entry in found),
         *_refused(judge, scores),
     ]
-    return Evaluation(
-        bundle=f"{bundle.description.name} {bundle.description.version}",
-        entries=tuple(entries),
-        plots=tuple(p for task in judged for p in discrimination.plots(judge, task)),
-        subgroups=tuple(subgroups(judge, pooled_tasks(judge, scores))),
-        operating_points=tuple(
-            point
-            for task in judged
-            for point in discrimination.operating_points(judge, task)
-        ),
-        notes=(
-            "Every figure is of whole series, read as in service.",
-            *(n for task in judged for n in discrimination.notes(judge, task)),
-        ),
-        refusals=tuple(refusal for _, refusals in panels for refusal in refusals),
-    )
+    refusals = (refusal for _, found in panels for refusal in found)
+    whole = joined(judge, scores, judged, entries, refusals)
+    notes = "Every figure is of whole series, read as in service.", *whole.notes
+    return replace(whole, notes=notes)
 
 
 def reference(bundle: Bundle, run: Run) -> dict[str, Any]:
@@ -166,7 +144,11 @@ def reference(bundle: Bundle, run: Run) -> dict[str, Any]:
     rows = np.array(run.split("val"), object)
     drawn = is_phantom(np.array([row.source for row in rows]))
     real = rows if drawn.all() else rows[~drawn]
-    said = list(predictions(bundle, real.tolist(), run.roots))
+    engine, look = bundle.parts.engine, look_of(spec_of(bundle))
+    said = [
+        predicted(bundle, slices_said(engine, locate(row, run.roots), look))
+        for row in real
+    ]
     labels = bundle.description.labels
     unsure = [x.in_domain and is_undetermined(labels, x.probabilities) for x in said]
     rates = {
@@ -176,65 +158,11 @@ def reference(bundle: Bundle, run: Run) -> dict[str, Any]:
     return build_reference(columns(said), rates).to_dict()
 
 
-def predictions(
-    bundle: Bundle, rows: Sequence[Row], roots: Sequence[Path]
-) -> Iterator[SeriesPrediction]:
-    """What the bundle says of each series, by the slices that service would read."""
-    look = look_of(_of_series(bundle))
-    for row in rows:
-        path = locate(row, roots)
-        found = [
-            one
-            for images in _batches(path, look)
-            for one in bundle.infer([bundle.prepare(image) for image in images])
-        ]
-        yield bundle.sum_up(found)
-
-
-def look_of(spec: SeriesSpec) -> Look:
-    """How a bundle has slices shown, and which it reads."""
-    return Look(
-        spec.ranges,
-        spec.stack_depth,
-        spec.n_slices,
-        spec.central_fraction,
-        percentiles=bool(spec.percentiles),
-    )
-
-
-def _of_series(bundle: Bundle) -> SeriesSpec:
-    spec = bundle.description.input.series
-    if spec is None:
-        raise BundleError("this bundle is for single images: give a series bundle")
-    return spec
-
-
 def _spec(wanted: dict[str, Any]) -> SeriesSpec:
     spec = parse_series(wanted)
     if spec is None:
         raise BundleError("input.unit must be 'series' for a run on series: correct it")
     return spec
-
-
-def _slices(engine: Engine, path: Path, look: Look) -> Slices:
-    logits: dict[str, list[torch.Tensor]] = {}
-    vectors = []
-    for images in _batches(path, look):
-        output = engine.run(images)
-        vectors.append(engine.vectors(output, images).double().numpy())
-        for name, value in output.logits.items():
-            logits.setdefault(name, []).append(value)
-    joined = {name: torch.cat(parts) for name, parts in logits.items()}
-    return Slices(joined, np.concatenate(vectors))
-
-
-def _batches(path: Path, look: Look) -> Iterator[list[NDArray[np.float32]]]:
-    # A short series repeats slices in training; service reads each once.
-    numbers = sorted(set(look.read(path)))
-    for start in range(0, len(numbers), _BATCH):
-        found = stacks(path, numbers[start : start + _BATCH], look)
-        planes = (one[0] if len(one) == 1 else one for one in found)
-        yield [(one / np.float32(255)).astype(np.float32) for one in planes]
 
 
 def _scores(

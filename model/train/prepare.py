@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from model.data import ct_phantoms, images, manifest, phantoms
+from model.data import images, manifest, phantoms, series_phantoms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,25 +60,28 @@ def _source(source: str, recipe: Recipe, data: Path, run: Path) -> list[Row]:
         found = images.rows(data)
     elif source == "phantom":
         found = _phantoms(run, settings.n_phantoms, settings.n_phantoms_val)
-    elif source == ct_phantoms.SOURCE:
-        found = _ct_phantoms(run, settings.n_phantoms, settings.n_phantoms_val)
+    elif source in series_phantoms.SOURCES:
+        found = _series(source, run, settings.n_phantoms, settings.n_phantoms_val)
     elif source.endswith(".csv") and (data / source).is_file():
         found = manifest.read(data / source)
     else:
         raise manifest.ManifestError(
-            f"source {source!r} is unknown: use 'images', 'phantom', 'phantom-ct' or"
-            " the path of a manifest below the data folder"
+            f"source {source!r} is unknown: use 'images', 'phantom', 'phantom-ct',"
+            " 'phantom-mr' or the path of a manifest below the data folder"
         )
     kept = [r for r in found if not settings.only or r.source in settings.only]
-    if settings.most and source not in ("phantom", ct_phantoms.SOURCE):
+    if settings.most and source not in ("phantom", *series_phantoms.SOURCES):
         return kept[:: max(1, len(kept) // settings.most)]
     return kept
 
 
-def _ct_phantoms(run: Path, n_train: int, n_val: int) -> list[Row]:
-    return ct_phantoms.write(
-        run, n=n_train, first_seed=_TRAIN_PHANTOM_SEED, split="train"
-    ) + ct_phantoms.write(run, n=n_val, first_seed=_VAL_PHANTOM_SEED, split="val")
+def _series(source: str, run: Path, n_train: int, n_val: int) -> list[Row]:
+    parts = ("train", n_train, _TRAIN_PHANTOM_SEED), ("val", n_val, _VAL_PHANTOM_SEED)
+    return [
+        row
+        for split, n, seed in parts
+        for row in series_phantoms.write(run, source, n=n, first_seed=seed, split=split)
+    ]
 
 
 def _phantoms(run: Path, n_train: int, n_val: int) -> list[Row]:

@@ -6,7 +6,9 @@ import os
 import random
 import signal
 import subprocess
+from pathlib import Path
 
+import model
 from dicomnode.processes.lock import holder
 from tests.faults.chain import StoreScp, radiograph
 from tests.integration.rig import Node, storescu
@@ -39,7 +41,7 @@ def test_51_a_running_node_keeps_the_old_configuration_until_a_right_one_comes(
         node.config.write_text(node.config.read_text() + NEW_PEER)
         taken = reloaded(node).stdout.splitlines()
         assert "destination[1].port" in taken[0]
-        assert "peer[3].ae_title" in taken[0]
+        assert "peer[3]" in taken[0]
         assert taken[1] == "needs a restart: receiver.port"
         assert "goes on with the old one" not in node.cli("status").stdout
 
@@ -50,6 +52,7 @@ def test_51_a_running_node_keeps_the_old_configuration_until_a_right_one_comes(
         (row,) = node.settle([sample.study_instance_uid])
         assert (row["job_state"], row["outcome"]) == ("COMPLETED", "ANALYSED")
         assert len(pacs.contents()) == len(node.views.deliveries())
+        a_bundle_that_is_new_on_the_shelf_is_taken(node)
         assert pids(node) == before, "a role was started anew"
     assert reload_without_a_node(node).returncode == 1
 
@@ -65,6 +68,24 @@ def a_wrong_file_is_refused(node: Node) -> None:
     given = node.cli("reload")
     assert given.returncode == 2
     assert f"config.toml:{line}: " in given.stderr
+
+
+def a_bundle_that_is_new_on_the_shelf_is_taken(node: Node) -> None:
+    (before,) = live_workers(node)
+    shipped = Path(model.__file__).parent / "bundles" / "cxr-qc"
+    told = node.cli("model", "install", str(shipped))
+    assert "after `dicomnode reload`" in told.stdout
+    assert reloaded(node).stdout.startswith("taken: nothing has changed in the file")
+    node.wait(lambda: live_workers(node) not in ([], [before]), "the worker anew")
+    # Once it has taken the bundle, another reload lets it be.
+    (now,) = live_workers(node)
+    reloaded(node)
+    assert live_workers(node) == [now]
+
+
+def live_workers(node: Node) -> list[str]:
+    rows = node.views.workers()
+    return [row["worker_id"] for row in rows if row["state"] in ("IDLE", "BUSY")]
 
 
 def reloaded(node: Node) -> subprocess.CompletedProcess[str]:

@@ -47,9 +47,7 @@ _CONFIG = """
 data_dir = "var"
 [[destination]]
 name = "ARCHIVE"
-ae_title = "ORTHANC"
-host = "127.0.0.1"
-port = {port}
+{called}
 timeout_seconds = 20
 retrieve = "{way}"
 dicomweb_url = "{url}"
@@ -57,6 +55,11 @@ dicomweb_url = "{url}"
 studies_in_flight = {in_flight}
 [store]
 watermark_percent = 100
+"""
+_CALLED = """
+ae_title = "ORTHANC"
+host = "127.0.0.1"
+port = {port}
 """
 _SENDS_TO_US = """
 [[peer]]
@@ -209,8 +212,13 @@ class Together:
         return Program("backfill", self._argv(*words), log, _environ())
 
     def configure(self, in_flight: int) -> None:
+        # What is only read by DICOMweb is never called.
+        called = "" if self.way == "dicomweb" else _CALLED
         text = _CONFIG.format(
-            port=self.archive_port, in_flight=in_flight, way=self.way, url=self.url
+            called=called.format(port=self.archive_port),
+            in_flight=in_flight,
+            way=self.way,
+            url=self.url,
         )
         # Nobody sends us what we fetch ourselves, so nobody need be admitted.
         text += _SENDS_TO_US if self.way == "c-move" else ""

@@ -121,13 +121,14 @@ def refuse(worklist: Worklist) -> None:
             "10.0.0.9",
             accepted=False,
             reason="unknown calling AE title",
-            remedy='[[peer]] ae_title = "STRANGER"',
+            remedy='[[peer]]\nae_title = "STRANGER"',
         )
     )
 
 
 def beat(worklist: Worklist, moment: datetime) -> None:
-    worklist.jobs.heartbeat(Worker("w1", "host", "cpu", "cxr-qc", "IDLE", None, moment))
+    facts = ("w1", "host", "cpu", "cxr-qc 1.0.0", "IDLE", None, moment)
+    worklist.jobs.heartbeat(Worker(*facts, warm_seconds=2.5))
 
 
 def test_the_embedded_reader_equals_the_views(worklist: Worklist, url: str) -> None:
@@ -159,6 +160,10 @@ def test_the_embedded_reader_equals_the_views(worklist: Worklist, url: str) -> N
         assert mine.deliveries(job_id) == real.deliveries(job_id) == []
         assert mine.files(DONE) == real.files(DONE) != []
         assert mine.workers() == real.workers() != []
+        assert mine.oldest() == real.oldest() is not None
+        assert mine.unrouted(at(99)) == real.unrouted(at(99))
+        assert mine.stranded(()) == real.stranded(())
+        assert mine.late() == real.late()
         assert mine.associations() == real.associations() != []
         assert mine.associations(refused_only=True) == real.associations()
         assert sum(mine.counts()["study"].values()) == 6
@@ -195,7 +200,8 @@ def test_status_says_all_that_is_wrong_with_its_remedy(worklist: Worklist) -> No
     assert "! 1 job(s) wait and no worker is alive" in text
     assert f"oldest     {WAITING} SCHEDULED" in text
     assert "STRANGER from 10.0.0.9" in text
-    assert '[[peer]] ae_title = "STRANGER"' in text
+    assert '[[peer]]\n             ae_title = "STRANGER"' in text
+    assert "lines for config.toml; then `dicomnode reload`" in text
     assert SECRET not in text
     assert "disk " in text
 
@@ -249,11 +255,30 @@ def test_status_says_which_chore_of_the_keeper_fails(worklist: Worklist) -> None
 def test_status_knows_a_live_worker_from_a_dead_one(worklist: Worklist) -> None:
     scheduled(worklist, study=WAITING, at=at(0))
     beat(worklist, datetime.now(UTC))
-    assert invoke("status").exit_code == 0
+    result = invoke("status")
+    assert result.exit_code == 0
+    assert "cxr-qc 1.0.0, warm after 2.5 s" in result.stdout
+    assert "queue      the oldest job waits" in result.stdout
     beat(worklist, datetime.now(UTC) - timedelta(seconds=61))
     result = invoke("status")
     assert result.exit_code == 3
     assert "GONE" in result.stdout
+
+
+def test_status_forgets_the_workers_of_days_ago_but_the_last(
+    worklist: Worklist,
+) -> None:
+    now = datetime.now(UTC)
+    for number, days in enumerate((2, 3, 4)):
+        heard = now - timedelta(days=days)
+        worker = Worker(f"w{number}", "host", "cpu", "b", "STOPPED", None, heard)
+        worklist.jobs.heartbeat(worker)
+    assert [row["worker_id"] for row in records("status")[0]["workers"]] == ["w0"]
+    assert "w0 cpu STOPPED, heard of 2 d ago" in invoke("status").stdout
+    beat(worklist, now)
+    (record,) = records("status")
+    assert [row["worker_id"] for row in record["workers"]] == ["w1"]
+    assert "STOPPED" not in invoke("status").stdout
 
 
 def test_list_is_newest_first_and_filters(worklist: Worklist) -> None:

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
-from pynetdicom import AE, AllStoragePresentationContexts
+from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.dul import DULServiceProvider
 
 from dicomnode.delivery import outgoing
-from dicomnode.delivery.storage_scu import Peer, StorageScu
+from dicomnode.delivery.associating import associated
+from dicomnode.delivery.storage_scu import Peer, StorageScu, verification
 from dicomnode.errors import DeliveryError, Unreachable
 from dicomnode.processes.clock import SystemClock
 
@@ -75,6 +76,47 @@ def test_files_arrive_byte_for_byte_in_their_own_syntax(
         here, there = data_set_of(path), data_set_of(kept[dcmread(path).SOPInstanceUID])
         assert (path.name, len(there)) == (path.name, len(here))
         assert there == here
+
+
+class Watched:
+    """A connection that tells what was done with it."""
+
+    def __init__(self, connection):
+        self._connection = connection
+        self.deeds = []
+
+    def __getattr__(self, name):
+        return getattr(self._connection, name)
+
+    def send(self, data):
+        self.deeds.append("sent")
+        return self._connection.send(data)
+
+    def setsockopt(self, level, option, value):
+        self._connection.setsockopt(level, option, value)
+        if option == socket.TCP_QUICKACK:
+            self.deeds.append("acknowledging at once")
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux only")
+def test_a_peer_with_nagles_algorithm_need_not_wait_for_us(
+    require_command, free_port, tmp_path
+):
+    port, found = free_port(), []
+
+    def watch(event):
+        found.append(Watched(event.assoc.dul.socket.socket))
+        event.assoc.dul.socket.socket = found[0]
+
+    peer = Peer("ANY-SCP", "127.0.0.1", port, "DICOMNODE", 10.0)
+    with (
+        storescp(require_command("storescp"), port, tmp_path),
+        associated(peer, verification(), [(evt.EVT_CONN_OPEN, watch)]) as association,
+    ):
+        for _ in range(3):
+            assert association.send_c_echo().Status == 0x0000
+    # A-ASSOCIATE-RQ, three C-ECHO-RQ, A-RELEASE-RQ: the kernel forgets it each time.
+    assert found[0].deeds == ["sent", "acknowledging at once"] * 5
 
 
 def test_an_uncompressed_file_goes_to_a_peer_that_knows_implicit_vr_only(

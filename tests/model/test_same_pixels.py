@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from dicomnode.decoder import Decoded, DecodeLimits, DecoderPool, ImageWanted
+from dicomnode.picture import fit
+from dicomnode.results import VIEWS
 from model import bundle, preparation, quality
 from model.data.dataset import read_image
 from model.pixels import UnsupportedPixels
@@ -18,7 +21,7 @@ FOLDERS = ("cr_dx", "cxr_wrapped_derived", "lut_presentation", "transfer_syntax_
 
 def test_training_and_service_see_the_same_pixels_of_real_files(shared_data):
     preset = bundle.load(SHIPPED).parts.engine.preset
-    wanted = ImageWanted(preparation=preset.preparation, measured=True)
+    wanted = ImageWanted((), preset.preparation, measured=True, views=VIEWS)
     compared = 0
     files = [
         p for one in FOLDERS for p in sorted((shared_data / "dicom" / one).iterdir())
@@ -47,3 +50,6 @@ def check_prepared(found, canvas, display):
     assert list(found.statistics) == preparation.statistics(display)
     assert found.measures == quality.measure(display)
     assert found.eight_bit.shape == display.shape
+    assert tuple(found.views) == VIEWS
+    for box, view in found.views.items():
+        assert np.array_equal(view, fit(found.eight_bit, box))

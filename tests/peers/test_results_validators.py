@@ -9,8 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import (
+    EnhancedCTImageStorage,
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+)
 
 from dicomnode.domain.findings import StudyFindings
 from dicomnode.results import ReportContext, build, encode
@@ -84,11 +89,33 @@ def slices(*numbers: int) -> ReportContext:
 
 
 def enhanced_ct() -> ReportContext:
-    changes = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1", "NumberOfFrames": 60}
+    """An Enhanced CT object whose frames each have a rescale and a window."""
     header = cases.ct_source(1)
-    for keyword, value in changes.items():
-        setattr(header, keyword, value)
+    header.SOPClassUID, header.NumberOfFrames = EnhancedCTImageStorage, 60
+    header.PerFrameFunctionalGroupsSequence = [frame(number) for number in range(60)]
     return cases.context(header)
+
+
+def enhanced_mr() -> ReportContext:
+    """An Enhanced MR object: signal without unit, the window shared by its frames."""
+    header = cases.ct_source(1, BodyPartExamined="BRAIN")
+    header.Modality, header.NumberOfFrames = "MR", 60
+    header.SOPClassUID = EnhancedMRImageStorage
+    shared, window = Dataset(), Dataset()
+    window.WindowCenter, window.WindowWidth = 400, 800
+    shared.FrameVOILUTSequence = [window]
+    header.SharedFunctionalGroupsSequence = [shared]
+    return cases.context(header)
+
+
+def frame(number: int) -> Dataset:
+    made, rescale, window = Dataset(), Dataset(), Dataset()
+    rescale.RescaleIntercept, rescale.RescaleSlope = -1024 - number, 1
+    rescale.RescaleType = "HU"
+    window.WindowCenter, window.WindowWidth = 40, 400
+    made.PixelValueTransformationSequence = [rescale]
+    made.FrameVOILUTSequence = [window]
+    return made
 
 
 CASES: dict[str, tuple[ReportContext, StudyFindings]] = {
@@ -114,6 +141,7 @@ CASES: dict[str, tuple[ReportContext, StudyFindings]] = {
     "umls": (cases.context(code_scheme="umls"), cases.positive()),
     "series": (slices(4, 5, 6), cases.series()),
     "frames": (enhanced_ct(), cases.series(frames=True)),
+    "frames-mr": (enhanced_mr(), cases.series(frames=True)),
     "ordered": (cases.context(ordered()), cases.positive()),
 }
 UNTROUBLED = sorted(CASES.keys() - {"bare", "quality"})
@@ -132,7 +160,10 @@ STRUCTURES = (
     "german",
     "series",
     "frames",
+    "frames-mr",
 )
+# dcmpschk of DCMTK 3.6.7 knows no UTF-8.
+STATES = ("regions", "quality", "german", "series", "frames", "frames-mr")
 TEXTS = ("positive", "not-analysed", "predecessor")
 Made = dict[str, list[tuple[str, Path]]]
 
@@ -185,14 +216,23 @@ def reports(made: Made) -> list[Path]:
 @pytest.fixture(scope="module")
 def pixelmed(made: Made) -> dict[str, list[str]]:
     """What PixelMed says of each report, by the name of its file."""
-    paths = reports(made)
+    few = ("regions", "predecessor", "not-analysed")
+    return said_by_pixelmed(reports(made), [dict(made[case])["sr"] for case in few])
+
+
+def said_by_pixelmed(
+    paths: Sequence[Path], few: Sequence[Path] = ()
+) -> dict[str, list[str]]:
+    """What PixelMed says of each report, by the name of its file.
+
+    few: those that are checked where there is no Java compiler, by default all: the
+    command itself takes several seconds for each.
+    """
     validator, java = shutil.which("DicomSRValidator"), shutil.which("javac")
     if validator is None:
         unavailable("the command DicomSRValidator (Debian: pixelmed-apps)")
-    if java is None:  # a Java without compiler: the command itself, for a few
-        few = ("regions", "predecessor", "not-analysed")
-        paths = [dict(made[case])["sr"] for case in few]
-        return {path.name: output_of([str(validator), path]) for path in paths}
+    if java is None:
+        return {path.name: output_of([str(validator), path]) for path in few or paths}
     argv = ["java", "-XX:+UseSerialGC", "-cp", str(PIXELMED), str(DRIVER), *paths]
     said: dict[str, list[str]] = {}
     for line in output_of(argv):
@@ -272,3 +312,27 @@ def test_dcmtk_reads_and_renders_the_reports(
         expected = words.not_analysed if findings.reason else words.disclaimer[0]
         if context.language == "en":
             assert expected.partition("{")[0] in page
+
+
+@pytest.mark.parametrize("case", STATES)
+def test_dcmtk_takes_the_presentation_states(
+    require_command: Callable[[str], str], made: Made, case: str
+) -> None:
+    require_command("dcmpschk")
+    states = [path for kind, path in made[case] if kind == "gsps"]
+    assert states
+    for path in states:
+        dcmpschk_passes(path)
+
+
+def dcmpschk_passes(path: Path) -> None:
+    """Fails unless DCMTK finds a presentation state to be in order."""
+    ds = dcmread(path)
+    # DCMTK 3.6.7 refuses every offset from UTC, against PS3.5 6.2 and against the
+    # expression it prints.
+    [equipment] = ds.ContributingEquipmentSequence
+    equipment.ContributionDateTime = equipment.ContributionDateTime[:14]
+    checked = path.with_suffix(".pr")
+    ds.save_as(checked)
+    [_, *found] = output_of(["dcmpschk", checked])
+    assert found == ["W: Test passed."]

@@ -10,6 +10,8 @@ from model.phantom_ct import Scan
 from tests.series import ct
 
 PERCENTILES = [[1, 99], [50, 99.5]]
+MATCH = {"SeriesDescription": ["*flair*"], "ScanningSequence": ["SE", ""]}
+FLAIR = {"SeriesDescription": "AX FLAIR fs", "ScanningSequence": ["SE", "IR"]}
 _OF_CT = ("KVP", "ConvolutionKernel", "RescaleIntercept", "RescaleSlope", "RescaleType")
 
 

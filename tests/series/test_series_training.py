@@ -17,7 +17,7 @@ from dicomnode.domain.series import SeriesInput
 from dicomnode.predictor.reading import Windows, decoded, needed, stacks
 from dicomnode.worker.geometry import Named, _to_read, volume_of
 from model.__main__ import main
-from model.data import ct_phantoms, manifest
+from model.data import manifest, series_phantoms
 from model.data.volumes import Look, slices_of, spread
 from model.data.volumes import stacks as stacks_of
 from model.phantom_ct import scan
@@ -200,9 +200,13 @@ def test_a_recipe_that_cannot_be_meant_is_refused(change, remedy):
         parse_recipe({"name": "x", "heads": [HEAD]} | change)
 
 
-def test_phantoms_are_drawn_once(tmp_path):
-    rows = ct_phantoms.write(tmp_path, n=2, first_seed=4, split="train")
+@pytest.mark.parametrize(
+    ("source", "label"), [("phantom-ct", "nodule"), ("phantom-mr", "lesion")]
+)
+def test_phantoms_are_drawn_once(tmp_path, source, label):
+    said = {"n": 2, "first_seed": 4, "split": "train"}
+    rows = series_phantoms.write(tmp_path, source, **said)
     before = (tmp_path / rows[0].path).stat().st_mtime_ns
-    assert ct_phantoms.write(tmp_path, n=2, first_seed=4, split="train") == rows
+    assert series_phantoms.write(tmp_path, source, **said) == rows
     assert (tmp_path / rows[0].path).stat().st_mtime_ns == before
-    assert [row.labels for row in rows] == [{"nodule": 0.0}, {"nodule": 1.0}]
+    assert [row.labels for row in rows] == [{label: 0.0}, {label: 1.0}]

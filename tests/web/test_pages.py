@@ -8,6 +8,7 @@ import pytest
 
 from dicomnode.domain.backfill import FoundStudy, NewBackfill
 from dicomnode.domain.chore import ChoreRun
+from dicomnode.domain.job import Worker
 from tests.contract.worklist import making
 from tests.web.conftest import STUDIES, browser, csrf, sign_in, state_of
 
@@ -39,7 +40,8 @@ def test_every_page_says_research_use_only_and_loads_nothing_from_elsewhere(
 
 def test_the_worklist_shows_every_study_and_escapes_what_senders_say(hands):
     page = browser(hands).get("/").text
-    assert page.count("<tr>") == 1 + len(STUDIES)
+    assert page.count('<tr role="row">') == 1 + len(STUDIES)
+    assert page.count("<code>#") == len([job for job in hands.jobs.values() if job])
     assert "&lt;b&gt;XR&lt;/b&gt;" in page
     assert "<b>XR" not in page
 
@@ -263,3 +265,17 @@ def test_a_proxy_at_its_address_says_who_has_signed_in(closed):
         behind = replace(closed, room=replace(closed.room, accounts=accounts))
         answer = browser(behind).get("/", headers={"X-User": "vera"})
         assert answer.url.path == reached
+
+
+def test_the_workers_say_what_they_run_and_how_fast_it_goes(hands):
+    worker = Worker(
+        "w1", "node1", "cpu", "cxr-qc 1.0.0 (torch bfloat16)", "BUSY",
+        hands.jobs["done"], making.NOON, 12, 340.4, 2.54,
+    )  # fmt: skip
+    hands.worklist.jobs.heartbeat(worker)
+    making.scheduled(hands.worklist, study="1.2.99", at=making.NOON)
+    page = browser(hands).get("/problems").text
+    for words in ("cxr-qc 1.0.0 (torch bfloat16)", ">340<", ">2.5 s<"):
+        assert words in page
+    assert f"#{hands.jobs['done'][:8]}" in page
+    assert "Oldest waiting job" in page

@@ -31,7 +31,7 @@ def read(root: Path, options: Options, tally: Tally) -> Iterator[Row]:
     """Rows of every series below root; options.table is the table of labels."""
     key, said = _labels(options.table)
     used = set()
-    for path, ds in _series(root, tally):
+    for path, ds in series_below(root, tally):
         value = path.partition("#")[0] if key == "file" else text(ds, key)
         used.add(value)
         if value not in said:
@@ -62,8 +62,11 @@ def _labels(path: Path | None) -> tuple[str, dict[str, Findings]]:
     return key, {cells[key].strip(): findings(cells, columns) for cells in lines(path)}
 
 
-def _series(root: Path, tally: Tally) -> Iterator[tuple[str, Dataset]]:
-    """(path in the manifest, header of one of its files) of each series."""
+def series_below(root: Path, tally: Tally) -> Iterator[tuple[str, Dataset]]:
+    """(path in the manifest, header of one of its files) of each series.
+
+    Localizers, and what is no DICOM image, are counted in the tally and left out.
+    """
     folders = sorted({path.parent for path in root.rglob("*") if path.is_file()})
     for folder in progress(folders, "reading headers"):
         found: dict[str, list[tuple[Path, Dataset]]] = {}

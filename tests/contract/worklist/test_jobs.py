@@ -215,15 +215,17 @@ def test_the_heartbeat_of_a_worker(worklist: Worklist) -> None:
     assert other["state"] == "idle"
     assert (newest["n_jobs"], newest["jobs_per_hour"]) == (0, 0)
     assert newest["queued_since"] is None
+    assert newest["warm_seconds"] is None
 
 
 def test_a_worker_says_what_it_gets_done_and_the_queue_since_when_it_waits(
     worklist: Worklist,
 ) -> None:
-    worker = Worker("w1", "node1", "cpu", "cxr-qc", "idle", None, NOON, 12, 340.5)
+    worker = Worker("w1", "node1", "cpu", "cxr-qc", "idle", None, NOON, 12, 340.5, 2.5)
     worklist.jobs.heartbeat(worker)
     scheduled(worklist, study="1.2.3", at=after(5))
     scheduled(worklist, study="1.2.4", at=after(7))
     [row_] = worklist.views.workers()
     assert (row_["n_jobs"], row_["jobs_per_hour"]) == (12, 340.5)
+    assert row_["warm_seconds"] == 2.5
     assert row_["queued_since"] == "2026-01-31T12:00:05.000000Z"

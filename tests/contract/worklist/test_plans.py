@@ -33,6 +33,14 @@ ACTS: dict[str, tuple[Act, str]] = {
         lambda w: w.upkeep.ended(after(9), 9, EndedStudy(STUDY, NOON, NOON)),
         "ix_revisions_kept",
     ),
+    "oldest job": (lambda w: w.views.oldest(), "ix_jobs_claim"),
+    "oldest study": (lambda w: w.views.oldest(), "ix_revisions_state"),
+    "unrouted": (lambda w: w.views.unrouted(NOON), "ix_revisions_state"),
+    "late": (lambda w: w.views.late(), "ix_deliveries_late"),
+    "stranded": (
+        lambda w: w.views.stranded(()),
+        "ix_deliveries_due|ix_deliveries_check",
+    ),
     "queued since": (lambda w: w.views.workers(), "ix_jobs_waiting"),
     "expired": (
         lambda w: w.upkeep.expired(STUDY, after(9)),

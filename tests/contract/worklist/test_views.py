@@ -35,7 +35,7 @@ COLUMNS = {
     "next_attempt_at status error sent_at committed_at "
     "profile_used transaction_uid check_at verified_at",
     "v1_workers": "worker_id host device bundle state job_id heartbeat_at n_jobs "
-    "jobs_per_hour queued_since",
+    "jobs_per_hour queued_since warm_seconds",
     "v1_associations": "at calling_ae_title called_ae_title address accepted reason "
     "remedy",
     "v1_identity": "study_instance_uid patient_id patient_name patient_birth_date "

@@ -220,3 +220,40 @@ def test_windows_line_ends_and_byte_order_mark_are_read(tmp_path: Path) -> None:
     found = config.load(path, environ=NOWHERE)
     assert found.node.ae_title == "X"
     assert config.origin(found)["node.ae_title"] == f"{path}:2"
+
+
+ARCHIVE = """[[destination]]
+name = "ARCHIVE"
+retrieve = "dicomweb"
+dicomweb_url = "https://pacs.hospital.org/dicom-web"
+"""
+
+
+def test_an_archive_that_is_only_read_needs_no_ae_title(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text(ARCHIVE)
+    found = config.load(file, environ=NOWHERE)
+    assert [one.takes_results for one in found.destination] == [False]
+    assert found.result_destinations == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            ARCHIVE + "host = '10.0.0.9'\n",
+            "destination[1] has not all of ae_title, host",
+        ),
+        (
+            ARCHIVE.replace("dicomweb", "c-get", 1),
+            "destination[1].ae_title is missing; add `ae_title = ...`",
+        ),
+        (ARCHIVE.replace("dicomweb", "c-get", 1), "destination[1].port is missing"),
+        (
+            ARCHIVE + PIPELINE.replace('["PACS"]', '["ARCHIVE"]'),
+            "names 'ARCHIVE', which is only read by DICOMweb; give it ae_title, host",
+        ),
+    ],
+)
+def test_an_archive_that_gets_results_is_called(tmp_path, text, said):
+    assert said in complaint(tmp_path, text)

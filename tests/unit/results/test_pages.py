@@ -9,10 +9,11 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicomnode.domain.findings import Code, StudyFindings
+from dicomnode.picture import fit, views
 from dicomnode.results import ReportContext, build
 from dicomnode.results import page as page_module
-from dicomnode.results.heatmap import COLD, HEAT, colours, fit, opacity, overlay
-from dicomnode.results.page import HEIGHT, WIDTH, Box, explained, pages
+from dicomnode.results.heatmap import COLD, HEAT, colours, opacity, overlay
+from dicomnode.results.page import HEIGHT, VIEWS, WIDTH, Box, explained, pages
 from tests.unit.results import cases
 
 VIEW = page_module._VIEW
@@ -94,6 +95,20 @@ def test_a_positive_is_explained_before_a_likelier_absent_label() -> None:
 def test_without_maps_there_is_still_a_summary() -> None:
     finding = cases.finding("Pneumonia", 0.9, activation_map=None)
     assert len(pages(StudyFindings(images=(cases.image(finding),)), cases.BUNDLE)) == 1
+
+
+def test_views_made_beforehand_are_shown() -> None:
+    findings = cases.negative()
+    [image] = findings.images
+    [drawn] = pages(findings, cases.BUNDLE)
+    with_views = replace(image, views=views(image.display, VIEWS))
+    [shown] = pages(replace(findings, images=(with_views,)), cases.BUNDLE)
+    assert np.array_equal(shown.pixels, drawn.pixels)
+    white = {box: np.full_like(one, 255) for box, one in with_views.views.items()}
+    [other] = pages(
+        replace(findings, images=(replace(image, views=white),)), cases.BUNDLE
+    )
+    assert part(other.pixels, VIEW).mean() > part(drawn.pixels, VIEW).mean()
 
 
 def test_without_a_display_image_there_is_still_a_page() -> None:
@@ -204,6 +219,23 @@ def test_many_long_labels_stay_on_the_page() -> None:
         margin = made.pixels[:, SIDE.right + 2 :]
         middle = margin[page_module._BAND : HEIGHT - page_module._BAND]
         assert len(np.unique(middle.reshape(-1, 3), axis=0)) == 1
+
+
+def test_a_long_name_never_hides_a_number() -> None:
+    """Two probabilities make two captions, however long the name before them is."""
+    top = SIDE.bottom - page_module._INSET - 80
+    caption = Box(SIDE.left, top, SIDE.width, 24)
+    one, other = (
+        part(page_module.summary_page(_named(at), cases.BUNDLE).pixels, caption)
+        for at in (0.97, 0.61)
+    )
+    assert (one != other).any()
+
+
+def _named(probability: float) -> StudyFindings:
+    name = Code("X", "99DCMNODE", "An exceedingly long name of a finding, with more")
+    found = cases.finding("Pneumonia", probability, code=name)
+    return StudyFindings(images=(cases.image(found),))
 
 
 def test_the_number_of_pages_has_an_end() -> None:

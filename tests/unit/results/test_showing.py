@@ -58,6 +58,8 @@ def test_a_refusal_says_why_and_what_it_replaces() -> None:
     context = cases.context(earlier=(cases.kept(7), cases.kept(8, "sr-text")))
     html = shown(cases.not_analysed(), context)
     assert "Not analysed: the study holds no frontal chest radiograph." in html
+    assert "<h1>AI report: Not analysed</h1>" in html
+    assert "without findings</h1>" not in html
     assert cases.kept(7).sop_instance_uid in html
     assert "Findings</h2>" not in html
 

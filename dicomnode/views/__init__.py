@@ -7,19 +7,19 @@ made by the migrations and documented in docs/worklist-sql.md.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from abc import abstractmethod
+from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from dicomnode.domain.delivery import DeliveryState
 from dicomnode.domain.job import JobState
 from dicomnode.domain.study import StudyState
 from dicomnode.errors import WorklistError
+from dicomnode.views.asking import Record, utc_text
+from dicomnode.views.backlog import Backlog
 
-Record = dict[str, Any]
-"""One row of a view: column name -> value."""
+__all__ = ["Record", "Views", "utc_text"]
 
 _COUNTED: dict[str, type[StrEnum]] = {
     "study": StudyState,
@@ -44,7 +44,7 @@ ORDER BY is_result, since, sop_instance_uid, location
 """
 
 
-class Views(ABC):
+class Views(Backlog):
     """The v1 views as lists of plain dicts with exactly the columns of the view."""
 
     @abstractmethod
@@ -58,10 +58,6 @@ class Views(ABC):
         """
         del ring
         return lambda: None
-
-    @abstractmethod
-    def _run(self, query: str, values: Mapping[str, object]) -> list[Record]:
-        """The rows of ``query``, whose parameters are named ``:like_this``."""
 
     def counts(self) -> dict[str, dict[str, int]]:
         """How many are in each state: ``{"study": {"RECEIVING": 0, ...}, ...}``.
@@ -128,12 +124,15 @@ class Views(ABC):
         return self._run("SELECT max(seq) AS seq FROM v1_events", {})[0]["seq"] or 0
 
     def deliveries(
-        self, job_id: str | None = None, state: str | None = None
+        self,
+        job_id: str | None = None,
+        state: str | None = None,
+        limit: int | None = None,
     ) -> list[Record]:
         """``v1_deliveries``, of one job or of all, in one state or in any."""
         order = "job_id, destination, sop_instance_uid"
         conditions = {"job_id = :job": job_id, "state = :state": state}
-        return self._select("v1_deliveries", conditions, order)
+        return self._select("v1_deliveries", conditions, order, limit)
 
     def absences(self) -> list[Record]:
         """``v1_absences``, the longest first: destinations that cannot be reached."""
@@ -269,32 +268,6 @@ class Views(ABC):
         """``v1_identity`` of one study: patient data, never to be logged."""
         conditions = {"study_instance_uid = :study": study_instance_uid}
         return self._select("v1_identity", conditions, "study_instance_uid")
-
-    def _select(
-        self,
-        view: str,
-        conditions: Mapping[str, object],
-        order: str,
-        limit: int | None = None,
-        fixed: str = "",
-    ) -> list[Record]:
-        """Rows of ``view`` for which every condition with a value holds, and fixed."""
-        asked = {term: value for term, value in conditions.items() if value is not None}
-        terms = [*([fixed] if fixed else ()), *asked]
-        where = f" WHERE {' AND '.join(terms)}" if terms else ""
-        most = "" if limit is None else " LIMIT :limit"
-        # Every part is a literal of this file; values are bound.
-        query = f"SELECT * FROM {view}{where} ORDER BY {order}{most}"  # noqa: S608
-        values = {term.rpartition(":")[2]: value for term, value in asked.items()}
-        return self._run(query, values | ({"limit": limit} if most else {}))
-
-
-def utc_text(instant: datetime) -> str:
-    """``2026-01-31T12:00:00.000000Z``; raises ValueError for a naive datetime."""
-    if instant.tzinfo is None:
-        raise ValueError("an instant without time zone; pass aware UTC")
-    text = instant.astimezone(UTC).isoformat(timespec="microseconds")
-    return text.replace("+00:00", "Z")
 
 
 def _state_term(state: str | None) -> str:
