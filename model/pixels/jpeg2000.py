@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import struct
-import sys
 from typing import TYPE_CHECKING, cast
 
 from pydicom.uid import JPEG2000, JPEG2000Lossless
@@ -57,7 +56,7 @@ def decode_frame(src: bytes, runner: DecodeRunner) -> bytes:
 
 def n_threads() -> int:
     """As many as there are cores for this process, within reason."""
-    if sys.platform.startswith("linux"):
+    if hasattr(os, "sched_getaffinity"):
         return min(len(os.sched_getaffinity(0)), _MOST_THREADS)
     return min(os.cpu_count() or 1, _MOST_THREADS)
 
