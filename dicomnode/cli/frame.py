@@ -137,8 +137,8 @@ def _workers(shot: Shot) -> Table:
     snapshot = shot.snapshot
     columns = ("worker", "state", "heard of", "jobs/min", "warm after", "works on")
     table = _table("Workers", *columns)
-    for row in snapshot.workers[:_MOST_ROWS]:
-        state = row["state"] if snapshot.live(row) else "GONE"
+    for row in snapshot.shown_workers[:_MOST_ROWS]:
+        state = snapshot.state_of(row)
         style = _WORKS if state == "BUSY" else "" if state == "IDLE" else _BAD
         name = row["worker_id"]
         warm = row["warm_seconds"]

@@ -152,9 +152,9 @@ def _print_hosts(snapshot: Snapshot) -> None:
 def _print_workers(snapshot: Snapshot) -> None:
     if not snapshot.workers:
         typer.echo(f"{'worker':<10} none yet; jobs wait until one is ready")
-    for row in snapshot.workers:
+    for row in snapshot.shown_workers:
         heard = f"heard of {age(row['heartbeat_at'], snapshot.now)} ago"
-        state = row["state"] if snapshot.live(row) else "GONE"
+        state = snapshot.state_of(row)
         typer.echo(
             f"{'worker':<10} {row['worker_id']} {row['device']} {state}, {heard},"
             f" {row['jobs_per_hour']:.0f} jobs an hour"

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
@@ -13,7 +14,13 @@ from typing import BinaryIO
 import structlog
 
 from dicomnode.delivery import fallback, outgoing, statuses
-from dicomnode.domain.delivery import NOT_SUPPORTED, Delivery, Outgoing, Sent
+from dicomnode.domain.delivery import (
+    NOT_SUPPORTED,
+    Accepted,
+    Delivery,
+    Outgoing,
+    Sent,
+)
 from dicomnode.domain.retry import next_attempt_at
 from dicomnode.errors import DeliveryError
 from dicomnode.ports import Clock, InstanceStore, Outbox, Sender
@@ -95,14 +102,17 @@ class Courier:
             self._absent(str(error), [delivery for delivery, _ in ready])
             return
         self._tell_presence(answers)
+        self._note_accepted([delivery for delivery, _ in ready], answers)
         untried: list[Delivery] = []
         for (delivery, file), answer in zip(ready, answers, strict=True):
+            if answer.accepted:
+                continue
             if not answer.tried:
                 untried.append(delivery)
             elif answer.status != NOT_SUPPORTED or not self._fell_back(
                 delivery, file, answer.error
             ):
-                self._note(delivery, answer)
+                self._note_refused(delivery, answer)
         self._outbox.put_back(untried)
 
     def _tell_presence(self, answers: Sequence[Sent]) -> None:
@@ -131,14 +141,30 @@ class Courier:
         self._say(delivery, "fell_back" if instead else "replaced", NOT_SUPPORTED)
         return True
 
-    def _note(self, delivery: Delivery, answer: Sent) -> None:
-        if answer.accepted and answer.status is not None:
-            # When it answered, which was before the others of this round were sent.
-            sent_at = answer.sent_at or self._clock.now()
-            check_at = sent_at if self._policy.confirm else None
-            self._outbox.sent(delivery, answer.status, sent_at, check_at)
-            self._say(delivery, "sent", answer.status)
-            return
+    def _note_accepted(
+        self, deliveries: Sequence[Delivery], answers: Sequence[Sent]
+    ) -> None:
+        """All of a round with one commit."""
+        accepted = [
+            self._accepted(delivery, answer.status, answer.sent_at)
+            for delivery, answer in zip(deliveries, answers, strict=True)
+            if answer.accepted and answer.status is not None
+        ]
+        if accepted:
+            self._outbox.accepted(accepted)
+        for one in accepted:
+            self._say(one.delivery, "sent", one.status)
+
+    def _accepted(
+        self, delivery: Delivery, status: int, sent_at: datetime | None
+    ) -> Accepted:
+        # When it answered, which was before the others of this round were sent.
+        sent_at = sent_at or self._clock.now()
+        return Accepted(
+            delivery, status, sent_at, sent_at if self._policy.confirm else None
+        )
+
+    def _note_refused(self, delivery: Delivery, answer: Sent) -> None:
         permanent = not statuses.is_retryable(answer.status)
         self._note_failure(delivery, answer.status, answer.error, permanent=permanent)
 

@@ -30,6 +30,9 @@ from dicomnode.errors import DicomNodeError
 from dicomnode.worklist import Views, open_views
 
 _PATIENCE_SECONDS = 180.0
+_NEXT = """Beside it: heatmap.png, result_sr.dcm, worklist.db
+Next: `dicomnode demo --keep` leaves it running, with its pages;
+`dicomnode init` begins a node of your own"""
 _REMEDY = (
     "The report says what differs, and node.log in the run-* folder beside it why; "
     "correct the cause and run the demo again."
@@ -64,6 +67,8 @@ def _demonstrate(out: Path, kind: str, keep: bool, console: Console) -> int:
         run = Run(now, monotonic() - began, pacs.ae_title, NODE, lines_to_copy(pacs))
         keepsakes.leave(out, place, outcomes, run)
         code = _summary(console, out, outcomes, run)
+        if not keep and not code:
+            console.print(_NEXT, highlight=False, markup=False)
         if keep:
             _stay(console, place, pacs, node)
     if code == 0:
@@ -127,13 +132,6 @@ def _summary(console: Console, out: Path, outcomes: Sequence[Outcome], run: Run)
     )
     console.print(f"Open {out / 'report.html'}", highlight=False)
     if not wrong:
-        console.print(
-            "Beside it: heatmap.png, result_sr.dcm, worklist.db\n"
-            "Next: `dicomnode demo --keep` leaves it running, with its pages; "
-            "`dicomnode init` begins a node of your own",
-            highlight=False,
-            markup=False,
-        )
         return 0
     console.print(_REMEDY)
     return 1

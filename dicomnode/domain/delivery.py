@@ -124,6 +124,19 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """A delivery that its destination has taken, with Success or a warning.
+
+    ``check_at``: when to find out whether the destination keeps it; None: never.
+    """
+
+    delivery: Delivery
+    status: int
+    sent_at: datetime
+    check_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
     """The answer to one C-STORE.
 

@@ -78,7 +78,7 @@ def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
         oldest=views.oldest(),
         unrouted=views.unrouted(now - timedelta(seconds=UNTOUCHED_SECONDS)),
         failed=views.worklist(state="FAILED", limit=EXAMPLES),
-        workers=views.workers(),
+        workers=_lately(views.workers(), now),
         refused=_refused(views),
         late=views.late(),
         absences=[
@@ -100,6 +100,13 @@ def look(views: Views, now: datetime, around: Surroundings) -> Snapshot:
         spools=views.spools(),
         host=socket.gethostname(),
     )
+
+
+def _lately(workers: Sequence[Row], now: datetime) -> list[Row]:
+    """Those of a day, and the last of all: every start of a worker is another one."""
+    since = now - timedelta(days=1)
+    older = [row for row in workers[1:] if moment(row["heartbeat_at"]) < since]
+    return [row for row in workers if row not in older]
 
 
 def _refused(views: Views) -> list[Row]:

@@ -19,6 +19,9 @@ LATELY_MINUTES = 10
 AWAY = "absent"
 """Key of the problem that a destination cannot be reached."""
 
+ENDED = ("STOPPED", "HANGS", "DEVICE_LOST")
+"""Last words of a worker; another one may have taken its place."""
+
 AGAIN_AND_AGAIN = 3
 """A role that ends so often does not recover by being started again."""
 
@@ -97,9 +100,21 @@ class Snapshot:
     host: str = ""
 
     def live(self, worker: Row) -> bool:
-        """Whether a worker has been heard of within its lease."""
+        """Whether a worker has been heard of within its lease, and has not ended."""
         silence = self.now - moment(worker["heartbeat_at"])
-        return silence <= timedelta(seconds=self.lease_seconds)
+        has_ended = worker.get("state") in ENDED
+        return not has_ended and silence <= timedelta(seconds=self.lease_seconds)
+
+    def state_of(self, worker: Row) -> str:
+        """What it says of itself; GONE if it says nothing any more."""
+        said = str(worker["state"])
+        return said if said in ENDED or self.live(worker) else "GONE"
+
+    @property
+    def shown_workers(self) -> Sequence[Row]:
+        """Without those that ended in order, unless there is no other."""
+        others = [row for row in self.workers if row.get("state") != "STOPPED"]
+        return others or self.workers[:1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from dicomnode.domain.commitment import Asked, Check, CommitmentAnswer, Unconfirmed
-from dicomnode.domain.delivery import Delivery, NewResult, Outgoing, Sent
+from dicomnode.domain.delivery import Accepted, Delivery, NewResult, Outgoing, Sent
 
 
 class Absences(Protocol):
@@ -57,6 +57,10 @@ class Outbox(Absences, Protocol):
 
         ``check_at``: when to find out whether the destination keeps it; None: never.
         """
+        ...
+
+    def accepted(self, answers: Sequence[Accepted]) -> None:
+        """`sent` for all of a round at once."""
         ...
 
     def postpone(

@@ -149,5 +149,8 @@ def _table_row(canvas: Canvas, finding: Finding, row: Box) -> None:
     column = row.right - _NUMBER
     canvas.text((column, middle), word, BODY, COLOURS[finding.presence], "rm")
     room = row.width - _NUMBER - _RESULT
-    name = canvas.shorten(statements.name_of(finding, ENGLISH), BODY, room)
-    canvas.text((row.left, middle), name, BODY, TEXT, "lm")
+    name = statements.name_of(finding, ENGLISH)
+    # Smaller before shorter: names may differ in their last word only.
+    size = BODY if canvas.width_of(name, BODY) <= room else SMALL
+    name = canvas.shorten(name, size, room)
+    canvas.text((row.left, middle), name, size, TEXT, "lm")

@@ -250,12 +250,13 @@ def _explained_inset(canvas: Canvas, picture: Picture, finding: Finding) -> None
     anchors = HEAT if positive else COLD
     top = _SIDE.bottom - _INSET - 80
     canvas.fill(Box(_SIDE.left, top - 8, _SIDE.width, 1), RULE)
-    words = f"{statements.name_of(finding, ENGLISH)}: "
-    words += ENGLISH.presence(finding.presence).upper()
+    result = f": {ENGLISH.presence(finding.presence).upper()}"
     if finding.probability is not None:
-        words += f", {statements.percent(finding.probability)}"
-    words = canvas.shorten(words, BODY, _SIDE.width)
-    canvas.text((_SIDE.left, top), words, BODY, COLOURS[finding.presence])
+        result += f", {statements.percent(finding.probability)}"
+    # A long name gives way to the number, which must not be cut.
+    room = _SIDE.width - canvas.width_of(result, BODY)
+    name = canvas.shorten(statements.name_of(finding, ENGLISH), BODY, room)
+    canvas.text((_SIDE.left, top), name + result, BODY, COLOURS[finding.presence])
     note = (
         "Class activation of the most probable finding"
         if positive

@@ -18,6 +18,7 @@ from dicomnode.results.wording import ENGLISH, Wording
 
 _ORDER = (Presence.PRESENT, Presence.UNDETERMINED, Presence.ABSENT)
 _CEILING, _FLOOR = 99.95, 0.05
+_MOST, _LEAST = 99.9, 0.1
 
 
 def study_level(findings: StudyFindings) -> tuple[Finding, ...]:
@@ -59,6 +60,11 @@ def status(findings: StudyFindings) -> Code:
 def name_of(finding: Finding, words: Wording) -> str:
     """What people read: the meaning of the code, or the label."""
     return meaning(finding.code, words.language) or finding.label
+
+
+def in_percent(probability: float) -> float:
+    """A probability (0 to 1) as a number of a report; neither 0 nor 100, as below."""
+    return min(max(round(100.0 * float(probability), 1), _LEAST), _MOST)
 
 
 def percent(probability: float) -> str:

@@ -187,7 +187,7 @@ def _place(finding: Finding) -> str:
 def _certainty(finding: Finding) -> list[Content]:
     if finding.probability is None:
         return []
-    value = round(100.0 * float(finding.probability), 1)
+    value = statements.in_percent(finding.probability)
     names = [codes.CERTAINTY_OF_FINDING]
     if finding.calibrated:
         # An uncalibrated output is not a probability and must not be called one.

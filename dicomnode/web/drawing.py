@@ -45,15 +45,18 @@ def reliability(points: Points, intervals: Points, words: str) -> Markup:
     return _picture(whole, whole, words, axes + marks)
 
 
-def bars(values: Sequence[Bar], words: str) -> Markup:
-    """A bar for each value, beside each other, the highest as high as the chart."""
+def bars(values: Sequence[Bar], words: str, *, is_wide: bool = False) -> Markup:
+    """A bar for each value, beside each other, the highest as high as the chart.
+
+    ``is_wide``: as wide as there is room.
+    """
     highest = max((one.value for one in values), default=0) or 1
     width = _BAR_WIDTH / max(len(values), 1)
     drawn = "".join(
         _bar(number * width, width, one, _BAR_HEIGHT * one.value / highest)
         for number, one in enumerate(values)
     )
-    return _picture(_BAR_WIDTH, _BAR_HEIGHT + 2, words, drawn, is_wide=True)
+    return _picture(_BAR_WIDTH, _BAR_HEIGHT + 2, words, drawn, is_wide=is_wide)
 
 
 def _bar(left: float, width: float, bar: Bar, height: float) -> str:

@@ -56,7 +56,7 @@ def shown(request: Request, room: InRoom, account: Viewer) -> HTMLResponse:
         room,
         account,
         "stats.html",
-        volume=bars(hours, "Studies received in each hour of a week"),
+        volume=bars(hours, "Studies received in each hour of a week", is_wide=True),
         busiest=max(hours, key=lambda one: one.value),
         days=[now - timedelta(hours=_HOURS - 1 - 24 * day) for day in range(DAYS)],
         legs=[leg for one in LEGS if (leg := _leg(finished, *one))],

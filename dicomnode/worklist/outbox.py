@@ -17,6 +17,7 @@ from dicomnode.domain.delivery import (
     CARRIERS,
     DELIVERY_STATES,
     NOT_SUPPORTED,
+    Accepted,
     Delivery,
     DeliveryState,
     NewResult,
@@ -80,21 +81,22 @@ class Outbox(Absences):
         another process has sent meanwhile stays as it is. Raises UnknownStudy,
         IllegalTransition.
         """
-        changed = _moved(delivery, "send").values(
-            attempts=deliveries.c.attempts + 1,
-            status=status,
-            error="",
-            sent_at=now,
-            profile_used=profile_of(delivery.sop_class_uid),
-            check_next=None if check_at is None else Check.ASK.value,
-            check_at=check_at,
-        )
-        with self._database.write() as transaction:
-            if transaction.execute(changed).rowcount == 1:
-                detail = f"{_describe(delivery)} answered 0x{status:04X}"
-                _note(transaction, delivery, "send", now, detail)
-            else:
-                _accept_arrived(transaction, delivery, "send")
+        self.accepted([Accepted(delivery, status, now, check_at)])
+
+    def accepted(self, answers: Sequence[Accepted]) -> None:
+        """`sent` for all of ``answers``, in one transaction; raises as it does.
+
+        What stands before one that cannot be noted is noted all the same.
+        """
+        try:
+            with self._database.write() as transaction:
+                for one in answers:
+                    _accept(transaction, one)
+        except (IllegalTransition, UnknownStudy):
+            if len(answers) == 1:
+                raise
+            for one in answers:
+                self.accepted([one])
 
     def postpone(
         self,
@@ -205,6 +207,8 @@ def move_deliveries(
     ``remark`` ends the detail of each event: who did it, or where to.
     """
     found = _load(transaction, which)
+    if not found:
+        return 0
     ids = [delivery.delivery_id for delivery in found]
     transaction.execute(
         update(deliveries)
@@ -313,6 +317,23 @@ def _delivery_of(row: Row[Any]) -> Delivery:
         location=row.location,
         attempts=row.attempts,
     )
+
+
+def _accept(transaction: Transaction, one: Accepted) -> None:
+    changed = _moved(one.delivery, "send").values(
+        attempts=deliveries.c.attempts + 1,
+        status=one.status,
+        error="",
+        sent_at=one.sent_at,
+        profile_used=profile_of(one.delivery.sop_class_uid),
+        check_next=None if one.check_at is None else Check.ASK.value,
+        check_at=one.check_at,
+    )
+    if transaction.execute(changed).rowcount == 1:
+        detail = f"{_describe(one.delivery)} answered 0x{one.status:04X}"
+        _note(transaction, one.delivery, "send", one.sent_at, detail)
+    else:
+        _accept_arrived(transaction, one.delivery, "send")
 
 
 def _moved(delivery: Delivery, event: str) -> Update:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydicom.errors import BytesLengthException
 from pydicom.pixels.processing import apply_color_lut
-from pydicom.pixels.utils import pixel_array
 
+from model.pixels.decoders import CANNOT_DECODE, decoded_frame
 from model.pixels.errors import UnsupportedPixels
 from model.pixels.header import FrameHeader
 from model.pixels.layout import (
@@ -27,19 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-CANNOT_DECODE = (
-    ValueError,
-    RuntimeError,
-    AttributeError,
-    NotImplementedError,
-    TypeError,
-    OSError,
-    LookupError,
-    ArithmeticError,
-    EOFError,
-    struct.error,
-    BytesLengthException,
-)
 # ITU-R BT.601, as in the Y of YBR_FULL (PS3.3 C.7.6.3.1.2)
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -122,7 +107,7 @@ def _decode(ds: Dataset, frame: int, layout: Layout) -> NDArray[np.generic]:
     syntax = transfer_syntax(ds)
     name = syntax.name if syntax is not None else "unknown"
     try:
-        return pixel_array(ds, index=frame, **decoding_options(layout))
+        return decoded_frame(ds, frame, syntax, decoding_options(layout))
     except MemoryError as error:
         raise UnsupportedPixels(
             f"decoding {name} takes more memory than is allowed: the object is damaged,"

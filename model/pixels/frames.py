@@ -7,24 +7,19 @@ that is stored is worked out once, so that a slice is one pass over its pixels.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import CTImageStorage, MRImageStorage
 
-from model.pixels.decode import (
-    CANNOT_DECODE,
-    Stored,
-    decoding_options,
-    stored_frame,
-)
+from model.pixels.decode import Stored, decoding_options, stored_frame
+from model.pixels.decoders import CANNOT_DECODE, decoded_frames
 from model.pixels.display import is_tabled, shown, square
 from model.pixels.errors import UnsupportedPixels
 from model.pixels.header import FrameHeader
 from model.pixels.heads import Heads
-from model.pixels.layout import Layout, Limits, layout_of, transfer_syntax
+from model.pixels.layout import Limits, layout_of, transfer_syntax
 from model.pixels.reading import file_meta, is_deflated, read
 
 if TYPE_CHECKING:
@@ -32,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from pydicom import FileDataset
+    from pydicom.uid import UID
 
     Windows = Sequence[tuple[float, float]]
 
@@ -138,7 +134,7 @@ def _stored(
         raise UnsupportedPixels(
             f"a frame of {n_pixels} pixel samples is more than the limit: raise it"
         )
-    values = _decoded(file, frames, layout)
+    values = _decoded(file, frames, transfer_syntax(head), decoding_options(layout))
     for frame, found in zip(frames, values, strict=True):
         yield Stored(head, FrameHeader(head, frame), layout, found)
 
@@ -163,11 +159,10 @@ def _head(file: BinaryIO, heads: Heads) -> FileDataset | None:
 
 
 def _decoded(
-    file: BinaryIO, frames: Sequence[int], layout: Layout
+    file: BinaryIO, frames: Sequence[int], syntax: UID | None, options: dict[str, Any]
 ) -> Iterator[NDArray[np.generic]]:
-    options = decoding_options(layout)
     try:
-        yield from iter_pixels(file, indices=list(frames), **options)
+        yield from decoded_frames(file, frames, syntax, options)
     except MemoryError as error:
         raise UnsupportedPixels(
             "decoding takes more memory than is allowed: the object is damaged"

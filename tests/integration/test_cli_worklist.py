@@ -265,6 +265,22 @@ def test_status_knows_a_live_worker_from_a_dead_one(worklist: Worklist) -> None:
     assert "GONE" in result.stdout
 
 
+def test_status_forgets_the_workers_of_days_ago_but_the_last(
+    worklist: Worklist,
+) -> None:
+    now = datetime.now(UTC)
+    for number, days in enumerate((2, 3, 4)):
+        heard = now - timedelta(days=days)
+        worker = Worker(f"w{number}", "host", "cpu", "b", "STOPPED", None, heard)
+        worklist.jobs.heartbeat(worker)
+    assert [row["worker_id"] for row in records("status")[0]["workers"]] == ["w0"]
+    assert "w0 cpu STOPPED, heard of 2 d ago" in invoke("status").stdout
+    beat(worklist, now)
+    (record,) = records("status")
+    assert [row["worker_id"] for row in record["workers"]] == ["w1"]
+    assert "STOPPED" not in invoke("status").stdout
+
+
 def test_list_is_newest_first_and_filters(worklist: Worklist) -> None:
     fill(worklist)
     lines = invoke("list").stdout.splitlines()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dicomnode.domain.delivery import Delivery, NewResult
+from dicomnode.domain.delivery import Accepted, Delivery, NewResult
 from dicomnode.domain.job import Outcome
 from dicomnode.errors import IllegalTransition, UnknownStudy
 from dicomnode.worklist import Worklist
@@ -140,6 +140,16 @@ def test_an_unknown_delivery(worklist: Worklist) -> None:
     stranger = replace(one_due(worklist), delivery_id=4711)
     with pytest.raises(UnknownStudy, match="dicomnode list"):
         worklist.outbox.sent(stranger, 0x0000, NOON)
+
+
+def test_a_round_is_noted_at_once_but_for_what_is_gone(worklist: Worklist) -> None:
+    delivery = one_due(worklist)
+    stranger = replace(delivery, delivery_id=4711)
+    round_of_two = [Accepted(delivery, 0xB000, after(1)), Accepted(stranger, 0, NOON)]
+    with pytest.raises(UnknownStudy, match="dicomnode list"):
+        worklist.outbox.accepted(round_of_two)
+    found = only(worklist)
+    assert (found["state"], found["status"], found["attempts"]) == ("SENT", 0xB000, 1)
 
 
 def test_the_profile_that_was_used_is_kept(worklist: Worklist) -> None:

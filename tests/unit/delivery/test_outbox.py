@@ -45,9 +45,11 @@ class Outbox:
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
         return taken
 
-    def sent(self, delivery, status, now, check_at=None):
-        self.notes.append((delivery.delivery_id, "sent", status, check_at))
-        self.sent_at.append(now)
+    def accepted(self, answers):
+        for one in answers:
+            note = (one.delivery.delivery_id, "sent", one.status, one.check_at)
+            self.notes.append(note)
+            self.sent_at.append(one.sent_at)
 
     def postpone(self, delivery, status, error, retry_at, now):
         self.notes.append((delivery.delivery_id, error, status, retry_at))

@@ -71,6 +71,19 @@ def test_jobs_wait_and_nobody_works(state: str) -> None:
     assert problems(alive) == []
 
 
+def test_a_worker_that_ended_in_order_makes_room_for_the_next() -> None:
+    ended = {"heartbeat_at": ago(5), "state": "STOPPED"}
+    next_one = {"heartbeat_at": ago(1), "state": "IDLE"}
+    only = replace(WELL, workers=[ended], counts={"job": {"SCHEDULED": 1}})
+    assert "no worker is alive" in told(only)
+    assert (only.shown_workers, only.state_of(ended)) == ([ended], "STOPPED")
+    both = replace(only, workers=[next_one, ended])
+    assert problems(both) == []
+    assert both.shown_workers == [next_one]
+    lost = replace(both, workers=[{**next_one, "heartbeat_at": ago(61)}])
+    assert lost.state_of(lost.workers[0]) == "GONE"
+
+
 def test_no_worker_is_no_problem_while_nothing_waits() -> None:
     assert problems(replace(WELL, workers=[])) == []
 

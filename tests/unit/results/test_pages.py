@@ -221,6 +221,23 @@ def test_many_long_labels_stay_on_the_page() -> None:
         assert len(np.unique(middle.reshape(-1, 3), axis=0)) == 1
 
 
+def test_a_long_name_never_hides_a_number() -> None:
+    """Two probabilities make two captions, however long the name before them is."""
+    top = SIDE.bottom - page_module._INSET - 80
+    caption = Box(SIDE.left, top, SIDE.width, 24)
+    one, other = (
+        part(page_module.summary_page(_named(at), cases.BUNDLE).pixels, caption)
+        for at in (0.97, 0.61)
+    )
+    assert (one != other).any()
+
+
+def _named(probability: float) -> StudyFindings:
+    name = Code("X", "99DCMNODE", "An exceedingly long name of a finding, with more")
+    found = cases.finding("Pneumonia", probability, code=name)
+    return StudyFindings(images=(cases.image(found),))
+
+
 def test_the_number_of_pages_has_an_end() -> None:
     findings = _with_labels(30, "Found")
     assert len(list(page_module._heat_pages(findings, cases.BUNDLE))) == 24

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from pydicom.dataset import Dataset
 
-from dicomnode.domain.findings import NotAnalysed, StudyFindings
+from dicomnode.domain.findings import NotAnalysed, Presence, StudyFindings
 from dicomnode.errors import ResultError
 from dicomnode.results import ReportContext, build
 from tests.unit.results import cases
@@ -89,6 +89,17 @@ def test_one_group_for_each_positive_the_most_probable_first() -> None:
         assert measured.MeasurementUnitsCodeSequence[0].CodeValue == "%"
     image = child(first, "121112").ReferencedSOPSequence[0]
     assert image.ReferencedSOPInstanceUID == cases.IMAGES[0]
+
+
+@pytest.mark.parametrize(
+    ("probability", "told"), [(0.99999, 99.9), (0.914, 91.4), (0.00001, 0.1)]
+)
+def test_no_number_claims_certainty(probability: float, told: float) -> None:
+    present = cases.finding("Pneumonia", probability, presence=Presence.PRESENT)
+    findings = StudyFindings(images=(cases.image(present),))
+    group = child(child(report(findings), "126010"), "125007")
+    value = child(group, "122157").MeasuredValueSequence[0].NumericValue
+    assert float(value) == told
 
 
 def test_an_uncalibrated_score_is_not_called_a_probability() -> None:
