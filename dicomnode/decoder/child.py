@@ -25,6 +25,7 @@ from dicomnode.decoder import channel
 from dicomnode.decoder.decoding import Decoded, ImageWanted, Undecodable, decode
 from dicomnode.decoder.limits import DecodeLimits
 from dicomnode.decoder.series import Wanted, planes_of, survey, to_words
+from model import pixels
 
 _PR_SET_PDEATHSIG = 1
 
@@ -35,7 +36,7 @@ def main(handle: int, limits: DecodeLimits) -> None:
     _confine(limits)
     _tell_before_dying(worker)
     channel.send(worker, {"ready": os.getpid()})
-    memory = channel.memory()
+    memory, heads = channel.memory(), pixels.Heads()
     while True:
         try:
             asked, handles = channel.receive(worker)
@@ -43,7 +44,8 @@ def main(handle: int, limits: DecodeLimits) -> None:
             worker.close()
             return
         if "series" in asked or "survey" in asked:
-            _answer_series(worker, handles, memory, limits, asked)
+            answer = _answer_series(handles, memory, limits, asked, heads)
+            channel.send(worker, answer, memory)
         else:
             _answer(worker, handles[0], memory, limits, ImageWanted.from_words(asked))
 
@@ -93,12 +95,12 @@ def _answer(
 
 
 def _answer_series(
-    worker: socket.socket,
     handles: Sequence[int],
     memory: int,
     limits: DecodeLimits,
     asked: dict[str, Any],
-) -> None:
+    heads: pixels.Heads,
+) -> dict[str, Any]:
     """Several files at once; what the answer says of each is in their order."""
     said: list[Any] = []
 
@@ -106,7 +108,7 @@ def _answer_series(
         wanted = asked.get("series", ())
         for handle, one in zip(handles, map(_wanted, wanted), strict=True):
             with _in_time(handle, limits) as file:
-                found = planes_of(file, one, limits.max_pixels)
+                found = planes_of(file, one, limits.max_pixels, heads)
             if isinstance(found, Undecodable):
                 said.append(found.reason)
                 continue
@@ -121,7 +123,7 @@ def _answer_series(
     else:
         n_bytes = channel.filled(memory, pieces())
     signal.setitimer(signal.ITIMER_REAL, 0)
-    channel.send(worker, {"n_bytes": n_bytes, "files": said}, memory)
+    return {"n_bytes": n_bytes, "files": said}
 
 
 def _wanted(one: dict[str, Any]) -> Wanted:

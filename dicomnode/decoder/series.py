@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
+from pydicom.datadict import tag_for_keyword
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 
@@ -73,18 +74,21 @@ class Wanted:
 
 
 def planes_of(
-    file: BinaryIO, wanted: Wanted, max_pixels: int
+    file: BinaryIO,
+    wanted: Wanted,
+    max_pixels: int,
+    heads: pixels.Heads | None = None,
 ) -> list[Planes] | Undecodable:
-    """The wanted frames of a file, in order."""
+    """The wanted frames of a file, in order; ``heads`` as `model.pixels` says."""
     try:
         return list(
             pixels.windowed_frames(
                 file,
                 wanted.frames,
                 wanted.windows,
-                most_pixels=max_pixels,
-                most_bytes=2 * max_pixels,
+                limits=pixels.Limits(max_pixels, 2 * max_pixels),
                 percentiles=wanted.percentiles,
+                heads=heads,
             )
         )
     except pixels.UnsupportedPixels as error:
@@ -162,16 +166,14 @@ def _slices(ds: Dataset, keywords: Sequence[str]) -> Iterator[SliceHeader]:
         raise ValueError("more frames than any series has")
     station = station_of(ds)
     for frame in range(n_frames):
-        places = [*_groups(ds, frame), ds]
+        places = _Places(ds, _groups(ds, frame))
         found = _slice(ds, places, frame, n_frames)
         yield replace(found, station=station, facts=_facts(places, keywords))
 
 
-def _facts(
-    places: Sequence[Dataset], keywords: Sequence[str]
-) -> dict[str, tuple[str, ...]]:
+def _facts(places: _Places, keywords: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Of the attributes that are there and not empty."""
-    found = {name: _values(_find(places, name)) for name in keywords}
+    found = {name: _values(places.find(name)) for name in keywords}
     return {name: words for name, words in found.items() if words}
 
 
@@ -194,9 +196,7 @@ def _groups(ds: Dataset, frame: int) -> list[Dataset]:
     ]
 
 
-def _slice(
-    ds: Dataset, places: Sequence[Dataset], frame: int, n_frames: int
-) -> SliceHeader:
+def _slice(ds: Dataset, places: _Places, frame: int, n_frames: int) -> SliceHeader:
     directions = _numbers(places, "ImageOrientationPatient", _DIRECTIONS)
     position = _numbers(places, "ImagePositionPatient", _AXES)
     thickness = _numbers(places, "SliceThickness", 1)
@@ -233,14 +233,32 @@ _PHASES = (
 )
 
 
-def _find(places: Sequence[Dataset], keyword: str) -> Any:
-    found = (place.get(keyword) for place in places)
-    return next((one for one in found if one not in (None, "")), None)
+class _Places:
+    """Where attributes of a frame may be: in its functional groups, then at the top.
+
+    An Enhanced object has twenty groups for each of its frames: they are indexed.
+    """
+
+    def __init__(self, ds: Dataset, groups: Sequence[Dataset]) -> None:
+        self._ds = ds
+        self._by_tag: dict[int, list[Dataset]] = {}
+        for group in groups:
+            for tag in group.keys():  # noqa: SIM118 - a Dataset iterates its elements
+                self._by_tag.setdefault(tag, []).append(group)
+
+    def find(self, keyword: str) -> Any:
+        """The first value that is not empty, or None."""
+        tag = tag_for_keyword(keyword)
+        if tag is None:
+            return None
+        places = (*self._by_tag.get(tag, ()), self._ds)
+        values = (place[tag].value for place in places if tag in place)
+        return next((one for one in values if one not in (None, "")), None)
 
 
-def _numbers(places: Sequence[Dataset], keyword: str, count: int) -> tuple[float, ...]:
+def _numbers(places: _Places, keyword: str, count: int) -> tuple[float, ...]:
     """Exactly ``count`` finite numbers, or none."""
-    value = _find(places, keyword)
+    value = places.find(keyword)
     if value is None:
         return ()
     several = value if isinstance(value, MultiValue | list) else [value]
@@ -248,11 +266,11 @@ def _numbers(places: Sequence[Dataset], keyword: str, count: int) -> tuple[float
     return numbers if len(numbers) == count and np.isfinite(numbers).all() else ()
 
 
-def _words(places: Sequence[Dataset], keyword: str) -> tuple[str, ...]:
-    value = _find(places, keyword)
+def _words(places: _Places, keyword: str) -> tuple[str, ...]:
+    value = places.find(keyword)
     several = value if isinstance(value, MultiValue | list) else [value or ""]
     return tuple(str(one).strip().upper() for one in several if str(one).strip())
 
 
-def _text(places: Sequence[Dataset], keyword: str) -> str:
+def _text(places: _Places, keyword: str) -> str:
     return "/".join(_words(places, keyword))
