@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dicomnode.cli import filing, lines, printing, rendering
+from dicomnode.cli import filing, lines, listing, printing, rendering
 from dicomnode.cli.choosing import job_of
 from dicomnode.cli.command import AsJson, Given, command
 from dicomnode.cli.embedded import EmbeddedViews
@@ -166,6 +166,9 @@ def list_(
     if as_json:
         for row in rows:
             printing.as_json(row)
+        return
+    if printing.is_terminal():
+        listing.show(rows, datetime.now(UTC), printing.width())
         return
     shown = [
         {
