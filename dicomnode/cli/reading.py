@@ -252,7 +252,8 @@ def _show(
         typer.echo(f"findings of {one['job_id']}\n{one['conclusion']}\n")
     now = datetime.now(UTC)
     for event in events:
-        typer.echo(lines.line(event, rows[0], now, coloured=printing.is_coloured()))
+        text = lines.line(event, rows[0], now, coloured=printing.is_coloured())
+        typer.echo(lines.fitted(text))
 
 
 def _print_json(**named: Iterable[Record]) -> None:
