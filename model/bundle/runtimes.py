@@ -8,6 +8,7 @@ map, the last output, from which a class activation map is one product away.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -137,6 +138,8 @@ def _open_openvino(path: Path, threads: int) -> Session:
 
 
 def _openvino() -> Any:
+    # Its converter tells its makers of each use, unasked. Without this part it cannot.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino
     except ImportError as error:

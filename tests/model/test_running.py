@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +17,14 @@ from torch import nn
 from model import bundle
 from model.bundle import arithmetic, exported, fusion, running
 from model.network import Head, build
+from model.phantom import chest
 
+SHIPPED = Path(bundle.__file__).parents[1] / "bundles" / "cxr-qc"
 HEADS = [Head("view", ("PA", "AP"))]
+NATIVE = pytest.mark.skipif(
+    not arithmetic.has_native_bfloat16(torch.device("cpu")),
+    reason="this processor does not multiply bfloat16",
+)
 EXTRAS = {
     "onnxruntime": ("onnxruntime", "onnx", "onnxscript"),
     "openvino": ("openvino",),
@@ -88,12 +98,20 @@ def test_auto_takes_the_finer_half_precision_on_a_gpu(monkeypatch):
     assert found == ("float16", "bfloat16", "float32")
 
 
-def test_the_first_block_stays_in_float32_beside_bfloat16(packed):
+def test_without_packed_convolutions_the_first_block_stays_in_float32_beside_bfloat16(
+    packed, monkeypatch
+):
+    monkeypatch.setattr(arithmetic, "has_native_bfloat16", lambda _device: False)
     engine = bundle.load(packed[0]).parts.engine
     exact = running.TorchRunner(engine, "bfloat16")._stem
     assert {one.dtype for one in exact.parameters()} == {torch.float32}
     half = running.TorchRunner(engine, "float16")._stem
     assert n_parameters(exact) > n_parameters(half) > 0
+
+
+def phantom(number):
+    stored = chest(40 + number, view="PA", rows=160, columns=140)
+    return (stored / 4095).astype(np.float32)
 
 
 def n_parameters(part):
@@ -145,30 +163,72 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
-def test_another_runtime_agrees_with_its_maps(name, packed, cache):
-    for module in EXTRAS[name]:
+@pytest.mark.parametrize(
+    ("runner", "precision", "within"),
+    [
+        ("torch", "float32", 1e-4),
+        pytest.param("torch", "bfloat16", 0.01, marks=NATIVE),
+        ("onnxruntime", "float32", 1e-4),
+        ("openvino", "float32", 1e-4),
+    ],
+)
+@pytest.mark.parametrize("n_images", [1, 3, 5])
+def test_each_way_to_run_says_the_same_with_its_maps_and_distances(
+    runner, precision, within, n_images, cache
+):
+    for module in EXTRAS.get(runner, ()):
         pytest.importorskip(module)
-    wanted = bundle.Wanted("float32", name, cache, threads=1)
-    found = bundle.load(packed[0], running=wanted)
-    assert str(found.arithmetic) == f"{name} float32"
+    wanted = bundle.Wanted(precision, runner, cache, threads=1)
+    found = bundle.load(SHIPPED, running=wanted)
+    assert str(found.arithmetic) == f"{runner} {precision}"
     assert not found.arithmetic.refused
-    image = np.random.default_rng(2).random((60, 50), np.float32)
-    [one], [other] = bundle.load(packed[0]).predict([image]), found.predict([image])
-    assert one.probabilities == pytest.approx(other.probabilities, abs=1e-4)
-    for label, plane in one.activation_maps.items():
-        assert np.allclose(plane, other.activation_maps[label], atol=1e-3)
     said = bundle.noted(cache, found.description.digest)
     assert said is not None
-    assert said["runner"] == name
+    assert said["runner"] == runner
+    images = [phantom(number) for number in range(n_images)]
+    expected = bundle.load(SHIPPED).predict(images)
+    for one, other in zip(found.predict(images), expected, strict=True):
+        assert one.probabilities == pytest.approx(other.probabilities, abs=within)
+        limit = other.domain_limit
+        distances = (one.domain_distance / limit, other.domain_distance / limit)
+        assert distances[0] == pytest.approx(distances[1], abs=5 * within)
+        assert one.activation_maps.keys() == other.activation_maps.keys()
+        for label, plane in one.activation_maps.items():
+            assert np.allclose(plane, other.activation_maps[label], atol=10 * within)
 
 
-def test_a_kept_file_that_was_changed_is_written_anew(packed, cache):
+def test_openvino_tells_its_makers_nothing(packed, tmp_path):
+    pytest.importorskip("openvino")
+    pytest.importorskip("openvino_telemetry")
+    script = (
+        "import sys; from pathlib import Path; from model import bundle;"
+        "wanted = bundle.Wanted('float32', 'openvino', Path(sys.argv[2]), 1);"
+        "print(bundle.load(Path(sys.argv[1]), running=wanted).arithmetic);"
+        "print([one for one in sys.modules.items() if 'telemetry' in one[0]])"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    ran = subprocess.run(
+        [sys.executable, "-c", script, packed[0], tmp_path / "cache"],
+        # Where this is set it sends nothing anyway.
+        env={**os.environ, "HOME": str(home), "CI": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    how, modules = ran.stdout.splitlines()
+    assert how == "openvino float32"
+    assert "'openvino_telemetry', None" in modules
+    assert "openvino_telemetry.main" not in modules
+    assert not list(home.rglob("*"))  # nor has it made itself a number for us
+
+
+def test_a_kept_file_that_was_changed_is_written_anew(packed, tmp_path):
     for module in EXTRAS["onnxruntime"]:
         pytest.importorskip(module)
-    wanted = bundle.Wanted("float32", "onnxruntime", cache, threads=1)
+    wanted = bundle.Wanted("float32", "onnxruntime", tmp_path, threads=1)
     bundle.load(packed[0], running=wanted)
-    [path] = cache.glob("*-onnx-*/model.onnx")
+    [path] = tmp_path.glob("*-onnx-*/model.onnx")
     raw = path.read_bytes()
     path.write_bytes(raw[: len(raw) // 2])
     found = bundle.load(packed[0], running=wanted)
