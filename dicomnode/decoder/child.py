@@ -20,11 +20,14 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dicomnode.decoder import channel
 from dicomnode.decoder.decoding import Decoded, ImageWanted, Undecodable, decode
 from dicomnode.decoder.limits import DecodeLimits
-from dicomnode.decoder.series import Wanted, planes_of, survey, to_words
+from dicomnode.decoder.prepared import PreparedPlanes
+from dicomnode.decoder.series import Planes, Wanted, planes_of, survey, to_words
+from model import pixels
 
 _PR_SET_PDEATHSIG = 1
 
@@ -35,7 +38,7 @@ def main(handle: int, limits: DecodeLimits) -> None:
     _confine(limits)
     _tell_before_dying(worker)
     channel.send(worker, {"ready": os.getpid()})
-    memory = channel.memory()
+    memory, heads = channel.memory(), pixels.Heads()
     while True:
         try:
             asked, handles = channel.receive(worker)
@@ -43,7 +46,8 @@ def main(handle: int, limits: DecodeLimits) -> None:
             worker.close()
             return
         if "series" in asked or "survey" in asked:
-            _answer_series(worker, handles, memory, limits, asked)
+            answer = _answer_series(handles, memory, limits, asked, heads)
+            channel.send(worker, answer, memory)
         else:
             _answer(worker, handles[0], memory, limits, ImageWanted.from_words(asked))
 
@@ -93,25 +97,25 @@ def _answer(
 
 
 def _answer_series(
-    worker: socket.socket,
     handles: Sequence[int],
     memory: int,
     limits: DecodeLimits,
     asked: dict[str, Any],
-) -> None:
+    heads: pixels.Heads,
+) -> dict[str, Any]:
     """Several files at once; what the answer says of each is in their order."""
     said: list[Any] = []
 
     def pieces() -> Iterator[memoryview]:
         wanted = asked.get("series", ())
-        for handle, one in zip(handles, map(_wanted, wanted), strict=True):
+        for handle, one in zip(handles, map(Wanted.from_words, wanted), strict=True):
             with _in_time(handle, limits) as file:
-                found = planes_of(file, one, limits.max_pixels)
+                found = planes_of(file, one, limits.max_pixels, heads)
             if isinstance(found, Undecodable):
                 said.append(found.reason)
                 continue
-            said.append([plane.shape for plane in found])
-            yield from (np.ascontiguousarray(plane).data.cast("B") for plane in found)
+            said.append([_words(plane) for plane in found])
+            yield from (np.ascontiguousarray(_array(x)).data.cast("B") for x in found)
 
     if "survey" in asked:
         wanted = zip(handles, asked["survey"], strict=True)
@@ -121,13 +125,15 @@ def _answer_series(
     else:
         n_bytes = channel.filled(memory, pieces())
     signal.setitimer(signal.ITIMER_REAL, 0)
-    channel.send(worker, {"n_bytes": n_bytes, "files": said}, memory)
+    return {"n_bytes": n_bytes, "files": said}
 
 
-def _wanted(one: dict[str, Any]) -> Wanted:
-    windows = tuple((float(c), float(w)) for c, w in one["windows"])
-    frames = tuple(int(frame) for frame in one["frames"])
-    return Wanted(frames, windows, bool(one["percentiles"]))
+def _words(one: Planes | PreparedPlanes) -> Any:
+    return one.to_words() if isinstance(one, PreparedPlanes) else one.shape
+
+
+def _array(one: Planes | PreparedPlanes) -> NDArray[Any]:
+    return one.canvases if isinstance(one, PreparedPlanes) else one
 
 
 def _surveyed(

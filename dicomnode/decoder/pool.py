@@ -22,13 +22,14 @@ from dicomnode.decoder.decoding import (
 )
 from dicomnode.decoder.limits import DecodeLimits
 from dicomnode.decoder.process import MODULE, DecoderProcess
-from dicomnode.decoder.series import Planes, Wanted, planes_of, survey
+from dicomnode.decoder.series import Wanted, planes_of, survey
 from dicomnode.domain.series import SliceHeader
 from dicomnode.errors import PredictionFailed
+from model import pixels
 
 Answer: TypeAlias = "Future[Decoded | Undecodable]"
 Surveyed: TypeAlias = "Future[list[list[SliceHeader] | Undecodable]]"
-Shown: TypeAlias = "Future[list[list[Planes] | Undecodable]]"
+Shown: TypeAlias = "Future[list[chunks.Slices | Undecodable]]"
 
 
 class Decoder(Protocol):
@@ -177,6 +178,7 @@ class InThisProcess:
 
     def __init__(self, limits: DecodeLimits | None = None) -> None:
         self._limits = limits or DecodeLimits()
+        self._heads = pixels.Heads()
 
     def decode(
         self,
@@ -216,7 +218,8 @@ class InThisProcess:
         answer: Shown = Future()
         most = self._limits.max_pixels
         pairs = zip(files, wanted, strict=True)
-        answer.set_result([planes_of(file, one, most) for file, one in pairs])
+        heads = self._heads
+        answer.set_result([planes_of(file, one, most, heads) for file, one in pairs])
         return answer
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
+from pydicom.datadict import tag_for_keyword
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 
 from dicomnode.decoder.decoding import STATION, Undecodable, station_of
+from dicomnode.decoder.prepared import PreparedPlanes
 from dicomnode.domain.series import SliceHeader, Vector
 from model import pixels
+from model.preparation import Preparation
 
 Planes = NDArray[np.uint8]
 """(windows, rows, columns), see `model.pixels.windowed_frames`."""
@@ -65,28 +68,61 @@ _BROKEN = (
 class Wanted:
     """Frames (from 0) of one file, to be shown through windows, or each through
     percentiles of its own values.
+
+    ``preparation``: what a network is to be given of them instead; ``measured``: the
+    frames of which the measures of `model.quality` are wanted too.
     """
 
     frames: tuple[int, ...]
     windows: tuple[tuple[float, float], ...]
     percentiles: bool = False
+    preparation: Preparation | None = None
+    measured: tuple[int, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the canvases of each frame; empty without a preparation."""
+        if self.preparation is None:
+            return ()
+        return max(1, len(self.windows)), *self.preparation.shape[1:]
+
+    @classmethod
+    def from_words(cls, words: Mapping[str, Any]) -> Wanted:
+        """What `dataclasses.asdict` gave."""
+        made = words["preparation"]
+        return cls(
+            tuple(int(frame) for frame in words["frames"]),
+            tuple((float(c), float(w)) for c, w in words["windows"]),
+            bool(words["percentiles"]),
+            None if made is None else Preparation(**made),
+            tuple(int(frame) for frame in words["measured"]),
+        )
 
 
 def planes_of(
-    file: BinaryIO, wanted: Wanted, max_pixels: int
-) -> list[Planes] | Undecodable:
-    """The wanted frames of a file, in order."""
+    file: BinaryIO,
+    wanted: Wanted,
+    max_pixels: int,
+    heads: pixels.Heads | None = None,
+) -> Sequence[Planes | PreparedPlanes] | Undecodable:
+    """The wanted frames of a file, in order; ``heads`` as `model.pixels` says."""
     try:
-        return list(
-            pixels.windowed_frames(
-                file,
-                wanted.frames,
-                wanted.windows,
-                most_pixels=max_pixels,
-                most_bytes=2 * max_pixels,
-                percentiles=wanted.percentiles,
-            )
+        shown = pixels.windowed_frames(
+            file,
+            wanted.frames,
+            wanted.windows,
+            limits=pixels.Limits(max_pixels, 2 * max_pixels),
+            percentiles=wanted.percentiles,
+            heads=heads,
         )
+        if wanted.preparation is None:
+            return list(shown)
+        return [
+            PreparedPlanes.of(
+                planes, wanted.preparation, measured=frame in wanted.measured
+            )
+            for frame, planes in zip(wanted.frames, shown, strict=True)
+        ]
     except pixels.UnsupportedPixels as error:
         return Undecodable(str(error))
     except MemoryError:
@@ -162,16 +198,14 @@ def _slices(ds: Dataset, keywords: Sequence[str]) -> Iterator[SliceHeader]:
         raise ValueError("more frames than any series has")
     station = station_of(ds)
     for frame in range(n_frames):
-        places = [*_groups(ds, frame), ds]
+        places = _Places(ds, _groups(ds, frame))
         found = _slice(ds, places, frame, n_frames)
         yield replace(found, station=station, facts=_facts(places, keywords))
 
 
-def _facts(
-    places: Sequence[Dataset], keywords: Sequence[str]
-) -> dict[str, tuple[str, ...]]:
+def _facts(places: _Places, keywords: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Of the attributes that are there and not empty."""
-    found = {name: _values(_find(places, name)) for name in keywords}
+    found = {name: _values(places.find(name)) for name in keywords}
     return {name: words for name, words in found.items() if words}
 
 
@@ -194,9 +228,7 @@ def _groups(ds: Dataset, frame: int) -> list[Dataset]:
     ]
 
 
-def _slice(
-    ds: Dataset, places: Sequence[Dataset], frame: int, n_frames: int
-) -> SliceHeader:
+def _slice(ds: Dataset, places: _Places, frame: int, n_frames: int) -> SliceHeader:
     directions = _numbers(places, "ImageOrientationPatient", _DIRECTIONS)
     position = _numbers(places, "ImagePositionPatient", _AXES)
     thickness = _numbers(places, "SliceThickness", 1)
@@ -233,14 +265,32 @@ _PHASES = (
 )
 
 
-def _find(places: Sequence[Dataset], keyword: str) -> Any:
-    found = (place.get(keyword) for place in places)
-    return next((one for one in found if one not in (None, "")), None)
+class _Places:
+    """Where attributes of a frame may be: in its functional groups, then at the top.
+
+    An Enhanced object has twenty groups for each of its frames: they are indexed.
+    """
+
+    def __init__(self, ds: Dataset, groups: Sequence[Dataset]) -> None:
+        self._ds = ds
+        self._by_tag: dict[int, list[Dataset]] = {}
+        for group in groups:
+            for tag in group.keys():  # noqa: SIM118 - a Dataset iterates its elements
+                self._by_tag.setdefault(tag, []).append(group)
+
+    def find(self, keyword: str) -> Any:
+        """The first value that is not empty, or None."""
+        tag = tag_for_keyword(keyword)
+        if tag is None:
+            return None
+        places = (*self._by_tag.get(tag, ()), self._ds)
+        values = (place[tag].value for place in places if tag in place)
+        return next((one for one in values if one not in (None, "")), None)
 
 
-def _numbers(places: Sequence[Dataset], keyword: str, count: int) -> tuple[float, ...]:
+def _numbers(places: _Places, keyword: str, count: int) -> tuple[float, ...]:
     """Exactly ``count`` finite numbers, or none."""
-    value = _find(places, keyword)
+    value = places.find(keyword)
     if value is None:
         return ()
     several = value if isinstance(value, MultiValue | list) else [value]
@@ -248,11 +298,11 @@ def _numbers(places: Sequence[Dataset], keyword: str, count: int) -> tuple[float
     return numbers if len(numbers) == count and np.isfinite(numbers).all() else ()
 
 
-def _words(places: Sequence[Dataset], keyword: str) -> tuple[str, ...]:
-    value = _find(places, keyword)
+def _words(places: _Places, keyword: str) -> tuple[str, ...]:
+    value = places.find(keyword)
     several = value if isinstance(value, MultiValue | list) else [value or ""]
     return tuple(str(one).strip().upper() for one in several if str(one).strip())
 
 
-def _text(places: Sequence[Dataset], keyword: str) -> str:
+def _text(places: _Places, keyword: str) -> str:
     return "/".join(_words(places, keyword))

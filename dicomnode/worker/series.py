@@ -74,10 +74,12 @@ class SeriesAnalyst:
         self._store = store
         self._wanted = accepted.series or SeriesInput()
         self._locations: dict[str, str] = {}
+        self._surveyed: dict[str, Sequence[SliceHeader] | str] = {}
 
     def findings(self, selection: Selection, priority: int) -> StudyFindings:
         """The answer for a study; raises PredictionFailed, DeviceLost."""
         self._locations = {x.sop_instance_uid: x.location for x in selection.images}
+        self._surveyed = {}
         candidates, excluded = self._candidates(selection)
         images = list[ImageFindings]()
         analysed = list[AnalysedSeries]()
@@ -134,7 +136,7 @@ class SeriesAnalyst:
         """With their headers, those that the bundle's rules do not rule out."""
         firsts = [one.instances[len(one.instances) // 2] for one in candidates]
         uids = [one.sop_instance_uid for one in firsts]
-        said = self._predictor.survey(uids, self._open, priority)
+        said = self._survey(uids, priority)
         known = [
             _Candidate(one.instances, one.n_slices, _middle(said[uid]))
             for one, uid in zip(candidates, uids, strict=True)
@@ -187,7 +189,7 @@ class SeriesAnalyst:
 
     def _volume(self, one: _Candidate, priority: int) -> Volume | str:
         uids = [instance.sop_instance_uid for instance in one.instances]
-        said = self._predictor.survey(uids, self._open, priority)
+        said = self._survey(uids, priority)
         located = [
             (uid, header)
             for uid in uids
@@ -201,6 +203,14 @@ class SeriesAnalyst:
         if self._wanted.has_windows and _modality(one) == "CT" and units:
             return f"its values are in {min(units)}, not in Hounsfield units"
         return volume_of(Named(one.uid, one.title), located, self._wanted)
+
+    def _survey(
+        self, uids: Sequence[str], priority: int
+    ) -> Mapping[str, Sequence[SliceHeader] | str]:
+        """Each object once: the headers of an enhanced one are those of all frames."""
+        new = [uid for uid in uids if uid not in self._surveyed]
+        self._surveyed |= self._predictor.survey(new, self._open, priority)
+        return {uid: self._surveyed[uid] for uid in uids}
 
     def _open(self, sop_instance_uid: str) -> BinaryIO:
         return self._store.open(self._locations[sop_instance_uid])

@@ -144,8 +144,7 @@ def _shown(
                 file,
                 [places[number].frame for number in here],
                 look.windows,
-                most_pixels=_MOST_PIXELS,
-                most_bytes=2 * _MOST_PIXELS,
+                limits=pixels.Limits(_MOST_PIXELS, 2 * _MOST_PIXELS),
                 percentiles=look.percentiles,
             )
             found |= dict(zip(here, planes, strict=True))

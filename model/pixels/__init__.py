@@ -14,6 +14,7 @@ from model.pixels.decode import stored_frame
 from model.pixels.display import shown
 from model.pixels.errors import UnsupportedPixels
 from model.pixels.frames import windowed_frames
+from model.pixels.heads import Heads
 from model.pixels.layout import MOST_BYTES, MOST_PIXELS, Limits
 from model.pixels.reading import read
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_BYTES",
     "MOST_PIXELS",
+    "Heads",
+    "Limits",
     "UnsupportedPixels",
     "display_pixels",
     "modality_pixels",

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import CTImageStorage, MRImageStorage
 
@@ -19,6 +18,7 @@ from model.pixels.decoders import CANNOT_DECODE, decoded_frames
 from model.pixels.display import is_tabled, shown, square
 from model.pixels.errors import UnsupportedPixels
 from model.pixels.header import FrameHeader
+from model.pixels.heads import Heads
 from model.pixels.layout import Limits, layout_of, transfer_syntax
 from model.pixels.reading import file_meta, is_deflated, read
 
@@ -41,20 +41,20 @@ def windowed_frames(
     frames: Sequence[int],
     windows: Windows,
     *,
-    most_pixels: int,
-    most_bytes: int,
+    limits: Limits,
     percentiles: bool = False,
+    heads: Heads | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
     """uint8 (windows, rows, columns) for each of ``frames`` (from 0), in order.
 
     Without windows one channel, as `display_pixels` shows the frame. percentiles: the
     windows are (low, high) percentiles of the frame's own values instead. Pixel
     padding is black, non-square pixels become square. Of a multi-frame object only
-    these frames are decoded, and of a native or indexed one only they are read;
-    most_pixels and most_bytes hold for one frame of it. Raises UnsupportedPixels.
+    these frames are decoded, and of a native or indexed one only they are read; the
+    limits hold for one frame of it. heads: what remembers the
+    header of one when more of its frames will be asked for. Raises UnsupportedPixels.
     """
-    limits = Limits(most_pixels, most_bytes)
-    for stored in _stored(file, frames, limits):
+    for stored in _stored(file, frames, limits, heads or Heads()):
         yield windowed(stored, windows, percentiles=percentiles)
 
 
@@ -116,8 +116,10 @@ def _eight_bit(
     return np.asarray(np.rint(np.clip(share, 0, 1) * 255), np.uint8)
 
 
-def _stored(file: BinaryIO, frames: Sequence[int], limits: Limits) -> Iterator[Stored]:
-    head = _head(file)
+def _stored(
+    file: BinaryIO, frames: Sequence[int], limits: Limits, heads: Heads
+) -> Iterator[Stored]:
+    head = _head(file, heads)
     if head is None or int(head.get("NumberOfFrames") or 1) == 1:
         ds = read(file, most_bytes=limits.bytes)
         yield from (stored_frame(ds, frame, limits) for frame in frames)
@@ -137,7 +139,7 @@ def _stored(file: BinaryIO, frames: Sequence[int], limits: Limits) -> Iterator[S
         yield Stored(head, FrameHeader(head, frame), layout, found)
 
 
-def _head(file: BinaryIO) -> FileDataset | None:
+def _head(file: BinaryIO, heads: Heads) -> FileDataset | None:
     """All before the pixels; None for what `read` must look at as a whole.
 
     pydicom inflates a deflated object wholly before it knows what it is. An object of
@@ -148,8 +150,7 @@ def _head(file: BinaryIO) -> FileDataset | None:
         meta = file_meta(file)
         if is_deflated(meta) or meta.get("MediaStorageSOPClassUID") in _OF_ONE_FRAME:
             return None
-        file.seek(0)
-        head = pydicom.dcmread(file, stop_before_pixels=True)
+        head = heads.read(file)
     except (*CANNOT_DECODE, InvalidDicomError):
         return None
     finally:

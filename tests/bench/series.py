@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from shutil import copytree
 
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
 from dicomnode.decoder import CHUNK, DecodeLimits, DecoderPool, Wanted
@@ -21,6 +21,20 @@ from tests.series import ct
 
 SLICES, SIZE = 300, 512
 WINDOWS = ((-600.0, 1500.0), (40.0, 400.0))
+GROUPS = tuple(
+    f"CT{name}Sequence"
+    for name in (
+        "AcquisitionDetails",
+        "AcquisitionType",
+        "Exposure",
+        "Geometry",
+        "ImageFrameType",
+        "Position",
+        "Reconstruction",
+        "TableDynamics",
+        "XRayDetails",
+    )
+)
 PIPELINE = """
 [[pipeline]]
 name = "ct-nodule"
@@ -38,11 +52,38 @@ def files(folder: Path) -> list[Path]:
     return ct.write_series(drawn, folder)
 
 
-def decoding(pool: DecoderPool, paths: list[Path]) -> dict[str, Callable[[], object]]:
+def enhanced(folder: Path) -> Path:
+    """The same scan as one Enhanced CT object, as many groups to a frame as scanners
+    write.
+    """
+    drawn = scan(3, lesion=True, n_slices=SLICES, size=SIZE, spacing_mm=1)
+    ds = ct.enhanced(drawn)
+    for number, frame in enumerate(ds.PerFrameFunctionalGroupsSequence, 1):
+        frame.FrameContentSequence = [Dataset()]
+        frame.FrameContentSequence[0].DimensionIndexValues = [1, number]
+        for keyword in GROUPS:
+            item = Dataset()
+            item.FrameType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+            item.KVP, item.ExposureTimeInms, item.TableHeight = 120, 500.0, 150.0
+            item.PixelPresentation, item.ReconstructionDiameter = "MONOCHROME", 360
+            setattr(frame, keyword, [item])
+    return ct.write(ds, folder / "enhanced.dcm")
+
+
+def decoding(
+    pool: DecoderPool, paths: list[Path], whole: Path
+) -> dict[str, Callable[[], object]]:
     """Ways to decode all of them through one decoder process, to be compared."""
     return {
         f"{SLICES} slices, two windows, chunks of {CHUNK}": partial(
             in_chunks, pool, paths, CHUNK
+        ),
+        f"the same as {SLICES} frames of one Enhanced CT": partial(
+            frames_in_chunks, pool, whole, CHUNK
+        ),
+        f"headers of {SLICES} slices": partial(surveyed, pool, paths),
+        f"headers of {SLICES} frames of one Enhanced CT": partial(
+            surveyed, pool, [whole]
         ),
         "the same, one message for each slice": partial(in_chunks, pool, paths, 1),
         "the same, each as an image": partial(one_by_one, pool, paths),
@@ -64,6 +105,20 @@ def in_chunks(pool: DecoderPool, paths: list[Path], size: int) -> None:
             answer.result()
 
 
+def frames_in_chunks(pool: DecoderPool, path: Path, size: int) -> None:
+    with opened([path]) as handles:
+        chunks = [range(n, min(n + size, SLICES)) for n in range(0, SLICES, size)]
+        wanted = [Wanted(tuple(frames), WINDOWS) for frames in chunks]
+        for answer in [pool.planes(handles, [one]) for one in wanted]:
+            answer.result()
+
+
+def surveyed(pool: DecoderPool, paths: list[Path]) -> None:
+    with opened(paths) as handles:
+        for first in range(0, len(handles), CHUNK):
+            pool.survey(handles[first : first + CHUNK]).result()
+
+
 def one_by_one(pool: DecoderPool, paths: list[Path]) -> None:
     with opened(paths) as handles:
         for answer in pool.decode(handles):
@@ -76,7 +131,8 @@ def measure(repeat: int, compared: Callable[..., dict[str, str]]) -> dict[str, o
         folder = Path(name)
         paths = files(folder / "ct")
         with DecoderPool(DecodeLimits(), 1) as pool:
-            found = compared(decoding(pool, paths), min(repeat, 3))
+            whole = enhanced(folder / "enhanced")
+            found = compared(decoding(pool, paths, whole), min(repeat, 3))
         return found | end_to_end(folder, paths)
 
 

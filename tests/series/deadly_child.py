@@ -12,12 +12,12 @@ from dicomnode.decoder.limits import DecodeLimits
 _planes = child.planes_of
 
 
-def deadly(file, wanted, max_pixels):
+def deadly(file, *rest):
     file.seek(0)
     if file.read(4) == b"KILL":
         os.kill(os.getpid(), signal.SIGSEGV)
     file.seek(0)
-    return _planes(file, wanted, max_pixels)
+    return _planes(file, *rest)
 
 
 if __name__ == "__main__":

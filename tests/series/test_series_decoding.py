@@ -10,13 +10,22 @@ import pytest
 from pydicom import dcmread
 
 from dicomnode.batching import Batcher
-from dicomnode.decoder import CHUNK, DecodeLimits, DecoderPool, Undecodable, Wanted
+from dicomnode.decoder import (
+    CHUNK,
+    DecodeLimits,
+    DecoderPool,
+    InThisProcess,
+    Undecodable,
+    Wanted,
+)
+from dicomnode.domain.job import Outcome
 from dicomnode.domain.series import Slice, SliceHeader, Volume
 from dicomnode.predictor import BundlePredictor
 from model import pixels
 from model.phantom_ct import scan
 from tests.contract.test_predictor import BUNDLE, film
 from tests.series import ct
+from tests.series.test_series_pipeline import Site
 
 SOFT = (40.0, 400.0)
 
@@ -69,6 +78,55 @@ def test_frames_of_any_object_are_decoded_by_number(pool, shared_data, name, n_f
     for frame, planes in zip(wanted, found, strict=True):
         display = pixels.display_pixels(ds, frame)
         assert np.array_equal(planes[0], np.rint(display * 255).astype(np.uint8))
+
+
+def test_the_header_of_one_object_is_never_taken_for_another(pool):
+    """Frames are asked for in parts, and the header of the last object is kept."""
+    drawn = scan(3, lesion=True, n_slices=6, size=ct.PIXELS)
+    one, other = ct.enhanced(drawn), ct.enhanced(drawn)
+    for frame in other.PerFrameFunctionalGroupsSequence:
+        [rescale] = frame.PixelValueTransformationSequence
+        rescale.RescaleIntercept = int(rescale.RescaleIntercept) - 100
+    files = [io.BytesIO(), io.BytesIO()]
+    for ds, file in zip((one, other), files, strict=True):
+        ct.as_file(ds, file)
+    assert len({len(file.getvalue()) for file in files}) == 1
+    for first in (0, 2, 4):
+        wanted = [Wanted((first, first + 1), (SOFT,))] * 2
+        found = pool.planes(files, wanted).result()
+        for offset, shown in zip((0, -100), found, strict=True):
+            for frame, planes in zip((first, first + 1), shown, strict=True):
+                values = drawn.hounsfield[5 - frame].astype(np.float32) + offset
+                assert np.abs(planes[0].astype(int) - windowed(values)).max() <= 1
+
+
+class Counting(InThisProcess):
+    """Counts the messages that a decoder process would get."""
+
+    def __init__(self):
+        super().__init__()
+        self.surveys, self.frames = 0, []
+
+    def survey(self, files, *rest):
+        self.surveys += 1
+        return super().survey(files, *rest)
+
+    def planes(self, files, wanted, *rest):
+        self.frames.append([frame for one in wanted for frame in one.frames])
+        return super().planes(files, wanted, *rest)
+
+
+def test_300_frames_are_one_survey_and_a_message_for_16_of_them(ct_bundle, tmp_path):
+    found = scan(3, lesion=True, n_slices=300, size=32, spacing_mm=1)
+    ct.write(ct.enhanced(found), tmp_path / "enhanced.dcm")
+    decoder = Counting()
+    analysis = Site(ct_bundle, decoder).analyse(tmp_path)
+    assert analysis.outcome is Outcome.ANALYSED, analysis.reason
+    assert decoder.surveys == 1
+    *chunks, shown = decoder.frames  # at last those that are shown, once more
+    assert len(chunks) == -(-300 // CHUNK)
+    assert sorted(frame for some in chunks for frame in some) == list(range(300))
+    assert len(shown) == 1
 
 
 def test_a_deadly_slice_costs_itself(shared_data):
