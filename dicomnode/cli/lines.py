@@ -59,6 +59,9 @@ _COLOURS = {
     "COMMITTED": typer.colors.GREEN,
 }
 _WIDTH = 10
+_UID = re.compile(r"\b[0-9][0-9.]{18,}[0-9]\b")
+_END_OF_UID = 8
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _DELIVERY = re.compile(r"(?P<what>\S+) (?P<uid>[\d.]+) (?P<to>\S+)(?P<rest>.*)")
 
 
@@ -88,6 +91,17 @@ def line(
     if remedy := _remedy(word, event):
         parts.append(f"-> {remedy}")
     return "  ".join(one for one in parts if one.strip() or one == parts[1]).rstrip()
+
+
+def fitted(text: str) -> str:
+    """On a terminal where it would not fit, with UIDs cut to their ends.
+
+    `show` and a pipe have them whole.
+    """
+    n_columns = len(_COLOUR.sub("", text))
+    if not printing.is_terminal() or n_columns <= printing.width():
+        return text
+    return _UID.sub(lambda found: f"…{found[0][-_END_OF_UID:]}", text)
 
 
 def _time(at: object, now: datetime) -> str:

@@ -7,14 +7,19 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from dicomnode.domain.printable import printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
 
 Row = Mapping[str, Any]
 
@@ -53,7 +58,7 @@ def line(text: str, *, err: bool = False) -> None:
 
 def rows(title: str, columns: Sequence[str], given: Iterable[Row]) -> None:
     """A table on a terminal; otherwise lines of tab-separated values with a header."""
-    if sys.stdout.isatty():
+    if is_terminal():
         _table(title, columns, given)
         return
     typer.echo("\t".join(columns))
@@ -62,17 +67,57 @@ def rows(title: str, columns: Sequence[str], given: Iterable[Row]) -> None:
 
 
 def _table(title: str, columns: Sequence[str], given: Iterable[Row]) -> None:
+    """A table if the terminal is wide enough; else a block of lines for each row."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for row in given:
-        cells = [text_of(row.get(column)) for column in columns]
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in cells))
-    Console().print(table)
+    console = Console(highlight=False)
+    names = [column.replace("_", " ") for column in columns]
+    rows = [
+        [Text(cell, style=_STYLES.get(cell, "")) for cell in map(text_of, cells)]
+        for cells in ([row.get(column) for column in columns] for row in given)
+    ]
+    widths = [
+        max(len(name), *(cells[number].cell_len for cells in rows), 0)
+        for number, name in enumerate(names)
+    ]
+    console.print(title, style="bold")
+    if sum(widths) + 2 * len(widths) <= console.width:
+        console.print(_in_columns(names, rows))
+        return
+    for cells in rows:
+        for name, cell in zip(names, cells, strict=True):
+            if cell:
+                # A UID or a path is one word: the terminal may break it, we must not.
+                line = Text.assemble(f"{name:<{max(map(len, names))}}  ", cell)
+                console.print(line, soft_wrap=True)
+        console.print()
+
+
+def _in_columns(names: Sequence[str], rows: Sequence[Sequence[Text]]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, no_wrap=True)
+    for cells in rows:
+        table.add_row(*cells)
+    return table
+
+
+def width() -> int:
+    """Columns of the terminal."""
+    return shutil.get_terminal_size().columns
+
+
+def coloured(word: str, shown: str) -> str:
+    """``shown`` in the colour of a state; as it is if the word is none."""
+    colour, bold = _STYLES.get(word, ""), False
+    if colour.startswith("bold "):
+        colour, bold = colour.removeprefix("bold "), True
+    if colour == "dim":
+        return typer.style(shown, dim=True)
+    return typer.style(shown, fg=colour, bold=bold) if colour else shown
 
 
 def _field(value: object) -> str:
@@ -81,9 +126,14 @@ def _field(value: object) -> str:
     return f"'{text}" if _FORMULA.match(text) else text
 
 
+def is_terminal() -> bool:
+    """Whether a person reads standard output, and no program."""
+    return sys.stdout.isatty()
+
+
 def is_coloured() -> bool:
     """Whether colours help whoever reads standard output (https://no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return is_terminal() and not os.environ.get("NO_COLOR")
 
 
 def text_of(value: object) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dicomnode.cli import filing, lines, printing, rendering
+from dicomnode.cli import filing, lines, listing, printing, rendering
 from dicomnode.cli.choosing import job_of
 from dicomnode.cli.command import AsJson, Given, command
 from dicomnode.cli.embedded import EmbeddedViews
@@ -167,6 +167,9 @@ def list_(
         for row in rows:
             printing.as_json(row)
         return
+    if printing.is_terminal():
+        listing.show(rows, datetime.now(UTC), printing.width())
+        return
     shown = [
         {
             **row,
@@ -249,7 +252,8 @@ def _show(
         typer.echo(f"findings of {one['job_id']}\n{one['conclusion']}\n")
     now = datetime.now(UTC)
     for event in events:
-        typer.echo(lines.line(event, rows[0], now, coloured=printing.is_coloured()))
+        text = lines.line(event, rows[0], now, coloured=printing.is_coloured())
+        typer.echo(lines.fitted(text))
 
 
 def _print_json(**named: Iterable[Record]) -> None:

@@ -67,9 +67,8 @@ def tail(  # noqa: PLR0913 - a command has as many parameters as options
                 return
             row, coloured = studies.row(event), printing.is_coloured()
             now = datetime.now(UTC)
-            typer.echo(
-                lines.line(event, row, now, coloured=coloured, identity=identity)
-            )
+            text = lines.line(event, row, now, coloured=coloured, identity=identity)
+            typer.echo(lines.fitted(text))
 
         for event in shown:
             seq = max(seq, event["seq"])

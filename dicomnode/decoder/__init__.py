@@ -11,6 +11,7 @@ from dicomnode.decoder.chunks import CHUNK
 from dicomnode.decoder.decoding import Decoded, ImageWanted, Undecodable
 from dicomnode.decoder.limits import DecodeLimits
 from dicomnode.decoder.pool import Decoder, DecoderPool, InThisProcess
+from dicomnode.decoder.prepared import PreparedPlanes
 from dicomnode.decoder.series import Planes, Wanted
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "ImageWanted",
     "InThisProcess",
     "Planes",
+    "PreparedPlanes",
     "Undecodable",
     "Wanted",
 ]

@@ -20,11 +20,13 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dicomnode.decoder import channel
 from dicomnode.decoder.decoding import Decoded, ImageWanted, Undecodable, decode
 from dicomnode.decoder.limits import DecodeLimits
-from dicomnode.decoder.series import Wanted, planes_of, survey, to_words
+from dicomnode.decoder.prepared import PreparedPlanes
+from dicomnode.decoder.series import Planes, Wanted, planes_of, survey, to_words
 from model import pixels
 
 _PR_SET_PDEATHSIG = 1
@@ -106,14 +108,14 @@ def _answer_series(
 
     def pieces() -> Iterator[memoryview]:
         wanted = asked.get("series", ())
-        for handle, one in zip(handles, map(_wanted, wanted), strict=True):
+        for handle, one in zip(handles, map(Wanted.from_words, wanted), strict=True):
             with _in_time(handle, limits) as file:
                 found = planes_of(file, one, limits.max_pixels, heads)
             if isinstance(found, Undecodable):
                 said.append(found.reason)
                 continue
-            said.append([plane.shape for plane in found])
-            yield from (np.ascontiguousarray(plane).data.cast("B") for plane in found)
+            said.append([_words(plane) for plane in found])
+            yield from (np.ascontiguousarray(_array(x)).data.cast("B") for x in found)
 
     if "survey" in asked:
         wanted = zip(handles, asked["survey"], strict=True)
@@ -126,10 +128,12 @@ def _answer_series(
     return {"n_bytes": n_bytes, "files": said}
 
 
-def _wanted(one: dict[str, Any]) -> Wanted:
-    windows = tuple((float(c), float(w)) for c, w in one["windows"])
-    frames = tuple(int(frame) for frame in one["frames"])
-    return Wanted(frames, windows, bool(one["percentiles"]))
+def _words(one: Planes | PreparedPlanes) -> Any:
+    return one.to_words() if isinstance(one, PreparedPlanes) else one.shape
+
+
+def _array(one: Planes | PreparedPlanes) -> NDArray[Any]:
+    return one.canvases if isinstance(one, PreparedPlanes) else one
 
 
 def _surveyed(

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from math import prod
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 import numpy as np
 
 from dicomnode.decoder import channel
 from dicomnode.decoder.decoding import Undecodable
+from dicomnode.decoder.prepared import PreparedPlanes
 from dicomnode.decoder.process import DecoderProcess
 from dicomnode.decoder.series import Planes, Wanted, from_words
 from dicomnode.domain.series import SliceHeader
@@ -24,7 +26,9 @@ CHUNK = 16
 """Slices in a message: enough that messages cost little, few enough to take turns."""
 
 _Found = TypeVar("_Found")
-_CUBE = 3
+_CUBE, _FLOAT_BYTES = 3, 4
+
+Slices: TypeAlias = Sequence[Planes | PreparedPlanes]
 
 
 def survey(
@@ -36,9 +40,10 @@ def survey(
 
 def planes(
     process: DecoderProcess, files: Sequence[BinaryIO], wanted: Sequence[Wanted]
-) -> list[list[Planes] | Undecodable]:
-    """The wanted frames of each file."""
-    return _asked(process, files, [asdict(one) for one in wanted], _planes)
+) -> list[Slices | Undecodable]:
+    """The wanted frames of each file; prepared, if the first are to be."""
+    understood = partial(_planes, wanted[0].shape if wanted else ())
+    return _asked(process, files, [asdict(one) for one in wanted], understood)
 
 
 def _asked(
@@ -78,24 +83,40 @@ def _headers(
         raise ValueError("the answer is not a list of headers") from error
 
 
-def _planes(said: dict[str, Any], files: list[int]) -> list[list[Planes] | Undecodable]:
+def _planes(
+    canvases: tuple[int, ...], said: dict[str, Any], files: list[int]
+) -> list[Slices | Undecodable]:
     try:
         room = channel.content(files[0], int(said["n_bytes"]))
-        whole, place = np.frombuffer(room, np.uint8), 0
-        found: list[list[Planes] | Undecodable] = []
+        left = memoryview(room)
+        found: list[Slices | Undecodable] = []
         for one in said["files"]:
             if isinstance(one, str):
                 found.append(Undecodable(one))
                 continue
-            found.append([])
-            for shape in one:
-                size = _size(shape)
-                plane = whole[place : place + size].reshape(shape)
-                found[-1].append(plane)  # type: ignore[union-attr]  # the list above
-                place += size
-    except (LookupError, TypeError) as error:
+            slices: list[Planes | PreparedPlanes] = []
+            for words in one:
+                made, n_bytes = _slice(canvases, words, left)
+                slices.append(made)
+                left = left[n_bytes:]
+            found.append(slices)
+    except (AttributeError, LookupError, TypeError) as error:
         raise ValueError("the answer is not a list of planes") from error
     return found
+
+
+def _slice(
+    canvases: tuple[int, ...], words: Any, left: memoryview
+) -> tuple[Planes | PreparedPlanes, int]:
+    """A slice, and its bytes; prepared, if canvases of this shape were wanted."""
+    shape = words["canvases"] if canvases else words
+    if canvases and tuple(shape) != canvases:
+        raise ValueError("canvases have a shape that nobody asked for")
+    n_bytes = _size(shape) * (_FLOAT_BYTES if canvases else 1)
+    content = np.frombuffer(left[:n_bytes], np.uint8)
+    if canvases:
+        return PreparedPlanes.from_words(words, content), n_bytes
+    return content.reshape(shape), n_bytes
 
 
 def _size(shape: Sequence[Any]) -> int:

@@ -22,14 +22,14 @@ from dicomnode.decoder.decoding import (
 )
 from dicomnode.decoder.limits import DecodeLimits
 from dicomnode.decoder.process import MODULE, DecoderProcess
-from dicomnode.decoder.series import Planes, Wanted, planes_of, survey
+from dicomnode.decoder.series import Wanted, planes_of, survey
 from dicomnode.domain.series import SliceHeader
 from dicomnode.errors import PredictionFailed
 from model import pixels
 
 Answer: TypeAlias = "Future[Decoded | Undecodable]"
 Surveyed: TypeAlias = "Future[list[list[SliceHeader] | Undecodable]]"
-Shown: TypeAlias = "Future[list[list[Planes] | Undecodable]]"
+Shown: TypeAlias = "Future[list[chunks.Slices | Undecodable]]"
 
 
 class Decoder(Protocol):

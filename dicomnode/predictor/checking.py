@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from dicomnode.domain.series import SliceHeader, Volume
 from model import bundle as bundles
-from model import quality
 
 if TYPE_CHECKING:
-    from dicomnode.decoder import Planes
+    from dicomnode.decoder import PreparedPlanes
 
 _MOST_MEASURED = 12
 """Slices at most whose pixels are measured, spread evenly over those that are read."""
@@ -22,27 +19,23 @@ _MOST_MEASURED = 12
 class SeriesChecks:
     """Looks at slices on their way to the network; the median slice counts.
 
-    A header attribute is that of the middle slice.
+    A header attribute is that of the middle slice. ``measured``: indices of the slices
+    whose pixels are to be measured.
     """
 
-    def __init__(
-        self, checks: Sequence[bundles.QualityCheck], volume: Volume, n_planes: int
-    ) -> None:
+    def __init__(self, checks: Sequence[bundles.QualityCheck], volume: Volume) -> None:
         self._checks = checks
-        self._n_planes = n_planes
         self._measured: list[dict[str, float]] = []
-        self._wanted = frozenset[int]()
+        self.measured = frozenset[int]()
         if any(one.measure for one in checks):
             step = -(-len(volume.wanted) // _MOST_MEASURED)
-            self._wanted = frozenset(volume.wanted[step // 2 :: step])
+            self.measured = frozenset(volume.wanted[step // 2 :: step])
         self.header = middle_of(volume)
 
-    def look(self, index: int, stack: Planes) -> None:
-        """At a slice between its neighbours: its own picture in the first window."""
-        if index in self._wanted:
-            depth = len(stack) // self._n_planes
-            own = stack[depth // 2 * self._n_planes]
-            self._measured.append(quality.measure(own / np.float32(255)))
+    def look(self, index: int, stack: PreparedPlanes) -> None:
+        """At a slice: the measures of its own picture in the first window."""
+        if index in self.measured:
+            self._measured.append(dict(stack.measures))
 
     def remarks(self) -> tuple[bundles.Remark, ...]:
         """What the checks say of the series."""

@@ -7,7 +7,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
 import structlog
 import torch
 
@@ -47,15 +46,12 @@ class BundleNetwork:
         self.most = MOST
 
     def prepare(self, image: Any) -> Any:
-        """What the network needs of a prepared image, or why it is Unusable.
-
-        Also of eight bits, as the slices of a series are, not prepared yet.
-        """
+        """What the network needs of what was prepared, or why it is Unusable."""
         try:
             if isinstance(image, Decoded):
                 shape, grey = image.eight_bit.shape, image.statistics
                 return self._bundle.prepared(image.given, grey, shape)
-            return self._bundle.prepare(image / np.float32(255))
+            return self._bundle.prepared(image.canvases, image.statistics, image.shape)
         except bundles.BundleError as error:
             return Unusable(str(error))
         except (MemoryError, RuntimeError) as error:

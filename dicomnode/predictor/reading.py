@@ -9,12 +9,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import BinaryIO, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 
-from dicomnode.decoder import CHUNK, Decoder, Planes, Undecodable, Wanted
+from dicomnode.decoder import (
+    CHUNK,
+    Decoder,
+    Planes,
+    PreparedPlanes,
+    Undecodable,
+    Wanted,
+)
 from dicomnode.domain.series import Slice, Volume
+from model.preparation import Preparation
 
 Open: TypeAlias = Callable[[str], BinaryIO]
 """SOP Instance UID -> its file."""
@@ -26,13 +34,18 @@ _AHEAD = 2
 class Windows(NamedTuple):
     """What slices are shown through: (centre, width) in modality values, or (low, high)
     percentiles of each slice.
+
+    preparation: what makes canvases of them. measured: indices of the slices whose
+    measures are wanted then.
     """
 
     pairs: tuple[tuple[float, float], ...] = ()
     percentiles: bool = False
+    preparation: Preparation | None = None
+    measured: frozenset[int] = frozenset()
 
 
-Shown: TypeAlias = "Planes | Undecodable"
+Shown: TypeAlias = "Planes | PreparedPlanes | Undecodable"
 
 
 def stacks(
@@ -41,8 +54,8 @@ def stacks(
     """(index, stack) of every wanted slice: itself between its neighbours.
 
     shown: the slices of `needed`, in order. A stack is uint8 (depth x windows, rows,
-    columns); at the ends, and for a neighbour that cannot be used, the slice itself
-    stands in.
+    columns), or prepared as they are; at the ends, and for a neighbour that cannot be
+    used, the slice itself stands in.
     """
     kept: dict[int, Shown] = {}
     for index in volume.wanted:
@@ -103,7 +116,11 @@ def _chunk(
     with ExitStack() as opened:
         handles = [opened.enter_context(open_file(uid)) for uid in files]
         wanted = [
-            Wanted(tuple(one.header.frame for _, one in some), *windows)
+            Wanted(
+                tuple(one.header.frame for _, one in some),
+                *windows[:-1],
+                tuple(one.header.frame for i, one in some if i in windows.measured),
+            )
             for some in files.values()
         ]
         priority, turn = place
@@ -128,9 +145,16 @@ def _stack(kept: dict[int, Shown], index: int, around: Sequence[int]) -> Shown:
     own = kept[index]
     if isinstance(own, Undecodable):
         return own
-    beside = [kept[one] for one in around]
-    usable = [
-        own if isinstance(one, Undecodable) or one.shape != own.shape else one
-        for one in beside
-    ]
-    return usable[0] if len(usable) == 1 else np.concatenate(usable)
+    if len(around) == 1:
+        return own
+    beside = [_usable(kept[one], own) for one in around]
+    return (
+        own.beside(beside)
+        if isinstance(own, PreparedPlanes)
+        else np.concatenate(beside)
+    )
+
+
+def _usable(one: Shown, own: Planes | PreparedPlanes) -> Any:
+    """A neighbour, or the slice itself in its stead."""
+    return own if isinstance(one, Undecodable) or one.shape != own.shape else one

@@ -80,7 +80,7 @@ class SeriesReader:
         self, volume: Volume, open_file: Open, priority: int
     ) -> Sequence[ImageFindings] | NotAnalysed:
         """One answer for the series: findings on the slices that drove them."""
-        checks = SeriesChecks(self._checks, volume, self._spec.n_planes)
+        checks = SeriesChecks(self._checks, volume)
         found, failed = self._network_said(volume, open_file, priority, checks)
         most = self._bundle.description.input.series.max_missing_fraction
         if not found or len(failed) > most * len(volume.wanted):
@@ -121,7 +121,7 @@ class SeriesReader:
                 else:
                     found[index] = _without_canvas(answer)
 
-        shown = self._stacks(volume, open_file, priority)
+        shown = self._stacks(volume, open_file, priority, checks.measured)
         n_wanted = len(volume.wanted)
         with self._batcher.lane(self._network, n_wanted, priority) as lane:
             for index, stack in shown:
@@ -135,14 +135,14 @@ class SeriesReader:
         return found, failed
 
     def _stacks(
-        self, volume: Volume, open_file: Open, priority: int
+        self, volume: Volume, open_file: Open, priority: int, measured: frozenset[int]
     ) -> Iterator[tuple[int, Any]]:
         spec = self._spec
         wanted = [
             (index, volume.slices[index]) for index in needed(volume, spec.stack_depth)
         ]
-        windows = Windows(spec.ranges, bool(spec.percentiles))
-        planes = decoded(self._decoder, open_file, wanted, windows, priority)
+        ways = spec.ranges, bool(spec.percentiles), self._bundle.preparation, measured
+        planes = decoded(self._decoder, open_file, wanted, Windows(*ways), priority)
         return stacks(volume, spec.stack_depth, planes)
 
     def _findings(
@@ -187,7 +187,7 @@ class SeriesReader:
         pictures = {
             index: plane[0]
             for index, plane in planes
-            if not isinstance(plane, Undecodable)
+            if isinstance(plane, np.ndarray)
         }
         return tuple(
             self._on_slice(

@@ -96,7 +96,7 @@ class Bundle:
     ) -> Prepared:
         """As `prepare`, of an image that another process has prepared.
 
-        canvas: of its ``preparation``, (1, N, N); it is kept, not copied. grey: its
+        canvas: of its ``preparation``, (channels, N, N); it is kept, not copied. grey: its
         `model.preparation.statistics`. shape: of the display pixels. Raises BundleError
         for what is none.
         """

@@ -1,6 +1,6 @@
 """Which of pydicom's decoders is asked first; the others where that one declines.
 
-All give the same pixels. By default pydicom asks GDCM first, whose Python interface
+All give the same pixels. By itself pydicom asks GDCM first, whose Python interface
 hands over a frame as text, which takes half as long again as the decoding.
 """
 
@@ -12,14 +12,9 @@ from typing import TYPE_CHECKING, Any
 from pydicom.errors import BytesLengthException
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import iter_pixels, pixel_array
-from pydicom.uid import (
-    JPEG2000,
-    JPEG2000Lossless,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-)
+from pydicom.uid import JPEGLSLossless, JPEGLSNearLossless
 
-from model.pixels import lossless
+from model.pixels import jpeg2000, lossless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,13 +41,14 @@ CANNOT_DECODE = (
 _FIRST = {
     **dict.fromkeys(lossless.SYNTAXES, lossless.LABEL),
     **dict.fromkeys((JPEGLSLossless, JPEGLSNearLossless), "pyjpegls"),
-    **dict.fromkeys((JPEG2000Lossless, JPEG2000), "pylibjpeg"),
+    **dict.fromkeys(jpeg2000.SYNTAXES, jpeg2000.LABEL),
 }
 _IN_TURN = ""
 """The decoders in pydicom's order, until one does it."""
 
-for _syntax in lossless.SYNTAXES:
-    get_decoder(_syntax).add_plugin(lossless.LABEL, (lossless.__name__, "decode_frame"))
+for _ours in (lossless, jpeg2000):
+    for _syntax in _ours.SYNTAXES:
+        get_decoder(_syntax).add_plugin(_ours.LABEL, (_ours.__name__, "decode_frame"))
 
 
 def decoded_frame(

@@ -6,3 +6,7 @@ class UnsupportedPixels(ValueError):
 
     The message ends with the remedy or the plain reason.
     """
+
+
+class Doubtful(ValueError):
+    """Of a decoder: a frame that the others shall look at."""

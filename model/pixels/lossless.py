@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import numpy as np
 from pydicom.uid import JPEGLossless, JPEGLosslessSV1
 
+from model.pixels.errors import Doubtful
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -39,10 +41,6 @@ _BYTE = 8
 _ABOVE, _CORNER, _MOST_SELECTIONS = 2, 3, 7
 _NO_CODE = 255
 _AT_ONCE = 1 << 16  # pixels, so that what is looked up stays in the cache
-
-
-class Doubtful(ValueError):
-    """A stream that the other decoders shall look at."""
 
 
 class Codes(NamedTuple):

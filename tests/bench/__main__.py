@@ -22,6 +22,7 @@ from tests.bench import (
     startup,
     throughput,
     training,
+    ways,
     worker,
 )
 from tests.bench.device import running as device
@@ -45,6 +46,7 @@ PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
     "device": device.main,
     "scaling": scaling.main,
     "throughput": throughput.main,
+    "ways": ways.main,
 }
 """Benches that read their own command line; without a name the first two run too."""
 

@@ -36,6 +36,7 @@ from model.bundle.serve import Bundle
 from model.phantom import chest
 from model.pixels import display
 from tests.bench import series
+from tests.bench import ways as networks
 
 BUNDLE = Path(bundle.__file__).parents[1] / "bundles" / "cxr-qc"
 ROWS, COLUMNS = 3072, 2560
@@ -68,6 +69,7 @@ def measure(repeat: int) -> dict[str, object]:
             found |= decoding(path, syntax, peers, repeat)
         path = folder / f"{ExplicitVRLittleEndian}.dcm"
         found |= preprocessing(path, repeat) | inference(repeat)
+        found |= networks.measure(repeat)
     return found | series.measure(repeat, compared)
 
 
@@ -159,7 +161,7 @@ def inference(repeat: int) -> dict[str, object]:
         prepared = [plain.prepare(one) for one in images] * (BATCH // len(images))
         loaded = {
             name: bundle.load(BUNDLE, running=wanted)
-            for name, wanted in wanted_ways(Path(cache)).items()
+            for name, wanted in networks.wanted_ways(Path(cache)).items()
         }
         ours = next(iter(loaded.values()))
         ways: dict[str, Callable[[], object]] = {
@@ -175,13 +177,6 @@ def inference(repeat: int) -> dict[str, object]:
             for name, one in (*loaded.items(), ("as packed", plain))
         }
         return compared(ways, repeat) | compared(alone, repeat)
-
-
-def wanted_ways(cache: Path) -> dict[str, bundle.Wanted]:
-    """What the node runs by default first; then each runtime that is installed."""
-    installed = bundle.Wanted(runner="auto").runners("cpu")
-    others = {name: bundle.Wanted(runner=name, cache=cache) for name in installed[:-1]}
-    return {"auto": bundle.Wanted(), **others}
 
 
 def bare(loaded: Bundle, prepared: list) -> object:

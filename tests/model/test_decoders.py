@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from imagecodecs import jpeg8_encode
 from pydicom.data import get_testdata_files
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     JPEG2000,
@@ -28,7 +28,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from model.pixels import lossless
+from model.pixels import jpeg2000, lossless
 from model.pixels.decoders import CANNOT_DECODE, decoded_frame, decoded_frames
 
 SELECTIONS = range(1, 8)
@@ -53,7 +53,7 @@ def image_object(stream: bytes, like, *, signed=False, stored=None, n_frames=1):
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = JPEGLossless
-    ds.Rows, ds.Columns = like.shape
+    ds.Rows, ds.Columns = like.shape[:2]
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
     ds.NumberOfFrames = n_frames
     ds.BitsAllocated = 8 * like.dtype.itemsize
@@ -159,21 +159,30 @@ STREAMS = [
 ]
 
 
-def spoilt(stream, places, cut, doubled):
-    """The stream with some bits turned over, and a piece left out or twice there."""
+DAMAGE = (
+    st.lists(st.integers(0, 1 << 17), max_size=3),
+    st.integers(0, 1 << 14),
+    st.integers(-20, 20).map(lambda n: max(0, n)),
+)
+
+
+def spoilt(stream, places, cut, left_out):
+    """The stream with some bits turned over behind its headers, and a piece left out.
+
+    GDCM does not survive everything in a header, and is asked in this process.
+    """
     found = bytearray(stream)
+    first = stream.index(b"\xff\xda" if stream.startswith(b"\xff\xd8") else b"\xff\x93")
     for place in places:
-        found[place // 8 % len(found)] ^= 1 << place % 8
-    first = cut % len(found)
-    return bytes(found[:first] + found[first + doubled :])
+        found[first + place // 8 % (len(found) - first)] ^= 1 << place % 8
+    cut = first + cut % (len(found) - first)
+    return bytes(found[:cut] + found[cut + left_out :])
 
 
 @settings(max_examples=400, deadline=None)
 @given(
     st.sampled_from(STREAMS),
-    st.lists(st.integers(8 * 70, 1 << 14), max_size=3),
-    st.integers(70, 4000),
-    st.integers(-20, 20).map(lambda n: max(0, n)),
+    *DAMAGE,
 )
 def test_a_damaged_stream_is_decoded_as_by_gdcm_or_not_at_all(
     stream, places, cut, left_out
@@ -207,6 +216,62 @@ def test_samples_beyond_the_precision_are_declined():
     stream = bytearray(STREAMS[0])
     stream[stream.index(b"\xff\xc3") + 4] = 9  # it was 12
     assert by(lossless.LABEL, image_object(bytes(stream), IMAGE, stored=12)) is None
+
+
+def jpeg_2000(image, *, signed=False, stored=None):
+    ds = raw_object(image)
+    ds.PixelRepresentation = int(signed)
+    ds.BitsStored = stored or ds.BitsAllocated
+    ds.HighBit = ds.BitsStored - 1
+    if image.ndim > 2:
+        ds.SamplesPerPixel, ds.PhotometricInterpretation = 3, "RGB"
+        ds.PlanarConfiguration = 0
+    ds.compress(JPEG2000Lossless, generate_instance_uid=False)
+    return ds
+
+
+@pytest.mark.parametrize("precision", [7, 8, 9, 12, 16])
+@pytest.mark.parametrize("signed", [False, True])
+def test_jpeg_2000_is_bit_equal(precision, signed):
+    image = noise(precision, 70, 90)
+    if signed:
+        half = 1 << (precision - 1)
+        image = (image.astype(np.int32) - half).astype(
+            image.dtype.str.replace("u", "i")
+        )
+    ds = jpeg_2000(image, signed=signed, stored=precision)
+    ours, reference = by(jpeg2000.LABEL, ds), by("gdcm", ds)
+    assert ours.dtype == reference.dtype
+    assert np.array_equal(ours, image)
+    assert np.array_equal(ours, reference)
+
+
+def test_jpeg_2000_in_colour_or_of_another_size_is_declined():
+    ds = jpeg_2000(np.stack([noise(8, 70, 90)] * 3, -1))
+    assert by(jpeg2000.LABEL, ds) is None
+    assert decoded_frame(ds, 0, JPEG2000Lossless, {}).shape == (70, 90, 3)
+    ds = jpeg_2000(LARGER)
+    ds.Rows = 69
+    assert by(jpeg2000.LABEL, ds) is None
+
+
+LARGER = noise(12, 70, 90)
+WAVELETS = jpeg_2000(LARGER, stored=12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    *DAMAGE,
+)
+def test_a_damaged_jpeg_2000_stream_is_decoded_as_by_others_or_not_at_all(
+    places, cut, left_out
+):
+    stream = get_frame(WAVELETS.PixelData, 0, number_of_frames=1)
+    ds = image_object(spoilt(stream, places, cut, left_out), LARGER, stored=12)
+    ds.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    ours = by(jpeg2000.LABEL, ds)
+    if ours is not None:
+        assert np.array_equal(ours, by("pylibjpeg", ds))
 
 
 def encapsulated(shared_data):

@@ -12,7 +12,7 @@ from pydicom import dcmread
 from typer.testing import CliRunner
 
 from dicomnode.cli.app import app
-from dicomnode.decoder import InThisProcess
+from dicomnode.decoder import DecodeLimits, DecoderPool, InThisProcess
 from dicomnode.domain.series import SeriesInput
 from dicomnode.predictor.reading import Windows, decoded, needed, stacks
 from dicomnode.worker.geometry import Named, _to_read, volume_of
@@ -21,6 +21,8 @@ from model.data import manifest, series_phantoms
 from model.data.volumes import Look, slices_of, spread
 from model.data.volumes import stacks as stacks_of
 from model.phantom_ct import scan
+from model.preparation import Preparation, statistics
+from model.quality import measure
 from model.train.config import RecipeError, parse_recipe
 from tests.model.conftest import RECIPES
 from tests.series import ct
@@ -122,10 +124,31 @@ def test_training_shows_slices_as_service_does(tmp_path, as_one_file, windows):
     wanted = [(index, volume.slices[index]) for index in needed(volume, 3)]
     planes = decoded(decoder, lambda uid: by_uid[uid].open("rb"), wanted, windows, 0)
     served = list(stacks(volume, 3, planes))
+    check_prepared(served, volume, wanted, windows, by_uid)
     assert [index for index, _ in served] == look.read(path)
     shown = stacks_of(path, look.read(path), look)
     for (_, one), other in zip(served, shown, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def check_prepared(served, volume, wanted, windows, by_uid):
+    """What decoders prepare, slice by slice, is what a whole stack would become."""
+    preset, measured = Preparation(48, 0.06), frozenset(volume.wanted[1::2])
+    windows = windows._replace(preparation=preset, measured=measured)
+
+    def opened(uid):
+        return by_uid[uid].open("rb")
+
+    with DecoderPool(DecodeLimits(), 1) as pool:
+        found = list(stacks(volume, 3, decoded(pool, opened, wanted, windows, 0)))
+    assert [index for index, _ in found] == [index for index, _ in served]
+    for (index, ours), (_, whole) in zip(found, served, strict=True):
+        shown = whole / np.float32(255)
+        own = shown[len(shown) // 3]
+        np.testing.assert_array_equal(ours.canvases, preset(shown))
+        assert list(ours.statistics) == statistics(shown)
+        assert ours.shape == whole.shape[-2:]
+        assert dict(ours.measures) == (measure(own) if index in measured else {})
 
 
 def _surveyed(decoder, by_uid):

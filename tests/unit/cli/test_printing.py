@@ -42,6 +42,32 @@ def test_on_a_terminal_rows_are_a_table(
     assert ("\x1b[1;31m" in out) is not no_color
 
 
+def test_what_is_wider_than_the_terminal_is_a_block_for_each_row(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")  # of 80 columns, and without colours
+    uid = f"2.25.{'1' * 39}"
+    columns = ("sop_instance_uid", "error", "state")
+    short = {"sop_instance_uid": uid, "error": "", "state": "SENT"}
+    printing.rows("deliveries", columns, [short, short])
+    title, head, *rows = capsys.readouterr().out.splitlines()
+    assert title == "deliveries"
+    assert " ".join(head.split()) == "sop instance uid error state"
+    assert [row.split() for row in rows] == [[uid, "SENT"]] * 2
+    printing.rows("deliveries", columns, [short | {"error": "x" * 90}, short])
+    # A word stays one, what is absent is left out.
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"sop instance uid  {uid}",
+        f"error             {'x' * 90}",
+        "state             SENT",
+        "",
+        f"sop instance uid  {uid}",
+        "state             SENT",
+        "",
+    ]
+
+
 def test_markup_in_values_is_only_text(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
