@@ -6,12 +6,13 @@ In bundle.json, under `input`: `"unit": "series"` and a table `series`. No torch
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from pydicom.datadict import tag_for_keyword
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 Span = Literal["all", "even", "central"]
 Method = Literal["max", "top-k-mean", "noisy-or"]
@@ -106,6 +107,17 @@ class SeriesSpec:
     def channels(self) -> int:
         """Of the network's input: the windows of each slice, slice by slice."""
         return self.n_planes * self.stack_depth
+
+    def takes(self, facts: Mapping[str, Sequence[str]]) -> bool:
+        """Whether match and exclude let a series pass. facts: keyword -> values."""
+
+        def fits(keyword: str, patterns: Sequence[str]) -> bool:
+            given = [value.upper() for value in facts.get(keyword, ())] or [""]
+            return any(fnmatchcase(x, one) for x in given for one in patterns)
+
+        return all(fits(*one) for one in self.match) and not any(
+            fits(*one) for one in self.exclude
+        )
 
 
 def parse_series(item: Mapping[str, Any]) -> SeriesSpec | None:

@@ -7,7 +7,11 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+import pydicom
+from pydicom.multival import MultiValue
+
 from model.commission.labels import read_labels, table_of
+from model.data.files import series_files
 from model.data.manifest import ManifestError
 from model.data.readers import Tally
 from model.data.readers.headers import pseudonym, text
@@ -19,10 +23,11 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from model.bundle import Description, Label
+    from model.bundle import Description, SeriesSpec
     from model.data.manifest import Row
 
-    Found = Mapping[str, Sequence[tuple[str, Dataset]]]
+    Series = Sequence[tuple[str, Dataset]]
+    Found = Mapping[str, Series]
 
 KEYS = ("path", "file", "SeriesInstanceUID", "StudyInstanceUID", "AccessionNumber")
 
@@ -31,19 +36,25 @@ def rows_of(table: Path, description: Description, folder: Path) -> list[Row]:
     """The labelled images, or for a series bundle the labelled series, of a folder."""
     if description.input.series is None:
         return read_labels(table, description.labels)
-    return read_series_labels(table, description.labels, folder)
+    return read_series_labels(table, description, folder)
 
 
-def read_series_labels(table: Path, labels: Sequence[Label], folder: Path) -> list[Row]:
+def read_series_labels(
+    table: Path, description: Description, folder: Path
+) -> list[Row]:
     """Rows of a CSV whose lines are each about one series below a folder.
 
     The first of KEYS that is a column says which: a path is a folder of one series, a
-    multi-frame file or `folder#SeriesInstanceUID`. A study must have one series there,
-    localizers aside. Without a column `patient` the header's Patient ID keeps series
-    of one patient together, as a hash. Raises ManifestError.
+    multi-frame file or `folder#SeriesInstanceUID`. Of the series of a study those count
+    that are no localizers and that the bundle's `match` and `exclude` take: there must
+    be one. Without a column `patient` the header's Patient ID keeps series of one
+    patient together, as a hash. Raises ManifestError.
     """
-    key, rows = table_of(table, labels, KEYS)
+    key, rows = table_of(table, description.labels, KEYS)
     known = _by(key, folder)
+    spec = description.input.series
+    if spec is not None and (spec.match or spec.exclude):
+        known = {value: _taken(some, folder, spec) for value, some in known.items()}
     return [_placed(row, key, known, number) for number, row in enumerate(rows, 2)]
 
 
@@ -62,6 +73,27 @@ def _by(key: str, folder: Path) -> Found:
     return found
 
 
+def _taken(some: Series, folder: Path, spec: SeriesSpec) -> Series:
+    """Of several series those that the rules take; what is named alone counts."""
+    if len(some) == 1:
+        return some
+    return [one for one in some if spec.takes(_facts(folder / one[0], spec))]
+
+
+def _facts(path: Path, spec: SeriesSpec) -> dict[str, list[str]]:
+    """What the rules ask for, of the middle file, also of its functional groups."""
+    files = series_files(path)
+    ds = pydicom.dcmread(files[len(files) // 2], stop_before_pixels=True)
+    found: dict[str, list[str]] = {}
+    wanted = {name for name, _ in (*spec.match, *spec.exclude)}
+    for element in (*ds, *ds.iterall()):
+        if element.keyword in wanted and element.value not in (None, ""):
+            value = element.value
+            several = value if isinstance(value, MultiValue | list) else [value]
+            found.setdefault(element.keyword, [str(one).strip() for one in several])
+    return found
+
+
 def _folder_of(path: str, root: Path) -> str:
     is_file = (root / path).is_file()
     return str(PurePath(path).parent) if is_file else path.partition("#")[0]
@@ -73,8 +105,8 @@ def _placed(row: Row, key: str, known: Found, number: int) -> Row:
     found = known.get(value.rstrip("/") if key in ("path", "file") else value, ())
     if not found:
         raise ManifestError(
-            f"line {number}: no series of the data folder has this {key}: correct it,"
-            " or take the line out"
+            f"line {number}: no series of the data folder that the bundle takes has"
+            f" this {key}: correct it, or take the line out"
         )
     if len(found) > 1:
         raise ManifestError(

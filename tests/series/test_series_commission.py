@@ -22,7 +22,7 @@ from model.commission import (
     read_series_labels,
 )
 from model.phantom_ct import scan
-from tests.series import ct
+from tests.series import ct, mr
 
 N, SLICES = 24, 20
 OFF = 140  # Hounsfield units
@@ -72,13 +72,13 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def labels(ct_bundle):
-    return bundle.describe(ct_bundle).labels
+def described(ct_bundle):
+    return bundle.describe(ct_bundle)
 
 
 @pytest.fixture(scope="module")
-def done(ct_bundle, site, labels, tmp_path_factory):
-    rows = read_series_labels(site / "labels.csv", labels, site / "scans")
+def done(ct_bundle, site, described, tmp_path_factory):
+    rows = read_series_labels(site / "labels.csv", described, site / "scans")
     out = tmp_path_factory.mktemp("out") / addendum_name(bundle.describe(ct_bundle))
     return commission(ct_bundle, rows, [site / "scans"], out, STAMP)
 
@@ -166,31 +166,50 @@ def test_the_model_command_writes_the_same_addendum(ct_bundle, site, done, tmp_p
     ],
 )
 def test_a_table_that_cannot_be_meant_is_refused(
-    site, labels, tmp_path, columns, line, remedy
+    site, described, tmp_path, columns, line, remedy
 ):
     for series in (5, 6):  # two series of one study
         write_scan(tmp_path / "scans", 99, series)
     shutil.copytree(site / "scans" / "0", tmp_path / "scans" / "0")
     table = write_table(tmp_path / "labels.csv", columns, [line])
     with pytest.raises(LabelError, match=remedy):
-        read_series_labels(table, labels, tmp_path / "scans")
+        read_series_labels(table, described, tmp_path / "scans")
+
+
+def test_of_a_study_the_series_that_the_bundle_takes_is_meant(mr_bundle, tmp_path):
+    found = scan(3, lesion=True, size=32, n_slices=4)
+    of_study = {"StudyInstanceUID": "1.2.3"}
+    t1 = {"SeriesDescription": "AX T1"} | of_study
+    mr.write_series(found, tmp_path / "scans", 2, **t1)
+    flair = mr.FLAIR | of_study
+    mr.write_series(found, tmp_path / "scans", 3, **flair)
+    table = write_table(
+        tmp_path / "labels.csv", ("StudyInstanceUID", "nodule"), [("1.2.3", 1)]
+    )
+    said = bundle.describe(mr_bundle)
+    [row] = read_series_labels(table, said, tmp_path / "scans")
+    assert row.path == f".#{ct.STUDY}.3"
+    whole = mr.enhanced(found, 5, SeriesDescription="FLAIR 3D", **of_study)
+    ct.write(whole, tmp_path / "scans" / "enhanced.dcm")
+    with pytest.raises(LabelError, match="2 series have this StudyInstanceUID"):
+        read_series_labels(table, said, tmp_path / "scans")
 
 
 def test_too_few_series_are_refused_before_any_is_read(
-    ct_bundle, site, labels, tmp_path
+    ct_bundle, site, described, tmp_path
 ):
     lines = [(f"{index}/5.dcm", index % 2) for index in range(19)]
     table = write_table(tmp_path / "labels.csv", ("path", "nodule"), lines)
-    rows = read_series_labels(table, labels, site / "scans")
+    rows = read_series_labels(table, described, site / "scans")
     with pytest.raises(BundleError, match="too few labelled series: at least 20"):
         commission(ct_bundle, rows, [tmp_path / "elsewhere"], tmp_path / "a", STAMP)
 
 
 def test_labels_that_the_bundle_cannot_tell_apart_are_refused(
-    ct_bundle, site, labels, tmp_path
+    ct_bundle, site, described, tmp_path
 ):
     lines = [(str(index), index // 2 % 2) for index in range(1, N)]
     table = write_table(tmp_path / "labels.csv", ("path", "nodule"), lines)
-    rows = read_series_labels(table, labels, site / "scans")
+    rows = read_series_labels(table, described, site / "scans")
     with pytest.raises(BundleError, match="nodule is not told apart here"):
         commission(ct_bundle, rows, [site / "scans"], tmp_path / "a", STAMP)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dicomnode.decoder import DecodeLimits, DecoderPool
@@ -87,11 +89,14 @@ def test_a_study_without_the_sequence_is_not_analysed_and_says_why(site, tmp_pat
         ({"A": ("FLAIR",), "C": ("GR",)}, "C"),
     ],
 )
-def test_every_rule_must_fit_and_no_exclusion_may(facts, keyword):
+def test_every_rule_must_fit_and_no_exclusion_may(mr_bundle, facts, keyword):
     wanted = SeriesInput(
         match=(("A", ("*FLAIR*",)), ("C", ("SE", ""))), exclude=(("B", ("POST",)),)
     )
     assert unfit(facts, wanted) == keyword
+    rules = {"match": wanted.match, "exclude": wanted.exclude}
+    spec = replace(bundle.describe(mr_bundle).input.series, **rules)
+    assert spec.takes(facts) is not bool(keyword)  # commissioning chooses alike
 
 
 @pytest.mark.parametrize(
