@@ -11,8 +11,8 @@ from dicomnode.decoder.chunks import CHUNK
 from dicomnode.decoder.decoding import Decoded, ImageWanted, Undecodable
 from dicomnode.decoder.limits import DecodeLimits
 from dicomnode.decoder.pool import Decoder, DecoderPool, InThisProcess
-from dicomnode.decoder.prepared import PreparedPlanes
-from dicomnode.decoder.series import Planes, Wanted
+from dicomnode.decoder.prepared import PreparedPlanes, Wanted
+from dicomnode.decoder.series import Planes
 
 __all__ = [
     "CHUNK",

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from dicomnode.decoder import channel
 from dicomnode.decoder.decoding import Decoded, ImageWanted, Undecodable, decode
 from dicomnode.decoder.limits import DecodeLimits
-from dicomnode.decoder.prepared import PreparedPlanes
-from dicomnode.decoder.series import Planes, Wanted, planes_of, survey, to_words
+from dicomnode.decoder.prepared import PreparedPlanes, Wanted
+from dicomnode.decoder.series import Planes, planes_of, survey, to_words
 from model import pixels
 
 _PR_SET_PDEATHSIG = 1

@@ -17,9 +17,9 @@ import numpy as np
 
 from dicomnode.decoder import channel
 from dicomnode.decoder.decoding import Undecodable
-from dicomnode.decoder.prepared import PreparedPlanes
+from dicomnode.decoder.prepared import PreparedPlanes, Wanted
 from dicomnode.decoder.process import DecoderProcess
-from dicomnode.decoder.series import Planes, Wanted, from_words
+from dicomnode.decoder.series import Planes, from_words
 from dicomnode.domain.series import SliceHeader
 
 CHUNK = 16

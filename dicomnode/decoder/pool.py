@@ -21,8 +21,9 @@ from dicomnode.decoder.decoding import (
     decode,
 )
 from dicomnode.decoder.limits import DecodeLimits
+from dicomnode.decoder.prepared import Wanted
 from dicomnode.decoder.process import MODULE, DecoderProcess
-from dicomnode.decoder.series import Wanted, planes_of, survey
+from dicomnode.decoder.series import planes_of, survey
 from dicomnode.domain.series import SliceHeader
 from dicomnode.errors import PredictionFailed
 from model import pixels

@@ -1,4 +1,4 @@
-"""A slice of a series as the network is given it, made where it was decoded."""
+"""What is wanted of the slices of a series, and what a network is given of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,41 @@ from model import preparation, quality
 from model.preparation import Preparation
 
 _PLANE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Frames (from 0) of one file, to be shown through windows, or each through
+    percentiles of its own values.
+
+    ``preparation``: what a network is to be given of them instead; ``measured``: the
+    frames of which the measures of `model.quality` are wanted too.
+    """
+
+    frames: tuple[int, ...]
+    windows: tuple[tuple[float, float], ...]
+    percentiles: bool = False
+    preparation: Preparation | None = None
+    measured: tuple[int, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the canvases of each frame; empty without a preparation."""
+        if self.preparation is None:
+            return ()
+        return max(1, len(self.windows)), *self.preparation.shape[1:]
+
+    @classmethod
+    def from_words(cls, words: Mapping[str, Any]) -> Wanted:
+        """What `dataclasses.asdict` gave."""
+        made = words["preparation"]
+        return cls(
+            tuple(int(frame) for frame in words["frames"]),
+            tuple((float(c), float(w)) for c, w in words["windows"]),
+            bool(words["percentiles"]),
+            None if made is None else Preparation(**made),
+            tuple(int(frame) for frame in words["measured"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)

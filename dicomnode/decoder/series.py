@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,10 +16,9 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 
 from dicomnode.decoder.decoding import STATION, Undecodable, station_of
-from dicomnode.decoder.prepared import PreparedPlanes
+from dicomnode.decoder.prepared import PreparedPlanes, Wanted
 from dicomnode.domain.series import SliceHeader, Vector
 from model import pixels
-from model.preparation import Preparation
 
 Planes = NDArray[np.uint8]
 """(windows, rows, columns), see `model.pixels.windowed_frames`."""
@@ -62,41 +61,6 @@ _BROKEN = (
     struct.error,
     zlib.error,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Frames (from 0) of one file, to be shown through windows, or each through
-    percentiles of its own values.
-
-    ``preparation``: what a network is to be given of them instead; ``measured``: the
-    frames of which the measures of `model.quality` are wanted too.
-    """
-
-    frames: tuple[int, ...]
-    windows: tuple[tuple[float, float], ...]
-    percentiles: bool = False
-    preparation: Preparation | None = None
-    measured: tuple[int, ...] = ()
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the canvases of each frame; empty without a preparation."""
-        if self.preparation is None:
-            return ()
-        return max(1, len(self.windows)), *self.preparation.shape[1:]
-
-    @classmethod
-    def from_words(cls, words: Mapping[str, Any]) -> Wanted:
-        """What `dataclasses.asdict` gave."""
-        made = words["preparation"]
-        return cls(
-            tuple(int(frame) for frame in words["frames"]),
-            tuple((float(c), float(w)) for c, w in words["windows"]),
-            bool(words["percentiles"]),
-            None if made is None else Preparation(**made),
-            tuple(int(frame) for frame in words["measured"]),
-        )
 
 
 def planes_of(

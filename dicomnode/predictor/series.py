@@ -185,9 +185,7 @@ class SeriesReader:
         windows = Windows(spec.ranges[:1], bool(spec.percentiles))
         planes = decoded(self._decoder, open_file, slices, windows, priority)
         pictures = {
-            index: plane[0]
-            for index, plane in planes
-            if isinstance(plane, np.ndarray)
+            index: plane[0] for index, plane in planes if isinstance(plane, np.ndarray)
         }
         return tuple(
             self._on_slice(

@@ -46,6 +46,14 @@ class Wanted:
             others = (self.runner,) if self.runner != "torch" else ()
         return (*others, "torch")
 
+    def precisions(self, device: torch.device) -> tuple[Precision, ...]:
+        """In the order in which they are tried.
+
+        Another runtime that is asked for by name has float32 alone.
+        """
+        named = self.runner not in ("torch", "auto") and device.type == "cpu"
+        return ("float32",) if named else chain(self.precision, device)
+
 
 @dataclass(frozen=True)
 class Arithmetic:

@@ -52,28 +52,40 @@ def _pack(
 
     Packed tensors are no parameters: a change of type or layout would undo packing.
     """
-    run: Any = torch.ops.mkldnn._convolution_pointwise  # noqa: SLF001 - its name
-    x, *shortcut = node.args
-    after, sizes = "relu" if isinstance(conv, Joined) else "none", sizes_of(conv)
     # Beside a shortcut it takes a bias of no other type than the input's.
-    bias = None if conv.bias is None else conv.bias.detach().float()
-    if bias is not None and shortcut:
-        bias = bias.to(dtype)
+    wide = torch.float32 if len(node.args) == 1 else dtype
     with trunk.graph.inserting_before(node):
-        kept = (
-            _kept(trunk, f"weight_of_{node.name}", _laid_out(conv, x, dtype)),
-            None if bias is None else _kept(trunk, f"bias_of_{node.name}", bias),
-        )
-        if shortcut:
-            rest: Any = ("add", 1.0, after, [], None)
-            given: Any = (x, *shortcut, *kept, *sizes, *rest)
-            found = trunk.graph.call_function(run.binary, given)
-        else:
-            given = (x, *kept, *sizes, after, [], "")
-            found = trunk.graph.call_function(run.default, given)
+        weight = _kept(trunk, f"weight_of_{node.name}", _laid_out(conv, node, dtype))
+        bias = None
+        if conv.bias is not None:
+            exact = conv.bias.detach()
+            bias = _kept(trunk, f"bias_of_{node.name}", exact.to(wide))
+        found = _call(trunk.graph, conv, node.args, (weight, bias))
     found.meta = dict(node.meta)  # its shape is asked for by what follows
     node.replace_all_uses_with(found)
     trunk.graph.erase_node(node)
+
+
+def _call(
+    graph: fx.Graph,
+    conv: Convolution,
+    given: tuple[Any, ...],
+    kept: tuple[fx.Node, fx.Node | None],
+) -> fx.Node:
+    """given: the input and, if any, what is to be added."""
+    anew: Any = torch.ops.mkldnn._convolution_pointwise  # noqa: SLF001 - its name
+    there: Any = torch.ops.mkldnn._convolution_pointwise_
+    how = (*kept, *sizes_of(conv))
+    after = "relu" if isinstance(conv, Joined) else "none"
+    x, *added = given
+    if not added:
+        return graph.call_function(anew.default, (x, *how, after, [], ""))
+    how = (*how, "add", 1.0, after, [], None)
+    [shortcut] = added
+    if shortcut.target is anew.default and len(shortcut.users) == 1:
+        # Nobody else wants what is added, so the sum may take its place.
+        return graph.call_function(there.binary, (shortcut, x, *how))
+    return graph.call_function(anew.binary, (x, shortcut, *how))
 
 
 def _kept(trunk: fx.GraphModule, name: str, tensor: Tensor) -> fx.Node:
@@ -81,10 +93,11 @@ def _kept(trunk: fx.GraphModule, name: str, tensor: Tensor) -> fx.Node:
     return trunk.graph.create_node("get_attr", name)
 
 
-def _laid_out(conv: Convolution, x: Any, dtype: torch.dtype) -> Tensor:
+def _laid_out(conv: Convolution, node: fx.Node, dtype: torch.dtype) -> Tensor:
     reorder: Any = torch.ops.mkldnn._reorder_convolution_weight  # noqa: SLF001 - its name
     weight = rounded(conv.weight.detach(), dtype)
     weight = weight.to(memory_format=torch.channels_last)
+    x: Any = node.args[0]
     shape = list(x.meta["tensor_meta"].shape)
     found: Tensor = reorder(weight, *sizes_of(conv), shape)
     return found

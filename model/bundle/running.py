@@ -160,7 +160,7 @@ def accelerated(bundle: Bundle, wanted: Wanted) -> Bundle:
 
 def _ways(bundle: Bundle, wanted: Wanted) -> Iterator[_Way]:
     engine = bundle.parts.engine
-    for precision in arithmetic.chain(wanted.precision, engine.device):
+    for precision in wanted.precisions(engine.device):
         for runner in wanted.runners(engine.device.type):
             yield _Way(runner, precision, _opener(bundle, runner, precision, wanted))
 

@@ -96,9 +96,9 @@ class Bundle:
     ) -> Prepared:
         """As `prepare`, of an image that another process has prepared.
 
-        canvas: of its ``preparation``, (channels, N, N); it is kept, not copied. grey: its
-        `model.preparation.statistics`. shape: of the display pixels. Raises BundleError
-        for what is none.
+        canvas: of its ``preparation``, (channels, N, N); it is kept, not copied. grey:
+        its `model.preparation.statistics`. shape: of the display pixels. Raises
+        BundleError for what is none.
         """
         if not (len(grey) == len(STATISTICS) and np.isfinite([*grey]).all()):
             raise BundleError("an image without its statistics: send it again")

@@ -92,6 +92,17 @@ def test_auto_takes_what_the_hardware_multiplies_natively(monkeypatch):
     assert arithmetic.chain("float32", cpu) == ("float32",)
 
 
+def test_a_runtime_asked_for_by_name_is_not_passed_over_for_a_faster_precision(
+    monkeypatch,
+):
+    monkeypatch.setattr(arithmetic, "has_native_bfloat16", lambda _device: True)
+    cpu = torch.device("cpu")
+    assert bundle.Wanted(runner="openvino").precisions(cpu) == ("float32",)
+    for runner in ("torch", "auto"):
+        found = bundle.Wanted(runner=runner).precisions(cpu)
+        assert found == ("bfloat16", "float32")
+
+
 def test_auto_takes_the_finer_half_precision_on_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (9, 0))
     found = arithmetic.chain("auto", torch.device("cuda"))
