@@ -51,18 +51,20 @@ def archived(tmp_path_factory, require_command, mr_bundle, found):
     sent = studies(folder / "sent", found)
     port = free_port()
     with Orthanc(folder / "orthanc", {"node": Modality("DICOMNODE", port)}) as orthanc:
-        node = Node(folder / "node", orthanc.dicom_port, port=port)
+        node = Node(folder / "node", orthanc.dicom_port, port=port, quiet_seconds=3)
         before, cxr, after = node.config.read_text().partition("[[destination]]")
         node.config.write_text(before + PIPELINE + cxr + after)
         copytree(mr_bundle, folder / "node" / "var" / "bundles" / "mr-nodule")
         with node.running():
-            assert dcmsend(node.port, sent).returncode == 0
+            for one in sent:  # each at once, or it would be complete before its end
+                assert dcmsend(node.port, one).returncode == 0
             rows = {r["study_instance_uid"]: r for r in node.settle(BOTH)}
         yield {uid: (row, reports(orthanc, uid)) for uid, row in rows.items()}
 
 
 def studies(folder, found):
     """One study whose FLAIR is slices, one whose FLAIR is an Enhanced MR object."""
+    folder, other = folder / "slices", folder / "frames"
     of = {"StudyInstanceUID": PER_SLICE}
     mr.write_series(found, folder, 2, SeriesDescription="AX T1", gain=1.3, **of)
     mr.write_series(found, folder, 3, gain=0.7, offset=300, **mr.FLAIR, **of)
@@ -71,10 +73,10 @@ def studies(folder, found):
     whole = mr.enhanced(found, 5, SeriesDescription="T2 3D", **of)
     ct.write(whole, folder / "t2.dcm")
     of = {"StudyInstanceUID": PER_FRAME}
-    mr.write_series(found, folder, 12, SeriesDescription="AX T1", **of)
+    mr.write_series(found, other, 12, SeriesDescription="AX T1", **of)
     whole = mr.enhanced(found, 15, SeriesDescription="FLAIR 3D", **of)
-    ct.write(whole, folder / "flair.dcm")
-    return sorted(folder.iterdir())
+    ct.write(whole, other / "flair.dcm")
+    return [sorted(one.iterdir()) for one in (folder, other)]
 
 
 def report_of(results):
