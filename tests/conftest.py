@@ -10,10 +10,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.object_server import ObjectServer
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# An example may take its time on a busy machine.
+settings.register_profile("unhurried", settings(), deadline=None)
+settings.load_profile("unhurried")
 
 
 def unavailable(reason: str) -> None:
