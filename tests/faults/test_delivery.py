@@ -305,10 +305,10 @@ def test_47_a_deliverer_that_is_killed_after_the_answer_sends_again(
     pacs = FakePacs()
     with pacs.running():
         courier = desk.courier(pacs)
-        usual, courier._note = courier._note, lambda *_: None
+        usual, courier._note_accepted = courier._note_accepted, lambda *_: None
         courier.run_once()
         assert (desk.row()["state"], len(pacs.stored)) == ("PENDING", 1)
-        courier._note = usual
+        courier._note_accepted = usual
         assert courier.run_once() == 0, "the claim protects it"
         desk.clock.move(300)
         courier.run_once()
