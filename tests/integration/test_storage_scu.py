@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import _thread
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -198,7 +198,8 @@ def test_ctrl_c_in_the_middle_of_a_request_leaves_no_thread_behind():
 
         def take_and_interrupt():
             with silent.accept()[0]:
-                _thread.interrupt_main()
+                # A real signal: it also ends a wait.
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
                 gone.wait()
 
         gone = threading.Event()
