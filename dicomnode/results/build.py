@@ -42,7 +42,7 @@ def build(
     Raises ResultError when the sources disagree or an object would not be conformant.
     """
     drawn = build_pictures(context, findings, kinds)
-    return (*build_reports(context, findings, kinds, lambda: drawn), *drawn)
+    return (*build_reports(context, findings, kinds, drawn), *drawn)
 
 
 def build_pictures(
@@ -63,13 +63,11 @@ def build_reports(
     context: ReportContext,
     findings: StudyFindings,
     kinds: Collection[str],
-    companions: Callable[[], Sequence[BuiltResult]],
+    companions: Sequence[BuiltResult],
 ) -> tuple[BuiltResult, ...]:
     """Of `build`, SR and text SR.
 
-    companions: gives those of `build_pictures`, which the SR refers to; called as late
-    as possible, so that they may be drawn meanwhile. Raises ResultError,
-    and what it raises.
+    companions: those of `build_pictures`, which the SR refers to. Raises ResultError.
     """
     _check_request(context, findings, kinds)
     stated = in_scheme(findings, context.code_scheme)
@@ -111,12 +109,12 @@ def _pictures(
 def _reports(
     context: ReportContext,
     findings: StudyFindings,
-    companions: Callable[[], Sequence[BuiltResult]],
+    companions: Sequence[BuiltResult],
 ) -> _Built:
     text = seal(context, "sr-text", text_report(context, findings))
     if context.profile == BASIC_TEXT:
         return (text,)
-    report = structured_report(context, findings, _references(companions()))
+    report = structured_report(context, findings, _references(companions))
     return (seal(context, "sr", report), text)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -43,7 +43,7 @@ NOTHING_TO_ANALYSE = "the study holds no image that the pipeline wants"
 REPRESENTATIVES = 16
 """Headers read for a not-analysed report: enough to reference, quick to read."""
 _HANDS = 4
-"""Threads of a job for its results: one draws, the others wait for the disk."""
+"""Threads of a job that wait for the disk with its results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,34 +209,28 @@ class Pipeline:
         if not self.spec.heat_map:
             findings = without_maps(findings)
         context = self._context(job, sources, earlier)
-        # Pictures are drawn while reports are written, and each result, which waits
-        # for the disk, is kept as soon as it is finished.
+        # Each result waits for the disk: the pictures, which are large, while the
+        # reports are written.
         with ThreadPoolExecutor(_HANDS, "results") as hands:
-            drawing = hands.submit(self._drawn, context, findings, hands)
-            written = self._written(context, findings, lambda: drawing.result()[0])
-            kept = [hands.submit(self._keep, *one) for one in written]
-            return tuple(one.result() for one in (*kept, *drawing.result()[1]))
-
-    def _drawn(
-        self, context: ReportContext, findings: StudyFindings, hands: Executor
-    ) -> tuple[Sequence[BuiltResult], Sequence[Future[NewResult]]]:
-        """The pictures, and how they are being kept, for every destination."""
-        made = build_pictures(context, findings, self.spec.result_kinds)
-        everywhere = tuple(chain.from_iterable(self.spec.profiles().values()))
-        return made, [hands.submit(self._keep, one, everywhere) for one in made]
+            drawn = build_pictures(context, findings, self.spec.result_kinds)
+            everywhere = tuple(chain.from_iterable(self.spec.profiles().values()))
+            pictures = [hands.submit(self._keep, one, everywhere) for one in drawn]
+            written = self._written(context, findings, drawn)
+            reports = [hands.submit(self._keep, *one) for one in written]
+            return tuple(one.result() for one in (*reports, *pictures))
 
     def _written(
         self,
         context: ReportContext,
         findings: StudyFindings,
-        companions: Callable[[], Sequence[BuiltResult]],
+        drawn: Sequence[BuiltResult],
     ) -> Iterable[tuple[BuiltResult, tuple[str, ...]]]:
         """The reports in each profile, with who gets them."""
         made: dict[str, tuple[BuiltResult, tuple[str, ...]]] = {}
         kinds = self.spec.result_kinds
         for profile, destinations in self.spec.profiles().items():
             context = replace(context, profile=profile)
-            for one in build_reports(context, findings, kinds, companions):
+            for one in build_reports(context, findings, kinds, drawn):
                 # The text is the same object under every profile: keep it once.
                 _, also = made.get(one.sop_instance_uid, (one, ()))
                 made[one.sop_instance_uid] = one, (*also, *destinations)
