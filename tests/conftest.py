@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from dicomnode.demo.program import free_port as find_port
 from tests.object_server import ObjectServer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,9 +71,4 @@ def interruptible() -> Iterator[None]:
 def free_port() -> Callable[[], int]:
     """A function that gives a TCP port of the loopback that is free just now."""
 
-    def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-
-    return find
+    return find_port

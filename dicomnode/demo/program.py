@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,13 +19,21 @@ from dicomnode.demo.failure import DemoFailed
 _POLL_SECONDS = 0.05
 _GRACE_SECONDS = 10.0
 _LOG_LINES = 15
+_PORTS = range(20_000, 32_768)
+"""Below those that Linux gives to connections that go out: none of them can take one
+between being found and being bound by a server.
+"""
+_PORT_TRIES = 100
 
 
 def free_port() -> int:
     """A TCP port of the loopback that is free just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    some = (_PORTS[secrets.randbelow(len(_PORTS))] for _ in range(_PORT_TRIES))
+    for port in (*some, 0):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise DemoFailed("no TCP port of the loopback is free; end some programs")
 
 
 def wait_until(
