@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from dicomnode.errors import ResultError
 from dicomnode.results import codes
-from dicomnode.results.charset import text_of
+from dicomnode.results.charset import has_value, text_of
 from dicomnode.results.content import Content
 from dicomnode.results.header import RESEARCH_USE_ONLY
 from dicomnode.results.item_facts import ItemFacts, facts_of
@@ -74,7 +74,7 @@ def _document_defects(dataset: Dataset, kind: str, root: _Item) -> Iterator[str]
 def _missing(dataset: Dataset, kind: str) -> Iterator[str]:
     type_1, type_2 = REQUIRED[kind]
     for keyword in type_1:
-        if keyword not in dataset or dataset[keyword].is_empty:
+        if not has_value(dataset, keyword):
             yield f"{keyword} (Type 1) has no value"
     for keyword in type_2:
         if keyword not in dataset:
@@ -97,7 +97,7 @@ def _too_long(dataset: Dataset, keywords: Iterable[str]) -> Iterator[str]:
     for keyword in keywords:
         if keyword not in dataset:
             continue
-        most = MOST_CHARACTERS.get(str(dataset[keyword].VR))
+        most = MOST_CHARACTERS.get(str(dataset.get_item(keyword).VR))
         if most is not None and len(text_of(dataset, keyword)) > most:
             yield f"{keyword} has more than {most} characters"
 

@@ -12,13 +12,13 @@ from pydicom.tag import Tag
 from dicomnode.results.charset import settle, text_of
 from dicomnode.results.conformance import check
 from dicomnode.results.context import BuiltResult, ReportContext, Unsealed
-from dicomnode.results.encoding import as_read, encode_data_set
+from dicomnode.results.encoding import as_read, encode_elements
 from dicomnode.results.header import stamp
 from dicomnode.results.times import moment
 from dicomnode.results.uids import sop_instance_uid
 from dicomnode.results.wording import ENGLISH
 
-_PIXELS = Tag("PixelData")
+_PIXELS, _STAMPED = Tag("PixelData"), Tag("ContributingEquipmentSequence")
 _HEADER = struct.Struct("<HH2sHI")
 
 
@@ -36,13 +36,14 @@ def seal(context: ReportContext, kind: str, made: Unsealed) -> BuiltResult:
     pixels = _taken_pixels(dataset)
     if not settle(dataset) and context.words is not ENGLISH:
         raise Unwritable
-    content = encode_data_set(dataset)
-    # Encoding a tree of items takes most of the time, so it is done once: in the data
-    # set as read again, what stamping does not change stays the bytes that it is.
-    dataset = as_read(content)
-    dataset.SOPInstanceUID = sop_instance_uid(content, *pixels)
+    # To encode takes most of the time, so each element is encoded once, but for the
+    # one that stamping changes.
+    content = encode_elements(dataset, sorted(dataset.keys()))
+    dataset.SOPInstanceUID = sop_instance_uid(b"".join(content.values()), *pixels)
     stamp(dataset, moment(context.analysed_at, context.sources[0]))
-    encoded = encode_data_set(dataset)
+    late = {*dataset.keys()}.difference(content) | {_STAMPED}
+    elements = content | encode_elements(dataset, late)
+    encoded = b"".join(elements[tag] for tag in sorted(elements))
     return finished(kind, (encoded, *pixels), made)
 
 
