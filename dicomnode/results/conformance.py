@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
 from dicomnode.errors import ResultError
@@ -188,7 +189,9 @@ def _bad_predecessors(dataset: Dataset) -> Iterator[str]:
 
 def _pixel_defects(dataset: Dataset) -> Iterator[str]:
     expected = dataset.Rows * dataset.Columns * dataset.SamplesPerPixel
-    if len(dataset.PixelData) != expected + expected % 2:
+    pixels: DataElement | RawDataElement = dataset.get_item("PixelData")
+    length = pixels.length if isinstance(pixels, RawDataElement) else len(pixels.value)
+    if length != expected + expected % 2:
         yield "PixelData has not the length of Rows, Columns and SamplesPerPixel"
     if "BodyPartExamined" not in dataset and "Laterality" not in dataset:
         yield "Laterality (Type 2C) is absent without BodyPartExamined"
