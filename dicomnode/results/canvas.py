@@ -13,10 +13,11 @@ from math import ceil, floor
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from dicomnode.domain.findings import Pixels8
-from dicomnode.results.heatmap import Rgb8
+from dicomnode.results.heatmap import Rgb8, draw
 
 Colour: TypeAlias = tuple[int, int, int]
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -80,13 +81,14 @@ def _fill(piece: Rgb8, colour: Colour) -> None:
         piece[1:] = piece[0]
 
 
-def _blend(piece: Rgb8, mask: Pixels8, colour: Colour) -> None:
-    """``colour`` over what is there, as much as ``mask`` says, as Pillow rounds it."""
-    share = mask.astype(np.uint16)[..., np.newaxis]
-    mixed = (
-        piece * (255 - share) + share * np.asarray(colour, np.uint16) + np.uint16(128)
-    )
-    piece[...] = (mixed + (mixed >> 8)) >> 8
+@cache
+def _inks(colour: Colour, ground: Colour) -> NDArray[np.uint32]:
+    """The colour, as four bytes, for each share of ``colour`` on ``ground``."""
+    share = np.arange(256)[:, np.newaxis]
+    mixed = share * np.asarray(colour) + (255 - share) * np.asarray(ground) + 128
+    inks = np.zeros((256, 4), np.uint8)
+    inks[:, :3] = (mixed + (mixed >> 8)) >> 8  # as Pillow divides by 255
+    return inks.view(np.uint32).ravel()
 
 
 def _corners(place: Box) -> tuple[int, int, int, int]:
@@ -148,16 +150,17 @@ class Canvas:
 
     def in_pixels(self, box: Box) -> Box:
         """``box`` in pixels; at least as large as it is in units."""
+        up, down = self._scale.numerator, self._scale.denominator
         return Box(
-            round(box.left * self._scale),
-            round(box.top * self._scale),
-            ceil(box.width * self._scale),
-            ceil(box.height * self._scale),
+            self._in_pixels(box.left),
+            self._in_pixels(box.top),
+            -(-box.width * up // down),
+            -(-box.height * up // down),
         )
 
     def fill(self, box: Box, colour: Colour, radius: int = 0) -> None:
         """A filled rectangle, rounded if ``radius`` is not 0."""
-        place, rounding = self.in_pixels(box), round(radius * self._scale)
+        place, rounding = self.in_pixels(box), self._in_pixels(radius)
         if not rounding:
             _fill(self._piece(place), colour)
             return
@@ -170,7 +173,7 @@ class Canvas:
         with self._drawing(place) as piece:
             piece.rounded_rectangle(
                 _corners(place),
-                round(radius * self._scale),
+                self._in_pixels(radius),
                 outline=colour,
                 width=self._line_width,
             )
@@ -191,16 +194,21 @@ class Canvas:
         size: int,
         colour: Colour = TEXT,
         anchor: str = "la",
+        ground: Colour = GROUND,
     ) -> None:
-        """One line of text; ``anchor`` as Pillow's text anchors."""
-        left, top = round(at[0] * self._scale), round(at[1] * self._scale)
+        """One line of text; ``anchor`` as Pillow's text anchors.
+
+        ``ground``: what it lies on, and nothing else does.
+        """
+        left, top = self._in_pixels(at[0]), self._in_pixels(at[1])
         drawn = _drawn(drawable(words), self._in_pixels(size), anchor)
         if drawn is not None:
             rows, columns = drawn.mask.shape
             place = Box(left + drawn.left, top + drawn.top, columns, rows)
             seen = self._seen(place)
             mask = drawn.mask[seen.top - place.top :, seen.left - place.left :]
-            _blend(self._piece(seen), mask[: seen.height, : seen.width], colour)
+            inks = np.take(_inks(colour, ground), mask[: seen.height, : seen.width])
+            draw(inks, self._piece(seen))
 
     def width_of(self, words: str, size: int) -> int:
         """How wide a line is."""
@@ -253,7 +261,7 @@ class Canvas:
 
     @property
     def _line_width(self) -> int:
-        return round(2 * self._scale)
+        return self._in_pixels(2)
 
     def _seen(self, place: Box) -> Box:
         """What of ``place``, in pixels, is on the page."""
@@ -281,4 +289,7 @@ class Canvas:
         piece[...] = np.asarray(image)
 
     def _in_pixels(self, size: int) -> int:
-        return round(size * self._scale)
+        """Rounded, halves to the even, as `round` does it in ten times as long."""
+        whole, rest = divmod(size * self._scale.numerator, self._scale.denominator)
+        twice = 2 * rest - self._scale.denominator
+        return whole + (twice > 0 or (twice == 0 and whole % 2 == 1))

@@ -70,35 +70,43 @@ def plain(display: Pixels8, page: Rgb8) -> None:
         page[..., channel] = display
 
 
+def draw(colours: NDArray[np.uint32], page: Rgb8) -> None:
+    """Draw colours as four bytes, (rows, columns), in ``page`` (rows, columns, 3)."""
+    channels = colours.view(np.uint8).reshape(*colours.shape, 4)
+    for channel in range(3):
+        page[..., channel] = channels[..., channel]
+
+
 def overlay(
     display: Pixels8, activation_map: Map32, anchors: Anchors, page: Rgb8
 ) -> None:
     """Draw ``display`` (rows, columns) with the map on it in ``page``."""
     rows, columns = display.shape
-    # A map that is no number hides nothing.
-    known = np.nan_to_num(np.asarray(activation_map, dtype=np.float32))
-    cells, table = Image.fromarray(known), _mixed(anchors)
+    cells, table = _widened(activation_map, columns), _mixed(anchors)
     at_once = max(1, _AT_ONCE // columns)
     for first in range(0, rows, at_once):
         some = slice(first, min(rows, first + at_once))
-        wide = _spread(cells, columns, some, rows) * np.float32(_STEPS - 1)
-        steps = np.clip(np.rint(wide), 0, _STEPS - 1).astype(np.uint16)
-        mixed = np.take(table, steps << 8 | display[some], mode="clip")
-        channels = mixed.view(np.uint8).reshape(*mixed.shape, 4)
-        for channel in range(3):
-            page[some, :, channel] = channels[..., channel]
+        spread = _spread(cells, some, rows) * np.float32(_STEPS - 1)
+        steps = np.clip(np.rint(spread), 0, _STEPS - 1).astype(np.uint16)
+        draw(np.take(table, steps << 8 | display[some], mode="clip"), page[some])
 
 
-def _spread(cells: Image.Image, columns: int, some: slice, rows: int) -> Map32:
-    """``some`` of the rows of a map over (rows, columns) pixels, float32.
+# Exact at the centre of each cell, and without the diamonds of a bilinear spread.
+_SPREAD = Image.Resampling.BICUBIC
 
-    Its edges are the image's edges.
-    """
+
+def _widened(activation_map: Map32, columns: int) -> Image.Image:
+    """The map with as many columns as the image; its edges are the image's edges."""
+    # A map that is no number hides nothing.
+    known = np.nan_to_num(np.asarray(activation_map, dtype=np.float32))
+    return Image.fromarray(known).resize((columns, len(known)), _SPREAD)
+
+
+def _spread(cells: Image.Image, some: slice, rows: int) -> Map32:
+    """``some`` of the ``rows`` of the image, from a map as wide as it."""
     scale = cells.height / rows
     box = 0.0, some.start * scale, float(cells.width), some.stop * scale
-    # Exact at the centre of each cell, and without the diamonds of a bilinear spread.
-    size, method = (columns, some.stop - some.start), Image.Resampling.BICUBIC
-    return np.asarray(cells.resize(size, method, box))
+    return np.asarray(cells.resize((cells.width, some.stop - some.start), _SPREAD, box))
 
 
 def colour_bar(page: Rgb8, anchors: Anchors) -> None:
