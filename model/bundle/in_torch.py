@@ -111,7 +111,8 @@ class _Heads:
     def __call__(self, features: Tensor) -> Output:
         """As the network's own, `model.network.Classifier.read`."""
         pooled = features.mean((2, 3))
-        said = torch.addmm(self._bias, pooled, self._weight).split(self._sizes, 1)
+        every = torch.addmm(self._bias, pooled, self._weight)
+        said = torch.split(every, self._sizes, 1)
         logits = {
             head.name: composed(one, head.parents) if head.parents else one
             for head, one in zip(self._layout, said, strict=True)
