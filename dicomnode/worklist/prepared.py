@@ -43,6 +43,7 @@ class Prepared:
         # What is no parameter of ours: constants.
         self._fixed = {k: v for k, v in compiled.params.items() if v is not None}
         names = [one.name for one in statement.exported_columns]
+        self._finds = bool(names)
         self._row = namedtuple("Row", names)  # type: ignore[misc]  # of any query
 
     def run(
@@ -50,7 +51,7 @@ class Prepared:
     ) -> Sequence[Any]:
         """Run it once for each of ``rows`` of parameters; all that it finds."""
         if connection.dialect.name != "sqlite":
-            if rows and not self._row._fields:
+            if rows and not self._finds:
                 connection.execute(self.statement, list(rows))
                 return []
             found = [connection.execute(self.statement, row) for row in rows]
