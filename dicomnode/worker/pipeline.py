@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -31,8 +31,8 @@ from dicomnode.results import (
     BuiltResult,
     NodeFacts,
     ReportContext,
-    build_pictures,
     build_reports,
+    draw_pictures,
     without_maps,
 )
 from dicomnode.worker import headers
@@ -43,7 +43,7 @@ NOTHING_TO_ANALYSE = "the study holds no image that the pipeline wants"
 REPRESENTATIVES = 16
 """Headers read for a not-analysed report: enough to reference, quick to read."""
 _HANDS = 4
-"""Threads of a job that wait for the disk with its results."""
+"""Threads of a job that digest its pictures and wait for the disk with its results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,28 +209,40 @@ class Pipeline:
         if not self.spec.heat_map:
             findings = without_maps(findings)
         context = self._context(job, sources, earlier)
-        # Each result waits for the disk: the pictures, which are large, while the
-        # reports are written.
+        everywhere = tuple(chain.from_iterable(self.spec.profiles().values()))
+        drawn: list[Future[BuiltResult]] = []
+        pictures: list[Future[NewResult]] = []
+        # What is native code, or waits for the disk, is left to others: pictures, which
+        # are large, are digested and kept while more are drawn and reports written.
         with ThreadPoolExecutor(_HANDS, "results") as hands:
-            drawn = build_pictures(context, findings, self.spec.result_kinds)
-            everywhere = tuple(chain.from_iterable(self.spec.profiles().values()))
-            pictures = [hands.submit(self._keep, one, everywhere) for one in drawn]
+            for finish in draw_pictures(context, findings, self.spec.result_kinds):
+                drawn.append(hands.submit(finish))
+                pictures.append(hands.submit(self._keep_drawn, drawn[-1], everywhere))
             written = self._written(context, findings, drawn)
             reports = [hands.submit(self._keep, *one) for one in written]
             return tuple(one.result() for one in (*reports, *pictures))
+
+    def _keep_drawn(
+        self, drawn: Future[BuiltResult], destinations: tuple[str, ...]
+    ) -> NewResult:
+        return self._keep(drawn.result(), destinations)
 
     def _written(
         self,
         context: ReportContext,
         findings: StudyFindings,
-        drawn: Sequence[BuiltResult],
+        drawn: Sequence[Future[BuiltResult]],
     ) -> Iterable[tuple[BuiltResult, tuple[str, ...]]]:
         """The reports in each profile, with who gets them."""
         made: dict[str, tuple[BuiltResult, tuple[str, ...]]] = {}
         kinds = self.spec.result_kinds
+
+        def companions() -> Sequence[BuiltResult]:
+            return [one.result() for one in drawn]
+
         for profile, destinations in self.spec.profiles().items():
             context = replace(context, profile=profile)
-            for one in build_reports(context, findings, kinds, drawn):
+            for one in build_reports(context, findings, kinds, companions):
                 # The text is the same object under every profile: keep it once.
                 _, also = made.get(one.sop_instance_uid, (one, ()))
                 made[one.sop_instance_uid] = one, (*also, *destinations)

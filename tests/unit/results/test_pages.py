@@ -8,16 +8,20 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from dicomnode.domain.findings import Code, StudyFindings
+from dicomnode.domain.findings import BundleFacts, Code, StudyFindings
 from dicomnode.picture import fit, views
 from dicomnode.results import ReportContext, build
 from dicomnode.results import page as page_module
 from dicomnode.results.heatmap import COLD, HEAT, colours, opacity, overlay
-from dicomnode.results.page import HEIGHT, VIEWS, WIDTH, Box, explained, pages
+from dicomnode.results.page import HEIGHT, VIEWS, WIDTH, Box, explained
 from tests.unit.results import cases
 
 VIEW = page_module._VIEW
 SIDE = page_module._SIDE
+
+
+def pages(findings: StudyFindings, bundle: BundleFacts) -> list[page_module.Page]:
+    return list(page_module.pages(findings, bundle))
 
 
 def captures(
