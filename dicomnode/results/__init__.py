@@ -7,6 +7,7 @@ from dicomnode.results.context import BuiltResult, NodeFacts, ReportContext
 from dicomnode.results.document import SOP_CLASSES
 from dicomnode.results.encoding import encode, encode_data_set
 from dicomnode.results.page import VIEWS
+from dicomnode.results.rehearsal import rehearse
 from dicomnode.results.shaping import without_maps
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "encode",
     "encode_data_set",
     "is_own_result",
+    "rehearse",
     "without_maps",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from itertools import chain
 from typing import cast
@@ -33,6 +34,7 @@ from dicomnode.results import (
     ReportContext,
     build_reports,
     draw_pictures,
+    rehearse,
     without_maps,
 )
 from dicomnode.worker import headers
@@ -141,6 +143,15 @@ class Pipeline:
         """Whether it analyses whole series instead of single images."""
         return self.bundle.input.series is not None
 
+    def rehearse(self, now: datetime) -> None:
+        """Build results for nobody, so that no study waits for what is made only once.
+
+        Raises ResultError when no result of this pipeline could be built.
+        """
+        context = self._context("rehearsal", now)
+        for profile in self.spec.profiles():
+            rehearse(replace(context, profile=profile), self.spec.result_kinds)
+
     def analyse(
         self,
         job: Job,
@@ -162,7 +173,7 @@ class Pipeline:
                 findings = self._findings(selection, job.priority)
             wanted = _sources(selection, findings, instances)
             sources = self._headers(wanted, ahead)
-            context = self._context(job, sources, before.result())
+            context = self._context_of(job, sources, before.result())
             results = self._keep_results(context, findings, hands)
         outcome = Outcome.NOT_ANALYSED if findings.reason else Outcome.ANALYSED
         return Analysis(outcome, findings.reason, results, findings.presences())
@@ -186,7 +197,7 @@ class Pipeline:
         sources = self._headers(_sources(selection, findings, instances), {})
         # The same failure again gives the same object, so it must not name itself.
         before = [one for one in earlier if one.revision < job.revision]
-        context = self._context(job, sources, before)
+        context = self._context_of(job, sources, before)
         with ThreadPoolExecutor(_HANDS, "results") as hands:
             return self._keep_results(context, findings, hands)
 
@@ -286,21 +297,28 @@ class Pipeline:
                 made[one.sop_instance_uid] = one, (*also, *destinations)
         return made.values()
 
-    def _context(
+    def _context_of(
         self, job: Job, sources: Sequence[Dataset], earlier: Sequence[KeptResult]
     ) -> ReportContext:
-        return ReportContext(
+        # The time is fixed for the job, so that a rerun after a crash gives the same
+        # bytes.
+        return replace(
+            self._context(job.job_id, job.scheduled_at),
             sources=sources,
+            instance_number=job.revision,
+            earlier=tuple(earlier),
+        )
+
+    def _context(self, job_id: str, analysed_at: datetime) -> ReportContext:
+        return ReportContext(
+            sources=(),
             bundle=self.bundle,
             pipeline=self.spec.name,
-            job_id=job.job_id,
-            # Fixed for the job, so that a rerun after a crash gives the same bytes.
-            analysed_at=job.scheduled_at,
+            job_id=job_id,
+            analysed_at=analysed_at,
             node=self._node,
             language=self.spec.language,
             code_scheme=self.spec.code_scheme,
-            instance_number=job.revision,
-            earlier=tuple(earlier),
         )
 
     def _keep(self, built: BuiltResult, destinations: tuple[str, ...]) -> NewResult:
