@@ -6,8 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from pydicom.dataset import Dataset
-
 from dicomnode.domain.findings import StudyFindings
 from dicomnode.errors import ResultError
 from dicomnode.results import codes
@@ -98,12 +96,13 @@ def _written(context: ReportContext, made: Callable[[ReportContext], _Built]) ->
 def _pictures(
     context: ReportContext, findings: StudyFindings, kinds: Collection[str]
 ) -> _Built:
-    made: list[tuple[str, Dataset]] = []
+    made: list[tuple[str, Unsealed]] = []
     if "sc" in kinds:
         made += [("sc", one) for one in secondary_captures(context, findings)]
     if "gsps" in kinds:
-        made += [("gsps", one) for one in presentation_states(context, findings)]
-    return tuple(seal(context, kind, Unsealed(one)) for kind, one in made)
+        states = presentation_states(context, findings)
+        made += [("gsps", Unsealed(one)) for one in states]
+    return tuple(seal(context, kind, one) for kind, one in made)
 
 
 def _reports(

@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from dicomnode.results.charset import is_plain, keep_bytes, text_of
-from dicomnode.results.encoding import as_read, encode_data_set
+from dicomnode.results.encoding import as_read, encode_elements
 from dicomnode.results.item_facts import ItemFacts, facts_of
 
 CONTENT = Tag("ContentSequence")
@@ -91,16 +91,19 @@ def part_of(item: ContentItem) -> Part:
     """What there is to know of an item that has no children yet."""
     plain = is_plain(item)
     keep_bytes(item)
-    whole = encode_data_set(item) if plain else b""
-    after = _encoded_after(item) if plain else b""
+    elements = encode_elements(item, sorted(item.keys())) if plain else {}
+    before, after = (
+        b"".join(value for tag, value in elements.items() if (tag > CONTENT) is later)
+        for later in (False, True)
+    )
     return Part(
         item=item,
         is_plain=plain,
-        before=whole[: len(whole) - len(after)],
+        before=before,
         after=after,
         designators=frozenset(designators_in(item)),
         # As a receiver would read it.
-        facts=facts_of(as_read(whole) if plain else item),
+        facts=facts_of(as_read(before + after) if plain else item),
     )
 
 
@@ -117,14 +120,6 @@ def designators_in(dataset: Dataset) -> Iterator[str]:
 def contained(part: Part, children: Sequence[Content]) -> Content:
     """An item with children."""
     return Content(part, tuple(children))
-
-
-def _encoded_after(item: Dataset) -> bytes:
-    rest = Dataset()
-    for tag in tuple(item.keys()):
-        if tag > CONTENT:
-            rest[tag] = item[tag]
-    return encode_data_set(rest) if rest else b""
 
 
 def _as_item(encoded: bytes) -> tuple[bytes, bytes]:

@@ -185,13 +185,13 @@ def _framed(title: str, bundle: BundleFacts, scale: Fraction = Fraction(1)) -> C
     badge = Box(WIDTH - width - 24, 10, width, _BAND - 20)
     canvas.outline(badge, AMBER, 8)
     middle = badge.left + width // 2, _BAND // 2
-    canvas.text(middle, mark, MEDIUM, AMBER, "mm")
+    canvas.text(middle, mark, MEDIUM, AMBER, "mm", PANEL)
     words = f"AI {title}  |  {statements.algorithm(bundle)}"
     words = canvas.shorten(words, MEDIUM, badge.left - 48)
-    canvas.text((24, _BAND // 2), words, MEDIUM, TEXT, "lm")
+    canvas.text((24, _BAND // 2), words, MEDIUM, TEXT, "lm", PANEL)
     foot = f"{' '.join(ENGLISH.disclaimer)}  {ENGLISH.below_is_not_absent}"
     foot = canvas.shorten(foot, SMALL, WIDTH - 48)
-    canvas.text((24, HEIGHT - _BAND // 2), foot, SMALL, QUIET, "lm")
+    canvas.text((24, HEIGHT - _BAND // 2), foot, SMALL, QUIET, "lm", PANEL)
     return canvas
 
 

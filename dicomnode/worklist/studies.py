@@ -19,7 +19,7 @@ from dicomnode.worklist.engine import Database, Event, Transaction
 from dicomnode.worklist.growing import current_revision
 from dicomnode.worklist.moves import job_event, may, state_after
 from dicomnode.worklist.rows import instances_of, studies_in
-from dicomnode.worklist.schema import jobs, revisions
+from dicomnode.worklist.schema import jobs, revisions, studies
 
 _FLAG = "backfilled"
 
@@ -47,32 +47,27 @@ class Studies:
 
     def complete(self, study: Study, now: datetime) -> bool:
         """RECEIVING -> COMPLETE; False when an instance came in the meantime."""
-        unchanged = (
-            revisions.c.n_instances == study.n_instances,
-            revisions.c.last_instance_at == study.last_instance_at,
-        )
         with self._database.write() as transaction:
-            moved = _move(
-                transaction, study, "complete", {"completed_at": now}, unchanged
-            )
-            if moved:
-                transaction.note(_study_event(study, "complete", now))
-            return moved
+            return _complete(transaction, study, now)
+
+    def pass_on(
+        self, study: Study, jobs: Sequence[NewJob], reason: str, now: datetime
+    ) -> StudyState | None:
+        """`complete` and `route` in one transaction; the state that was reached."""
+        with self._database.write() as transaction:
+            if not _complete(transaction, study, now):
+                return None
+            if _is_held(transaction, study):
+                return StudyState.COMPLETE
+            _route(transaction, study, jobs, reason, now)
+            return StudyState.ROUTED if jobs else StudyState.NOT_ROUTED
 
     def route(
         self, study: Study, jobs: Sequence[NewJob], reason: str, now: datetime
     ) -> bool:
         """COMPLETE -> ROUTED with ``jobs``, or NOT_ROUTED with ``reason`` if none."""
-        event = "route" if jobs else "leave"
-        reason = "" if jobs else reason
         with self._database.write() as transaction:
-            values = {"routed_at": now, "reason": reason}
-            if not _move(transaction, study, event, values):
-                return False
-            transaction.note(_study_event(study, event, now, reason))
-            for job in jobs:
-                _schedule(transaction, job, now)
-            return True
+            return _route(transaction, study, jobs, reason, now)
 
     def unfollowed(self, limit: int) -> Sequence[FinishedJob]:
         """COMPLETED jobs that the router has not looked at since, the oldest first."""
@@ -104,6 +99,42 @@ class Studies:
             for follower in followers:
                 _schedule(transaction, follower, now)
             return True
+
+
+def _complete(transaction: Transaction, study: Study, now: datetime) -> bool:
+    unchanged = (
+        revisions.c.n_instances == study.n_instances,
+        revisions.c.last_instance_at == study.last_instance_at,
+    )
+    values: dict[str, object] = {"completed_at": now}
+    if not _move(transaction, study, "complete", values, unchanged):
+        return False
+    transaction.note(_study_event(study, "complete", now))
+    return True
+
+
+def _route(
+    transaction: Transaction,
+    study: Study,
+    jobs: Sequence[NewJob],
+    reason: str,
+    now: datetime,
+) -> bool:
+    event = "route" if jobs else "leave"
+    reason = "" if jobs else reason
+    if not _move(transaction, study, event, {"routed_at": now, "reason": reason}):
+        return False
+    transaction.note(_study_event(study, event, now, reason))
+    for job in jobs:
+        _schedule(transaction, job, now)
+    return True
+
+
+def _is_held(transaction: Transaction, study: Study) -> bool:
+    held = select(studies.c.held_at).where(
+        studies.c.study_instance_uid == study.study_instance_uid
+    )
+    return transaction.rows(held)[0].held_at is not None
 
 
 def _move(

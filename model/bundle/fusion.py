@@ -36,6 +36,7 @@ def fused(trunk: nn.Module, *, joins: bool) -> nn.Module:
         graph = fx.symbolic_trace(trunk)
     except _UNTRACEABLE:
         return trunk
+    _skip_identities(graph)
     _fold_normalisation(graph)
     if joins and has_joined_convolutions():
         _join(graph)
@@ -67,6 +68,13 @@ class Joined(nn.Module):
         rest: Any = ("add", 1.0, "relu", [], None)
         found = run.binary(x, shortcut, self.weight, self.bias, *self.sizes, *rest)
         return found
+
+
+def _skip_identities(graph: fx.GraphModule) -> None:
+    for node, _ in _modules(graph, nn.Identity):
+        before: Any = node.args[0]
+        node.replace_all_uses_with(before)
+        graph.graph.erase_node(node)
 
 
 def _fold_normalisation(graph: fx.GraphModule) -> None:

@@ -19,11 +19,13 @@ from torch.fx.passes.shape_prop import ShapeProp
 from model.bundle.fusion import Joined, has_joined_convolutions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
     Convolution = nn.Conv2d | Joined
+
+_MAY_TAKE_A_SUM = "may take a sum"
 
 
 def packed(trunk: nn.Module, example: Tensor, dtype: torch.dtype) -> nn.Module:
@@ -54,23 +56,20 @@ def _pack(
     """
     # Beside a shortcut it takes a bias of no other type than the input's.
     wide = torch.float32 if len(node.args) == 1 else dtype
+    bias = None if conv.bias is None else conv.bias.detach().to(wide)
+    kept = (_laid_out(conv, node, dtype), bias)
     with trunk.graph.inserting_before(node):
-        weight = _kept(trunk, f"weight_of_{node.name}", _laid_out(conv, node, dtype))
-        bias = None
-        if conv.bias is not None:
-            exact = conv.bias.detach()
-            bias = _kept(trunk, f"bias_of_{node.name}", exact.to(wide))
-        found = _call(trunk.graph, conv, node.args, (weight, bias))
-    found.meta = dict(node.meta)  # its shape is asked for by what follows
+        found = _called(trunk.graph, conv, node.args, kept)
+    found.meta.update(node.meta)  # its shape is asked for by what follows
     node.replace_all_uses_with(found)
     trunk.graph.erase_node(node)
 
 
-def _call(
+def _called(
     graph: fx.Graph,
     conv: Convolution,
     given: tuple[Any, ...],
-    kept: tuple[fx.Node, fx.Node | None],
+    kept: tuple[Tensor, Tensor | None],
 ) -> fx.Node:
     """given: the input and, if any, what is to be added."""
     anew: Any = torch.ops.mkldnn._convolution_pointwise  # noqa: SLF001 - its name
@@ -79,18 +78,35 @@ def _call(
     after = "relu" if isinstance(conv, Joined) else "none"
     x, *added = given
     if not added:
-        return graph.call_function(anew.default, (x, *how, after, [], ""))
+        found = graph.call_function(_one(anew.default, *how, after, [], ""), (x,))
+        found.meta[_MAY_TAKE_A_SUM] = True
+        return found
     how = (*how, "add", 1.0, after, [], None)
     [shortcut] = added
-    if shortcut.target is anew.default and len(shortcut.users) == 1:
+    if _MAY_TAKE_A_SUM in shortcut.meta and len(shortcut.users) == 1:
         # Nobody else wants what is added, so the sum may take its place.
-        return graph.call_function(there.binary, (shortcut, x, *how))
-    return graph.call_function(anew.binary, (x, shortcut, *how))
+        return graph.call_function(_two(there.binary, *how), (shortcut, x))
+    return graph.call_function(_two(anew.binary, *how), (x, shortcut))
 
 
-def _kept(trunk: fx.GraphModule, name: str, tensor: Tensor) -> fx.Node:
-    setattr(trunk, name, tensor)
-    return trunk.graph.create_node("get_attr", name)
+def _one(run: Any, *how: Any) -> Callable[[Tensor], Tensor]:
+    """``run`` with all but the input, which is looked up once and not each time."""
+
+    def packed(x: Tensor) -> Tensor:
+        found: Tensor = run(x, *how)
+        return found
+
+    return packed
+
+
+def _two(run: Any, *how: Any) -> Callable[[Tensor, Tensor], Tensor]:
+    """As `_one`, with all but two tensors."""
+
+    def packed(x: Tensor, other: Tensor) -> Tensor:
+        found: Tensor = run(x, other, *how)
+        return found
+
+    return packed
 
 
 def _laid_out(conv: Convolution, node: fx.Node, dtype: torch.dtype) -> Tensor:

@@ -10,25 +10,23 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from torch import nn
 
-from model.bundle import arithmetic, exported, fusion, gpu, packing
+from model.bundle import exported, gpu
 from model.bundle.arithmetic import Arithmetic
 from model.bundle.errors import BundleError
+from model.bundle.in_torch import TorchRunner
 from model.bundle.serve import Bundle
-from model.network import Output, n_channels
+from model.network import n_channels
 from model.phantom import chest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from model.bundle.arithmetic import Precision, Wanted
     from model.bundle.engine import Engine, Prepared
@@ -46,18 +44,6 @@ DOMAIN_TOLERANCE = 0.05
 _SEED, _ROWS, _COLUMNS = 700, 160, 140
 _VIEWS: tuple[Literal["PA", "AP"], ...] = ("PA", "AP")
 _RUNS = 5
-_DTYPES: dict[Precision, torch.dtype] = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-_STEM = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d)
-_N_EXACT_BLOCKS: dict[Precision, int] = {"float32": 0, "bfloat16": 1, "float16": 0}
-"""Blocks after the stem that stay in float32: bfloat16 rounds to eight bits. Where
-convolutions are packed none has to: biases, which did most of the harm, stay exact."""
-_AT_ONCE = 4
-"""Images in one pass of packed convolutions: what is between two layers then stays in
-the cache, and in memory that is used again, which a batch of 16 asks for anew."""
 _FAILURES = (RuntimeError, TypeError, ValueError, BundleError)
 
 
@@ -68,72 +54,6 @@ class _Way:
     runner: str
     precision: Precision
     open: Callable[[], Runner]
-
-
-class TorchRunner:
-    """The network in torch with fewer passes over memory, in one arithmetic.
-
-    The blocks of the trunk compute in it. The stem, and in bfloat16 that is not packed
-    the first block, stay in float32: what is rounded there moves everything that
-    follows most. So do pooling and heads, because the distance of the pooled features
-    from home is what the domain gate judges.
-    """
-
-    def __init__(self, engine: Engine, precision: Precision) -> None:
-        self._network = engine.network
-        dtype = self._dtype = _DTYPES[precision]
-        # oneDNN's have no emulation, so without the hardware torch's own must do.
-        joins = engine.device.type == "cpu" and (
-            dtype == torch.float32 or arithmetic.has_native_bfloat16(engine.device)
-        )
-        self._packs = joins and dtype != torch.float16
-        n_exact = 0 if self._packs else _N_EXACT_BLOCKS[precision]
-        stem, rest = _parted(engine.network.trunk, n_exact)
-        self._stem = fusion.fused(stem, joins=joins)
-        self._rest = fusion.fused(rest, joins=joins)
-        if self._packs:
-            self._pack(_example(engine))
-        self._stem = _for_speed(self._stem, torch.float32)
-        self._rest = _for_speed(self._rest, dtype)
-
-    def __call__(self, images: Tensor) -> Output:
-        """(batch, channels, N, N) on the device -> as the network."""
-        parts = torch.split(images, _AT_ONCE) if self._packs else (images,)
-        found = [self._features(part) for part in parts]
-        whole = torch.cat(found) if len(found) > 1 else found[0]
-        return self._network.read(whole.float())
-
-    def _features(self, images: Tensor) -> Tensor:
-        found: Tensor = self._stem(images.to(memory_format=torch.channels_last))
-        found = found.to(self._dtype, memory_format=torch.channels_last)
-        found = self._rest(found)
-        return found
-
-    def _pack(self, example: Tensor) -> None:
-        with torch.inference_mode():
-            between = self._stem(example)
-        self._stem = packing.packed(self._stem, example, torch.float32)
-        self._rest = packing.packed(self._rest, between, self._dtype)
-
-
-def _example(engine: Engine) -> Tensor:
-    size = engine.preset.size
-    shape = (_AT_ONCE, n_channels(engine.network), size, size)
-    return torch.zeros(shape).to(memory_format=torch.channels_last)
-
-
-def _parted(trunk: nn.Module, n_blocks: int) -> tuple[nn.Module, nn.Module]:
-    """Stem and so many blocks, and the rest; nothing before, if it is unknown."""
-    if not isinstance(trunk, nn.Sequential):
-        return nn.Sequential(), trunk
-    layers = list(trunk)
-    stem = list(takewhile(lambda one: isinstance(one, _STEM), layers))
-    first = len(stem) + n_blocks
-    return nn.Sequential(*layers[:first]), nn.Sequential(*layers[first:])
-
-
-def _for_speed(part: nn.Module, dtype: torch.dtype) -> nn.Module:
-    return part.to(dtype=dtype).to(memory_format=torch.channels_last)
 
 
 def accelerated(bundle: Bundle, wanted: Wanted) -> Bundle:

@@ -45,7 +45,8 @@ class FakePacs:
 
     ``stored``: SOP Instance UID -> encoded data set. ``on_store``: called with each
     C-STORE before it is kept, its status counts; ``on_stored`` after it.
-    ``rejection``: (result, source, diagnostic) of every association.
+    ``rejection``: (result, source, diagnostic) of every association; ``on_request`` is
+    called with each, ``on_action`` with each N-ACTION before it is answered.
     """
 
     accepts: tuple[str, ...] = EVERYTHING
@@ -56,8 +57,11 @@ class FakePacs:
     on_stored: Callable[[Event], None] = lambda _event: None
     answers: Callable[[FakePacs, Event, CommitmentRequest], None] | None = None
     action_status: int = 0x0000
+    on_request: Callable[[], None] = lambda: None
+    on_action: Callable[[], None] = lambda: None
     stored: dict[str, Dataset] = field(default_factory=dict)
     n_stores: int = 0
+    n_released: int = 0
     requests: list[CommitmentRequest] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
     port: int = 0
@@ -120,6 +124,7 @@ class FakePacs:
             (evt.EVT_C_FIND, self._on_find),
             (evt.EVT_N_ACTION, self._on_action),
             (evt.EVT_DIMSE_SENT, self._on_sent),
+            (evt.EVT_RELEASED, self._on_released),
         ]
         server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
         self.port = server.server_address[1]
@@ -131,6 +136,7 @@ class FakePacs:
             server.shutdown()
 
     def _on_request(self, event: Event) -> None:
+        self.on_request()
         if self.rejection:
             event.assoc.acse.send_reject(*self.rejection)
             event.assoc.kill()
@@ -151,7 +157,11 @@ class FakePacs:
 
     def _on_action(self, event: Event) -> tuple[int, None]:
         self.requests.append(storage_commitment.read_request(event.action_information))
+        self.on_action()
         return self.action_status, None
+
+    def _on_released(self, _event: Event) -> None:
+        self.n_released += 1
 
     def _on_sent(self, event: Event) -> None:
         is_response = type(event.message).__name__ == "N_ACTION_RSP"

@@ -294,6 +294,12 @@ def test_the_past_of_the_source_is_not_hidden() -> None:
     assert "LossyImageCompression" not in captures(cases.negative())[0]
 
 
+def overlaid(display: np.ndarray, activation: np.ndarray, anchors) -> np.ndarray:
+    page = np.empty((*display.shape, 3), np.uint8)
+    overlay(display, activation, anchors, page)
+    return page
+
+
 @pytest.mark.parametrize("anchors", [HEAT, COLD])
 def test_lightness_orders_the_colours(
     anchors: tuple[tuple[int, int, int], ...],
@@ -305,13 +311,13 @@ def test_lightness_orders_the_colours(
 
 def test_low_activation_shows_the_image_unchanged() -> None:
     display = cases.display()
-    shown = overlay(display, np.full((4, 4), 0.1, np.float32), HEAT)
+    shown = overlaid(display, np.full((4, 4), 0.1, np.float32), HEAT)
     np.testing.assert_array_equal(shown, np.repeat(display[..., None], 3, axis=2))
 
 
 def test_a_map_that_is_no_number_hides_nothing() -> None:
     display = cases.display()
-    shown = overlay(display, np.full((4, 4), np.nan, np.float32), HEAT)
+    shown = overlaid(display, np.full((4, 4), np.nan, np.float32), HEAT)
     np.testing.assert_array_equal(shown, np.repeat(display[..., None], 3, axis=2))
 
 
@@ -323,4 +329,4 @@ def test_a_mixed_pixel_is_colour_and_grey_by_opacity(anchors) -> None:
     steps = (np.rint(activation * 255) / 255).astype(np.float32)
     alpha = opacity(steps, anchors)[..., np.newaxis]
     mixed = colours(steps, anchors) * alpha + display[..., np.newaxis] * (1 - alpha)
-    assert np.abs(overlay(display, activation, anchors) - mixed).max() <= 0.51
+    assert np.abs(overlaid(display, activation, anchors) - mixed).max() <= 0.51
