@@ -140,7 +140,10 @@ def _policies(config: Config) -> Iterator[tuple[object, ...]]:
         scp.implementation_version_name,
         IMPLEMENTATION_VERSION_NAME,
     )
-    yield "Maximum number of simultaneous associations", maximum, "one per destination"
+    # One that sends, and beside it one that asks for storage commitment.
+    ours = "two" if config.delivery.idle_seconds else "one"
+    named = f"{ours} per destination (delivery.idle_seconds)"
+    yield "Maximum number of simultaneous associations", maximum, named
     pdu = f"{scp.max_pdu_bytes} bytes (receiver.max_pdu_bytes, 4096 to 4194304)"
     yield "Maximum PDU size received", pdu, f"{AE().maximum_pdu_size} bytes"
     yield (

@@ -1,13 +1,14 @@
 """An association that stays open a moment, for results that follow soon.
 
 To open one costs a connection, its negotiation and, with TLS, a handshake: more than
-to send a report. Whoever closes it, costs nobody an attempt: see `StorageScu`.
+to send a report. So it may also be opened a moment before. Whoever closes it, costs
+nobody an attempt: see `StorageScu`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from threading import RLock, Timer
 from time import monotonic
 
@@ -16,6 +17,7 @@ from pynetdicom.association import Association
 from dicomnode.delivery import contexts
 from dicomnode.delivery.associating import Peer, associated, is_alive
 from dicomnode.delivery.contexts import ContextKey
+from dicomnode.errors import Unreachable
 
 LONGEST_SECONDS = 60.0
 """Then a new one is opened: the peer may accept more, or show another certificate."""
@@ -31,6 +33,7 @@ class Standing:
         self._association: Association | None = None
         self._ending = ExitStack()
         self._opened_at = 0.0
+        self._was_reached = False
         self._timer: Timer | None = None
         self._in_use = RLock()
 
@@ -48,6 +51,17 @@ class Standing:
                 yield one
                 broken.pop_all()
             self._wait_or_close()
+
+    def prepare(self) -> None:
+        """Open one for what was sent before, as it may come again; never fails.
+
+        Not where nothing was sent yet or the peer was not there when it was last
+        needed: that is for whoever has something to send to find out.
+        """
+        with self._in_use, suppress(Unreachable):
+            if self._was_reached and self._idle_seconds:
+                with self.opened(list(self._proposed)):
+                    pass  # it is left open
 
     def close(self) -> None:
         """Release it, if it is open."""
@@ -72,10 +86,12 @@ class Standing:
         both = dict.fromkeys((*keys, *self._proposed))
         few = len(both) <= contexts.MAX_CONTEXTS and self._idle_seconds
         self._proposed = both if few else dict.fromkeys(keys)
+        self._was_reached = False
         one = self._ending.enter_context(
             associated(self._peer, contexts.build(list(self._proposed)))
         )
         self._association, self._opened_at = one, monotonic()
+        self._was_reached = True
         return one
 
     def _is_open(self) -> bool:

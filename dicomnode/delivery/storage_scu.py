@@ -46,6 +46,13 @@ class StorageScu:
         """End an association that is still open."""
         self._standing.close()
 
+    def prepare(self) -> None:
+        """There will be something to send in a moment: have an association open.
+
+        Never fails; it does nothing without ``idle_seconds``.
+        """
+        self._standing.prepare()
+
     def send(self, instances: Sequence[Outgoing]) -> Sequence[Sent]:
         """C-STORE each instance, in order; one answer for each.
 

@@ -17,7 +17,9 @@ from typing import Self
 from dicomnode.demo.failure import DemoFailed
 
 _POLL_SECONDS = 0.05
-_GRACE_SECONDS = 10.0
+_GRACE_SECONDS = 75.0
+"""Longer than a supervisor gives its roles; killed before, it would leave them."""
+
 _LOG_LINES = 15
 _PORTS = range(20_000, 32_768)
 """Below those that Linux gives to connections that go out: none of them can take one
@@ -27,13 +29,30 @@ _PORT_TRIES = 100
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that is free just now."""
+    """A TCP port of the loopback that is free, and given to nobody else for a minute.
+
+    Servers set SO_REUSEADDR, as all of ours do, or they could not start again either.
+    """
     some = (_PORTS[secrets.randbelow(len(_PORTS))] for _ in range(_PORT_TRIES))
     for port in (*some, 0):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return int(probe.getsockname()[1])
+            return _reserved(probe)
     raise DemoFailed("no TCP port of the loopback is free; end some programs")
+
+
+def _reserved(probe: socket.socket) -> int:
+    """The port of ``probe``, in TIME_WAIT (RFC 9293 3.6) after a connection to itself.
+
+    So no other `free_port` finds it, in whatever process, and a server may bind it.
+    """
+    # Only after the bind: with it, that would have succeeded on a reserved port too.
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.listen(1)
+    with socket.create_connection(probe.getsockname()):
+        # Whoever closes first keeps the port: here, the end that was accepted.
+        probe.accept()[0].close()
+        return int(probe.getsockname()[1])
 
 
 def wait_until(

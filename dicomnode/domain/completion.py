@@ -30,5 +30,10 @@ def is_complete(study: Study, policy: CompletionPolicy, now: datetime) -> bool:
     )
 
 
+def due_at(study: Study, policy: CompletionPolicy) -> datetime:
+    """When ``study`` will be complete unless another instance comes."""
+    return study.last_instance_at + timedelta(seconds=policy.quiet_seconds)
+
+
 def _reached(count: int, expected: int | None) -> bool:
     return expected is not None and count >= expected

@@ -3,12 +3,16 @@
 Most runs find nothing to do, and some come every second: such a run is noted once a
 minute. One that did something, the first that failed and the first that went well
 again are noted at once. A chore is done whether or not it can be noted.
+
+To note is a commit. Where others wait for what a chore did, and would wait for this
+commit too, it is noted by the next run that finds nothing to do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from threading import Lock
@@ -22,11 +26,25 @@ from dicomnode.ports import ChoreRuns, Clock
 
 _log = structlog.get_logger(__name__)
 
+LATE_SECONDS = 5.0
+"""So long after a run it is noted, should no idle one come."""
+
 _REMEDY = "read the log of `dicomnode keep`"
 
 
+@dataclass(frozen=True, slots=True)
+class _Late:
+    """A run that is to be noted; ``since``: when the first of them had ended."""
+
+    since: datetime
+    run: ChoreRun
+
+
 class Logbook:
-    """Runs chores for ``holder`` and notes how that went; from any thread."""
+    """Runs chores for ``holder`` and notes how that went; from any thread.
+
+    ``pressing``: the chores that others wait for.
+    """
 
     def __init__(
         self,
@@ -34,11 +52,14 @@ class Logbook:
         clock: Clock,
         holder: str,
         every_seconds: Mapping[str, float],
+        pressing: Collection[str] = (),
     ) -> None:
         self._runs = runs
         self._clock = clock
         self._holder = holder
         self._every_seconds = every_seconds
+        self._pressing = frozenset(pressing)
+        self._late: dict[str, _Late] = {}
         self._noted: dict[str, ChoreRun] = {}
         self._enlisted = False
         self._lock = Lock()
@@ -46,6 +67,12 @@ class Logbook:
     def stand_by(self) -> None:
         """Another process leads, and notes what it does."""
         self._enlisted = False
+
+    def close(self) -> None:
+        """Note what is not noted yet; no chore runs any more."""
+        for late in self._late.values():
+            self._write(late.run)
+        self._late.clear()
 
     def run(self, name: str, chore: Callable[[], int]) -> int:
         """Run a chore; how many things it did. Raises what it raises."""
@@ -83,9 +110,25 @@ class Logbook:
 
     def _note(self, run: ChoreRun) -> None:
         # Each chore runs in one thread, so nobody else notes it at the same time.
-        before = self._noted.get(run.name)
-        if before is not None and not _is_news(run, before):
+        late = self._late.pop(run.name, None)
+        if self._can_wait(run, late):
+            since = run.ended_at if late is None else late.since
+            self._late[run.name] = _Late(since, run)
             return
+        if late is not None and not run.n_done:
+            self._write(late.run)
+        before = self._noted.get(run.name)
+        if before is None or _is_news(run, before):
+            self._write(run)
+
+    def _can_wait(self, run: ChoreRun, late: _Late | None) -> bool:
+        before = self._noted.get(run.name)
+        if run.name not in self._pressing or before is None or before.error:
+            return False
+        waited = 0.0 if late is None else _seconds_between(late.since, run.ended_at)
+        return run.n_done > 0 and waited < LATE_SECONDS
+
+    def _write(self, run: ChoreRun) -> None:
         try:
             self._runs.ran(run)
         except WorklistError as error:
@@ -98,7 +141,11 @@ def _is_news(run: ChoreRun, before: ChoreRun) -> bool:
     if run.n_done or bool(run.error) != bool(before.error):
         return True
     # A clock that was set back is news too, or nothing were noted until it is later.
-    return abs((run.ended_at - before.ended_at).total_seconds()) >= NOTED_SECONDS
+    return _seconds_between(before.ended_at, run.ended_at) >= NOTED_SECONDS
+
+
+def _seconds_between(one: datetime, other: datetime) -> float:
+    return abs((other - one).total_seconds())
 
 
 def words_of(error: Exception) -> str:

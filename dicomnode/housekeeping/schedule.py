@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -22,6 +22,8 @@ from apscheduler.triggers.interval import IntervalTrigger
 from dicomnode.housekeeping.logbook import Logbook
 
 _log = structlog.get_logger(__name__)
+
+_PAUSE = timedelta(seconds=0.05)
 
 DEFAULT = "default"
 """The lane whose chores come every second."""
@@ -106,14 +108,26 @@ class Schedule:
         """Start in the background."""
         self._scheduler.start()
 
-    def hasten(self, name: str) -> None:
-        """A chore is due now, not only at its next tick; from any thread."""
+    def hasten(self, name: str, at: datetime | None = None) -> None:
+        """A chore is due now, or ``at`` a time before its tick; from any thread."""
         with suppress(JobLookupError):
-            self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
+            if at is None:
+                self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
+            elif at < self._due_at(name):
+                # A chore that asks for itself must have ended by then.
+                at = max(at, datetime.now(UTC) + _PAUSE)
+                self._scheduler.modify_job(name, next_run_time=at)
+
+    def _due_at(self, name: str) -> datetime:
+        job = self._scheduler.get_job(name)
+        # One that is not there, or is paused, is due at no time.
+        due_at = None if job is None else job.next_run_time
+        return due_at or datetime.min.replace(tzinfo=UTC)
 
     def stop(self) -> None:
         """Finish the chore that runs, start no other."""
         self._scheduler.shutdown(wait=True)
+        self._logbook.close()
 
     def perform(self, chore: Chore) -> None:
         """Run one chore if this process leads; a failing chore is tried again."""

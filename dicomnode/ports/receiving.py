@@ -11,7 +11,7 @@ from dicomnode.domain.association import Association, Refusal
 from dicomnode.domain.following import FinishedJob
 from dicomnode.domain.instance import Disposition, Instance, ReceivedInstance
 from dicomnode.domain.job import NewJob
-from dicomnode.domain.study import Study
+from dicomnode.domain.study import Study, StudyState
 
 
 class Intake(Protocol):
@@ -72,6 +72,16 @@ class Studies(Protocol):
 
     def complete(self, study: Study, now: datetime) -> bool:
         """RECEIVING -> COMPLETE; False when an instance came in the meantime."""
+        ...
+
+    def pass_on(
+        self, study: Study, jobs: Sequence[NewJob], reason: str, now: datetime
+    ) -> StudyState | None:
+        """`complete` and `route` in one transaction; the state that was reached.
+
+        COMPLETE where an admin holds the study; None, and nothing has changed, when an
+        instance came in the meantime.
+        """
         ...
 
     def unrouted(self) -> Sequence[Study]:

@@ -21,6 +21,12 @@ DELIVERY_KINDS = frozenset(
 )  # fmt: skip
 """Events after which there may be something to deliver."""
 
+ENDED_KINDS = frozenset({"job finish"})
+"""Events after which a pipeline may follow another."""
+
+SENT_KINDS = frozenset({"delivery send"})
+"""Events after which a destination may be asked whether it keeps a result."""
+
 STUDY_KINDS = frozenset(
     {"study force complete", "study reroute", "study release", "job finish"}
 )

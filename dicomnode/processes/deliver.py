@@ -1,8 +1,10 @@
-"""The deliverer: one thread for each destination, so that none holds up another."""
+"""The deliverer: threads for each destination, so that none holds up another."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from threading import Event, Thread
 from typing import Protocol
@@ -16,8 +18,9 @@ from dicomnode.delivery.outbox import Courier, RetryPolicy
 from dicomnode.domain.commitment import CommitmentAnswer
 from dicomnode.errors import WorklistError
 from dicomnode.ports import Sender
-from dicomnode.ports.waking import DELIVERY_KINDS
+from dicomnode.ports.waking import DELIVERY_KINDS, SENT_KINDS
 from dicomnode.processes import auditing, presence, service, storing, waking, wiring
+from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
 from dicomnode.processes.renewal import renewed
 from dicomnode.processes.role import asked_to_stop
@@ -49,39 +52,38 @@ def _deliver(config: Config, stop: Event) -> int:
         auditing.audited_role("deliver", config) as audit,
         wiring.opened_worklist(config) as worklist,
         presence.present("deliver", worklist),
+        ExitStack() as senders,
     ):
-        ours = config.result_destinations
-        rests = [Rest(config.delivery.poll_seconds, stop) for _ in ours]
         pulse = Pulse(_hangs_seconds(config))
-        idle_seconds = config.delivery.idle_seconds
-        scus = [open_sender(one, config, idle_seconds) for one in ours]
-        threads = [
-            _start(
-                _rounds(config, one, worklist, audit.sender(scu, one)),
-                rest,
-                partial(pulse.beat, one.name),
-            )
-            for one, scu, rest in zip(ours, scus, rests, strict=True)
-        ]
-
-        def wake() -> None:
-            for rest in rests:
-                rest.end()
-
-        worklist.wakeups.subscribe(DELIVERY_KINDS, wake)
+        lanes = list(_lanes(config, stop, worklist, audit, senders))
+        threads = [_start(one, partial(pulse.beat, one.name)) for one in lanes]
+        for one in lanes:
+            worklist.wakeups.subscribe(one.wakened_by, one.rest.end)
+        sending = [one for one in lanes if one.sends]
+        wake, soon = partial(_wake, sending), partial(_foresee, sending)
         service.ready()
-        with waking.woken(config, "deliver", wake):
+        with waking.woken(config, "deliver", wake, soon):
             well = asked_to_stop(
                 stop,
                 lambda: worklist.is_sound and all(one.is_alive() for one in threads),
                 pulse,
             )
         stop.set()
-        wake()
-        for thread, scu in zip(threads, scus, strict=True):
+        _wake(lanes)
+        for thread in threads:
             thread.join()
-            scu.close()
     return 0 if well else 1
+
+
+def _wake(lanes: Sequence[_Lane]) -> None:
+    for one in lanes:
+        one.rest.end()
+
+
+def _foresee(lanes: Sequence[_Lane], destinations: Collection[str]) -> None:
+    for one in lanes:
+        if one.destination in destinations:
+            one.rest.foresee()
 
 
 def _hangs_seconds(config: Config) -> float:
@@ -102,13 +104,85 @@ class _Round(Protocol):
         ...
 
 
-def _rounds(
-    config: Config, destination: Destination, worklist: Worklist, sender: Sender
-) -> tuple[_Round, ...]:
-    courier = _courier(config, destination, worklist, sender)
-    if destination.storage_commitment == "off":
-        return (courier,)
-    return courier, _confirmer(config, destination, worklist)
+class Rest:
+    """What a thread does while nothing is due: until the time is over, or its end."""
+
+    def __init__(self, seconds: float, stop: Event) -> None:
+        self._seconds = seconds
+        self._stop = stop
+        self._ended = Event()
+        self._foreseen = Event()
+
+    @property
+    def is_for_good(self) -> bool:
+        """Whether there will be no more work."""
+        return self._stop.is_set()
+
+    def end(self) -> None:
+        """Something may be due, or there will be no more work."""
+        self._ended.set()
+
+    def foresee(self) -> None:
+        """Something will be due in a moment."""
+        self._foreseen.set()
+        self.end()
+
+    def was_foreseen(self) -> bool:
+        """Whether that was said since the last time."""
+        said = self._foreseen.is_set()
+        self._foreseen.clear()
+        return said
+
+    def take(self) -> None:
+        """Rest; one that was ended before it began is over at once."""
+        self._ended.wait(self._seconds)
+        self._ended.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """What one thread does for one destination, in turns.
+
+    ``prepare``: what may be done before there is anything to do.
+    """
+
+    name: str
+    destination: str
+    rounds: Sequence[_Round]
+    rest: Rest
+    wakened_by: Collection[str]
+    sends: bool = True
+    prepare: Callable[[], None] = lambda: None
+
+
+def _lanes(
+    config: Config,
+    stop: Event,
+    worklist: Worklist,
+    audit: Auditor,
+    senders: ExitStack,
+) -> Iterator[_Lane]:
+    """Sending, and finding out what is kept; two threads unless two are too many.
+
+    An answer to a request for storage commitment is waited for, and meanwhile there may
+    be the next result to send.
+    """
+    for one in config.result_destinations:
+        scu = open_sender(one, config, config.delivery.idle_seconds)
+        senders.callback(scu.close)
+        courier = _courier(config, one, worklist, audit.sender(scu, one))
+        checks = one.storage_commitment != "off"
+        confirming = [_confirmer(config, one, worklist)] if checks else []
+        together = not config.delivery.idle_seconds
+        rounds = (courier, *(confirming if together else ()))
+        rest = Rest(config.delivery.poll_seconds, stop)
+        yield _Lane(
+            one.name, one.name, rounds, rest, DELIVERY_KINDS, prepare=scu.prepare
+        )
+        if confirming and not together:
+            rest = Rest(config.delivery.poll_seconds, stop)
+            name = f"{one.name} storage commitment"
+            yield _Lane(name, one.name, confirming, rest, SENT_KINDS, sends=False)
 
 
 def _courier(
@@ -157,40 +231,19 @@ def _lease_seconds(config: Config, destination: Destination) -> float:
     return 2 * timeout_seconds(destination, config)
 
 
-class Rest:
-    """What a thread does while nothing is due: until the time is over, or its end."""
-
-    def __init__(self, seconds: float, stop: Event) -> None:
-        self._seconds = seconds
-        self._stop = stop
-        self._ended = Event()
-
-    @property
-    def is_for_good(self) -> bool:
-        """Whether there will be no more work."""
-        return self._stop.is_set()
-
-    def end(self) -> None:
-        """Something may be due, or there will be no more work."""
-        self._ended.set()
-
-    def take(self) -> None:
-        """Rest; one that was ended before it began is over at once."""
-        self._ended.wait(self._seconds)
-        self._ended.clear()
-
-
-def _start(rounds: Sequence[_Round], rest: Rest, turned: Callable[[], None]) -> Thread:
-    thread = Thread(target=_run, args=(rounds, rest, turned))
+def _start(lane: _Lane, turned: Callable[[], None]) -> Thread:
+    thread = Thread(target=_run, args=(lane, turned), name=lane.name)
     thread.start()
     return thread
 
 
-def _run(rounds: Sequence[_Round], rest: Rest, turned: Callable[[], None]) -> None:
-    while not rest.is_for_good:
+def _run(lane: _Lane, turned: Callable[[], None]) -> None:
+    while not lane.rest.is_for_good:
         turned()
-        if not sum(_tried(one) for one in rounds):
-            rest.take()
+        if not sum(_tried(one) for one in lane.rounds):
+            lane.rest.take()
+        if lane.rest.was_foreseen():
+            lane.prepare()
 
 
 def _tried(one: _Round) -> int:

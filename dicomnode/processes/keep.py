@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
-from datetime import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, time
 from functools import partial
 from threading import Event
 
@@ -14,9 +14,11 @@ from dicomnode.config import Config
 from dicomnode.domain.completion import CompletionPolicy
 from dicomnode.housekeeping.chores import Chores
 from dicomnode.housekeeping.clock_watch import ClockWatch
+from dicomnode.housekeeping.leading import Leading
 from dicomnode.housekeeping.logbook import Logbook
 from dicomnode.housekeeping.retaining import Retainer
 from dicomnode.housekeeping.schedule import DEFAULT, Chore, Schedule
+from dicomnode.ports import Clock
 from dicomnode.ports.waking import STUDY_KINDS
 from dicomnode.processes import (
     alerts,
@@ -71,27 +73,63 @@ def _keep(config: Config, stop: Event) -> int:
         holder = f"{socket.gethostname()}-{os.getpid()}"
         clock = SystemClock()
         pulse = Pulse(HANGS_SECONDS + config.keep.interval_seconds)
-        chores = list(_chores(config, worklist, audit))
+        leading = Leading(worklist.upkeep, clock, holder, LEADER_LEASE_SECONDS)
+        passing = _Passing(config, worklist, clock)
+        chores = [
+            Chore(ROUTING, config.keep.interval_seconds, passing.run_once),
+            *_chores(config, worklist, audit),
+        ]
         intervals = {one.name: one.every_seconds for one in chores}
+        logbook = Logbook(worklist.chores, clock, holder, intervals, {ROUTING})
         schedule = Schedule(
             chores,
-            lambda: worklist.upkeep.lead(holder, clock.now(), LEADER_LEASE_SECONDS),
-            Logbook(worklist.chores, clock, holder, intervals),
+            leading,
+            logbook,
             lambda lane: pulse.beat(lane) if lane == DEFAULT else None,
         )
-        schedule.start()
-        worklist.wakeups.subscribe(STUDY_KINDS, partial(schedule.hasten, ROUTING))
-        service.ready()
-        with waking.woken(config, "keep", partial(schedule.hasten, ROUTING)):
-            well = asked_to_stop(stop, lambda: worklist.is_sound, pulse)
-        schedule.stop()
+        passing.again_at = partial(schedule.hasten, ROUTING)
+        hasten = partial(schedule.hasten, ROUTING)
+        with leading.renewing():
+            schedule.start()
+            worklist.wakeups.subscribe(STUDY_KINDS, hasten)
+            service.ready()
+            with waking.woken(config, "keep", hasten):
+                well = asked_to_stop(stop, lambda: worklist.is_sound, pulse)
+            schedule.stop()
     return 0 if well else 1
+
+
+class _Passing:
+    """Receiving -> complete -> jobs, and a word to the workers."""
+
+    def __init__(self, config: Config, worklist: Worklist, clock: Clock) -> None:
+        self._config = config
+        self._router = Router(worklist.studies, wiring.rules(config), clock)
+        self._assembler = Assembler(
+            worklist.studies, _policy(config), clock, self._router.decide
+        )
+        self._watch = ClockWatch(clock)
+        self.again_at: Callable[[datetime], None] = lambda _at: None
+        """Told when the next study goes quiet, which need not wait for a tick."""
+
+    def run_once(self) -> int:
+        """How much was done."""
+        rests = self._watch.moved_within(self._config.study.quiet_seconds)
+        completed = 0 if rests else self._told(self._assembler.run_once())
+        # What was complete before, but held, or whose job has finished.
+        routed = self._told(self._router.run_once())
+        if not rests and self._assembler.due_at is not None:
+            self.again_at(self._assembler.due_at)
+        return completed + routed
+
+    def _told(self, n_done: int) -> int:
+        if n_done:
+            waking.wake(self._config, "work")
+        return n_done
 
 
 def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chore]:
     clock = SystemClock()
-    assembler = Assembler(worklist.studies, _policy(config), clock)
-    router = Router(worklist.studies, wiring.rules(config), clock)
     chores = Chores(
         worklist.upkeep,
         storing.open_store(config),
@@ -102,20 +140,11 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
 
     watch = ClockWatch(clock)
 
-    def assemble_and_route() -> int:
-        # In one tick: what is complete need not wait for the next tick to be routed.
-        rests = watch.moved_within(config.study.quiet_seconds)
-        done = (0 if rests else assembler.run_once()) + router.run_once()
-        if done:
-            waking.wake(config, "work")
-        return done
-
     def reap_leases() -> int:
         # Whoever lives renews its lease within this time, by the clock as it is now.
         rests = watch.moved_within(config.worker.lease_seconds)
         return 0 if rests else chores.reap_leases()
 
-    yield Chore(ROUTING, config.keep.interval_seconds, assemble_and_route)
     yield Chore("reap leases", REAP_SECONDS, reap_leases)
     for name, run in (
         ("retain", _retainer(config, worklist, audit).run_once),
@@ -124,6 +153,7 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
             presence.quarantine_keeper(config, worklist, audit).run_once,
         ),
         ("sweep", chores.sweep),
+        ("forget workers", chores.forget_workers),
     ):
         yield Chore(name, HOUR, run, is_long=True)
     yield Chore("fold counts", MINUTE, chores.fold_counts)

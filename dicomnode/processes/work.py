@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -24,10 +25,10 @@ from dicomnode.config import Pipeline as PipelineConfig
 from dicomnode.decoder import DecodeLimits, Decoder, DecoderPool
 from dicomnode.domain.job import Worker
 from dicomnode.domain.ownership import MANUFACTURER
-from dicomnode.errors import ConfigError
+from dicomnode.errors import ConfigError, ResultError
 from dicomnode.monitoring import FileMonitor
-from dicomnode.ports import Predictor
-from dicomnode.ports.waking import JOB_KINDS
+from dicomnode.ports import WakeUps
+from dicomnode.ports.waking import DELIVERY_KINDS, ENDED_KINDS, JOB_KINDS
 from dicomnode.predictor import (
     BundlePredictor,
     Site,
@@ -42,7 +43,12 @@ from dicomnode.processes.running import wanted
 from dicomnode.results import VIEWS, NodeFacts
 from dicomnode.version import MODEL_NAME, VERSION
 from dicomnode.worker.loop import LoopPolicy, Signals, WorkerFacts, WorkerLoop
-from dicomnode.worker.pipeline import DestinationProfile, Pipeline, PipelineSpec
+from dicomnode.worker.pipeline import (
+    DestinationProfile,
+    Listeners,
+    Pipeline,
+    PipelineSpec,
+)
 from dicomnode.worker.watched import WatchedPredictor
 
 _log = structlog.get_logger(__name__)
@@ -133,12 +139,10 @@ def _work(
             audit.jobs(worklist.jobs, worklist.views),
             SystemClock(),
             _policy(config),
-            Signals(
-                alive=watchdog(config.worker.lease_seconds),
-                finished=partial(_wake_others, config),
-            ),
+            Signals(alive=watchdog(config.worker.lease_seconds)),
         )
         worklist.wakeups.subscribe(JOB_KINDS, loop.wake)
+        _wake_others(config, worklist.wakeups)
         _log.info(
             "worker.ready",
             device=facts.device,
@@ -153,10 +157,14 @@ def _work(
             faulthandler.cancel_dump_traceback_later()
 
 
-def _wake_others(config: Config) -> None:
-    """There may be results to deliver, and pipelines that come after this one."""
-    for other in ("deliver", "keep"):
-        waking.wake(config, other)
+def _wake_others(config: Config, wakeups: WakeUps) -> None:
+    """Whoever delivers, at the commit; the router only if a pipeline may follow.
+
+    Otherwise it would write beside those who deliver, and nobody waits for it.
+    """
+    wakeups.subscribe(DELIVERY_KINDS, partial(waking.wake, config, "deliver"))
+    if any(one.after for one in config.pipeline):
+        wakeups.subscribe(ENDED_KINDS, partial(waking.wake, config, "keep"))
 
 
 def watchdog(lease_seconds: float) -> Callable[[], None]:
@@ -244,12 +252,21 @@ def _pipelines(
                 predictors[folder] = bundle_predictor(
                     config, folder, device, decoder, batcher
                 )
-            watched = _watched(config, one.name, predictors[folder])
+            pipeline = _pipeline(config, one, predictors[folder])
         except ConfigError as error:
             # The other pipelines go on; this one's jobs wait, visibly.
             _log.error("worker.bundle_refused", pipeline=one.name, error=str(error))
             continue
-        yield one.name, _pipeline(config, one, watched)
+        yield one.name, _rehearsed(pipeline)
+
+
+def _rehearsed(pipeline: Pipeline) -> Pipeline:
+    try:
+        pipeline.rehearse(SystemClock().now())
+    except ResultError as error:
+        # So will its jobs, each with this error; the worker goes on with the others.
+        _log.error("worker.no_results", pipeline=pipeline.spec.name, error=str(error))
+    return pipeline
 
 
 def bundle_predictor(
@@ -274,23 +291,32 @@ def bundle_predictor(
     )
 
 
-def _watched(config: Config, pipeline: str, predictor: BundlePredictor) -> Predictor:
+def watched(
+    config: Config, pipeline: str, predictor: BundlePredictor
+) -> WatchedPredictor | None:
     """With a drift monitor, where the bundle says what home looks like."""
     if predictor.reference is None:
-        return predictor
+        return None
     folder = config.node.data_dir / "monitor"
     return WatchedPredictor(
         predictor, FileMonitor(folder, pipeline, *predictor.reference)
     )
 
 
-def _pipeline(config: Config, one: PipelineConfig, predictor: Predictor) -> Pipeline:
+def _pipeline(
+    config: Config, one: PipelineConfig, predictor: BundlePredictor
+) -> Pipeline:
+    told = Listeners(partial(waking.announce, config, "deliver"))
+    watching = watched(config, one.name, predictor)
+    if watching is not None:
+        told = replace(told, ended=watching.settle)
     return Pipeline(
         _spec(config, one),
-        predictor,
+        watching or predictor,
         storing.open_store(config),
         storing.open_results_store(config),
         node_facts(config),
+        told,
     )
 
 

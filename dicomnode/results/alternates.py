@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from dicomnode.results.context import BuiltResult, Unsealed
 from dicomnode.results.document import SOP_CLASSES
-from dicomnode.results.encoding import as_read, encode_data_set
+from dicomnode.results.encoding import encode_data_set, read_file
 from dicomnode.results.sealing import finished
 from dicomnode.results.uids import sop_instance_uid
 
@@ -29,7 +29,7 @@ def in_profile(part10: bytes, profile: str) -> BuiltResult:
     Pure, and the UID follows from the content: the same report gives the same bytes.
     Raises ResultError when the outcome would not be conformant.
     """
-    dataset = as_read(part10)
+    dataset = read_file(part10)
     dataset.SOPClassUID = SOP_CLASSES[profile]
     dataset.SOPInstanceUID = sop_instance_uid(_content(part10, profile))
     return finished("sr", (encode_data_set(dataset),), Unsealed(dataset))
@@ -37,7 +37,7 @@ def in_profile(part10: bytes, profile: str) -> BuiltResult:
 
 def _content(part10: bytes, profile: str) -> bytes:
     """What the UID is made of: all but itself and the dates."""
-    dataset: Dataset = as_read(part10)
+    dataset: Dataset = read_file(part10)
     dataset.SOPClassUID = SOP_CLASSES[profile]
     for keyword in _NOT_CONTENT:
         if keyword in dataset:

@@ -59,6 +59,18 @@ def text_of(dataset: Dataset, keyword: str) -> str:
     return str(value).strip(" \0")
 
 
+def has_value(dataset: Dataset, keyword: str) -> bool:
+    """Whether an element is there and not empty. Changes nothing."""
+    tag = _tag(keyword)
+    if tag not in dataset:
+        return False
+    element: DataElement | RawDataElement = dataset.get_item(tag)
+    if isinstance(element, RawDataElement):
+        value = element.value or b""
+        return bool(value.strip(b" \0") if element.VR in _STRINGS else value)
+    return not element.is_empty
+
+
 def copy_item(source: Dataset, charset: str | list[str]) -> Dataset:
     """A deep copy of a sequence item without private elements, strings as bytes."""
     item = Dataset()

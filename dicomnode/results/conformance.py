@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
 from dicomnode.errors import ResultError
 from dicomnode.results import codes
-from dicomnode.results.charset import text_of
+from dicomnode.results.charset import has_value, text_of
 from dicomnode.results.content import Content
 from dicomnode.results.header import RESEARCH_USE_ONLY
 from dicomnode.results.item_facts import ItemFacts, facts_of
@@ -74,7 +75,7 @@ def _document_defects(dataset: Dataset, kind: str, root: _Item) -> Iterator[str]
 def _missing(dataset: Dataset, kind: str) -> Iterator[str]:
     type_1, type_2 = REQUIRED[kind]
     for keyword in type_1:
-        if keyword not in dataset or dataset[keyword].is_empty:
+        if not has_value(dataset, keyword):
             yield f"{keyword} (Type 1) has no value"
     for keyword in type_2:
         if keyword not in dataset:
@@ -97,7 +98,7 @@ def _too_long(dataset: Dataset, keywords: Iterable[str]) -> Iterator[str]:
     for keyword in keywords:
         if keyword not in dataset:
             continue
-        most = MOST_CHARACTERS.get(str(dataset[keyword].VR))
+        most = MOST_CHARACTERS.get(str(dataset.get_item(keyword).VR))
         if most is not None and len(text_of(dataset, keyword)) > most:
             yield f"{keyword} has more than {most} characters"
 
@@ -188,7 +189,9 @@ def _bad_predecessors(dataset: Dataset) -> Iterator[str]:
 
 def _pixel_defects(dataset: Dataset) -> Iterator[str]:
     expected = dataset.Rows * dataset.Columns * dataset.SamplesPerPixel
-    if len(dataset.PixelData) != expected + expected % 2:
+    pixels: DataElement | RawDataElement = dataset.get_item("PixelData")
+    length = pixels.length if isinstance(pixels, RawDataElement) else len(pixels.value)
+    if length != expected + expected % 2:
         yield "PixelData has not the length of Rows, Columns and SamplesPerPixel"
     if "BodyPartExamined" not in dataset and "Laterality" not in dataset:
         yield "Laterality (Type 2C) is absent without BodyPartExamined"

@@ -9,16 +9,17 @@ is encoded with the whole of the report.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 
 from highdicom.sr import ContentItem, ContentSequence
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from dicomnode.results.charset import is_plain, keep_bytes, text_of
-from dicomnode.results.encoding import as_read, encode_data_set
+from dicomnode.results.encoding import as_read, encode_elements
 from dicomnode.results.item_facts import ItemFacts, facts_of
 
 CONTENT = Tag("ContentSequence")
@@ -30,12 +31,12 @@ _ITEM = struct.Struct("<HHI")
 class Part:
     """One item without its children, never changed once it is made.
 
-    ``before`` and ``after`` are its encoded elements on either side of where the
-    children go; empty when it is not ``is_plain``, that is all ASCII. ``designators``
-    are of the codes in it.
+    ``make`` gives it as highdicom has it. ``before`` and ``after`` are its encoded
+    elements on either side of where the children go; empty when it is not ``is_plain``,
+    that is all ASCII. ``designators`` are of the codes in it.
     """
 
-    item: ContentItem
+    make: Callable[[], ContentItem]
     is_plain: bool
     before: bytes
     after: bytes
@@ -79,7 +80,7 @@ class Content:
 
     def tree(self) -> ContentItem:
         """The same as an item of highdicom of its own, which may be changed."""
-        item = deepcopy(self.part.item)
+        item = deepcopy(self.part.make())
         if self.children:
             item.ContentSequence = ContentSequence(
                 [one.tree() for one in self.children]
@@ -91,17 +92,24 @@ def part_of(item: ContentItem) -> Part:
     """What there is to know of an item that has no children yet."""
     plain = is_plain(item)
     keep_bytes(item)
-    whole = encode_data_set(item) if plain else b""
-    after = _encoded_after(item) if plain else b""
+    elements = encode_elements(item, sorted(item.keys())) if plain else {}
+    before, after = (
+        b"".join(value for tag, value in elements.items() if (tag > CONTENT) is later)
+        for later in (False, True)
+    )
     return Part(
-        item=item,
+        make=partial(_itself, item),
         is_plain=plain,
-        before=whole[: len(whole) - len(after)],
+        before=before,
         after=after,
         designators=frozenset(designators_in(item)),
         # As a receiver would read it.
-        facts=facts_of(as_read(whole) if plain else item),
+        facts=facts_of(as_read(before + after) if plain else item),
     )
+
+
+def _itself(item: ContentItem) -> ContentItem:
+    return item
 
 
 def designators_in(dataset: Dataset) -> Iterator[str]:
@@ -117,14 +125,6 @@ def designators_in(dataset: Dataset) -> Iterator[str]:
 def contained(part: Part, children: Sequence[Content]) -> Content:
     """An item with children."""
     return Content(part, tuple(children))
-
-
-def _encoded_after(item: Dataset) -> bytes:
-    rest = Dataset()
-    for tag in tuple(item.keys()):
-        if tag > CONTENT:
-            rest[tag] = item[tag]
-    return encode_data_set(rest) if rest else b""
 
 
 def _as_item(encoded: bytes) -> tuple[bytes, bytes]:

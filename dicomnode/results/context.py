@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileDataset
 from dicomnode.domain.findings import BundleFacts
 from dicomnode.domain.ownership import MANUFACTURER
 from dicomnode.domain.result import KeptResult
+from dicomnode.ports import Buffer
 from dicomnode.results.content import Content
 from dicomnode.results.encoding import as_file
 from dicomnode.results.wording import Wording, wording_of
@@ -66,11 +67,13 @@ class ReportContext:
 class Unsealed:
     """A data set that lacks its UID, its dates and the last look.
 
-    ``content``: its tree, where the data set holds that as bytes already.
+    ``content``: its tree, where the data set holds that as bytes already. ``pixels``:
+    of an image, beside the data set, for megabytes are not to be copied at each step.
     """
 
     dataset: Dataset
     content: Content | None = None
+    pixels: memoryview | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class BuiltResult:
     sop_instance_uid: str
     series_instance_uid: str
     study_instance_uid: str
-    encoded: tuple[bytes, ...]
+    encoded: tuple[Buffer, ...]
 
     @property
     def dataset(self) -> FileDataset:

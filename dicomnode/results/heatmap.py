@@ -64,31 +64,54 @@ def _mixed(anchors: Anchors) -> NDArray[np.uint32]:
     return mixed.view(np.uint32).ravel()
 
 
-def overlay(display: Pixels8, activation_map: Map32, anchors: Anchors) -> Rgb8:
-    """``display`` (rows, columns) with the map on it, uint8 (rows, columns, 3)."""
+def plain(display: Pixels8, page: Rgb8) -> None:
+    """Draw ``display`` (rows, columns) in ``page`` (rows, columns, 3)."""
+    for channel in range(3):  # one after the other is five times as quick
+        page[..., channel] = display
+
+
+def draw(colours: NDArray[np.uint32], page: Rgb8) -> None:
+    """Draw colours as four bytes, (rows, columns), in ``page`` (rows, columns, 3)."""
+    channels = colours.view(np.uint8).reshape(*colours.shape, 4)
+    for channel in range(3):
+        page[..., channel] = channels[..., channel]
+
+
+def overlay(
+    display: Pixels8, activation_map: Map32, anchors: Anchors, page: Rgb8
+) -> None:
+    """Draw ``display`` (rows, columns) with the map on it in ``page``."""
     rows, columns = display.shape
-    wide = _spread(activation_map, (columns, rows))
-    mixed, table = np.empty((rows, columns), np.uint32), _mixed(anchors)
+    cells, table = _widened(activation_map, columns), _mixed(anchors)
     at_once = max(1, _AT_ONCE // columns)
     for first in range(0, rows, at_once):
-        some = slice(first, first + at_once)
-        activation = np.clip(np.nan_to_num(wide[some]), 0, 1)
-        step = np.rint(activation * (_STEPS - 1)).astype(np.uint16)
-        np.take(table, step * _GREYS + display[some], out=mixed[some], mode="clip")
-    four = mixed.view(np.uint8).reshape(rows, columns, 4)
-    picture = Image.frombuffer("RGBX", (columns, rows), four, "raw", "RGBX", 0, 1)
-    return np.asarray(picture.convert("RGB"))
+        some = slice(first, min(rows, first + at_once))
+        spread = _spread(cells, some, rows) * np.float32(_STEPS - 1)
+        steps = np.clip(np.rint(spread), 0, _STEPS - 1).astype(np.uint16)
+        draw(np.take(table, steps << 8 | display[some], mode="clip"), page[some])
 
 
-def _spread(activation_map: Map32, size: tuple[int, int]) -> Map32:
-    """The map over (columns, rows) pixels; its edges are the image's edges."""
-    image = Image.fromarray(np.asarray(activation_map, dtype=np.float32))
-    # Exact at the centre of each cell, and without the diamonds of a bilinear spread.
-    return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+# Exact at the centre of each cell, and without the diamonds of a bilinear spread.
+_SPREAD = Image.Resampling.BICUBIC
 
 
-def colour_bar(length: int, thickness: int, anchors: Anchors) -> Rgb8:
-    """A horizontal bar, low to high, as the colours look over a mid grey."""
+def _widened(activation_map: Map32, columns: int) -> Image.Image:
+    """The map with as many columns as the image; its edges are the image's edges."""
+    # A map that is no number hides nothing.
+    known = np.nan_to_num(np.asarray(activation_map, dtype=np.float32))
+    return Image.fromarray(known).resize((columns, len(known)), _SPREAD)
+
+
+def _spread(cells: Image.Image, some: slice, rows: int) -> Map32:
+    """``some`` of the ``rows`` of the image, from a map as wide as it."""
+    scale = cells.height / rows
+    box = 0.0, some.start * scale, float(cells.width), some.stop * scale
+    return np.asarray(cells.resize((cells.width, some.stop - some.start), _SPREAD, box))
+
+
+def colour_bar(page: Rgb8, anchors: Anchors) -> None:
+    """Draw a horizontal bar, low to high, as the colours look over a mid grey."""
+    thickness, length, _ = page.shape
     ramp = np.linspace(0.0, 1.0, length, dtype=np.float32)[np.newaxis, :]
     grey = np.full((thickness, length), 72, dtype=np.uint8)
-    return overlay(grey, np.repeat(ramp, thickness, axis=0), anchors)
+    overlay(grey, np.repeat(ramp, thickness, axis=0), anchors, page)

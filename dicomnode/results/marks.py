@@ -24,7 +24,7 @@ from dicomnode.results.canvas import (
     Canvas,
     Colour,
 )
-from dicomnode.results.heatmap import HEAT, Anchors, colour_bar, overlay
+from dicomnode.results.heatmap import HEAT, Anchors, colour_bar, overlay, plain
 from dicomnode.results.wording import ENGLISH
 
 COLOURS: dict[Presence, Colour] = {
@@ -48,13 +48,14 @@ def show(
     canvas.fill(box, BLACK)
     inside = canvas.in_pixels(box)
     fitted = picture.fitted((inside.width, inside.height))
-    pixels = (
-        fitted if activation_map is None else overlay(fitted, activation_map, anchors)
-    )
     rows, columns = fitted.shape
     left = inside.left + (inside.width - columns) // 2
     top = inside.top + (inside.height - rows) // 2
-    canvas.paste(pixels, left, top)
+    view = canvas.view(left, top, fitted.shape)
+    if activation_map is None:
+        plain(fitted, view)
+    else:
+        overlay(fitted, activation_map, anchors, view)
     scale = columns / picture.display.shape[1]
     for region in finding.regions if finding else ():
         points = [(left + scale * x, top + scale * y) for x, y in region.points]
@@ -103,8 +104,9 @@ def _operating_point(canvas: Canvas, finding: Finding, bar: Box) -> int:
 def legend(canvas: Canvas, box: Box, anchors: Anchors) -> int:
     """What the colours mean; the row below it."""
     inside = canvas.in_pixels(Box(box.left, box.top, box.width, 16))
-    bar = colour_bar(inside.width, inside.height, anchors)
-    canvas.paste(bar, inside.left, inside.top)
+    colour_bar(
+        canvas.view(inside.left, inside.top, (inside.height, inside.width)), anchors
+    )
     canvas.text((box.left, box.top + 22), "low", SMALL, QUIET)
     canvas.text((box.right, box.top + 22), "high", SMALL, QUIET, "ra")
     middle = (box.left + box.right) // 2, box.top + 22

@@ -78,12 +78,14 @@ class Page:
     frames: Mapping[str, tuple[int, ...]]
 
 
-def pages(findings: StudyFindings, bundle: BundleFacts) -> tuple[Page, ...]:
+def pages(findings: StudyFindings, bundle: BundleFacts) -> Iterator[Page]:
     """The summary first, then a heat map for each positive finding that has one.
 
-    When nothing is positive there is only the summary.
+    When nothing is positive there is only the summary. Each is drawn when it is asked
+    for.
     """
-    return (summary_page(findings, bundle), *_heat_pages(findings, bundle))
+    yield summary_page(findings, bundle)
+    yield from _heat_pages(findings, bundle)
 
 
 def explained(findings: StudyFindings) -> Finding | None:
@@ -185,13 +187,13 @@ def _framed(title: str, bundle: BundleFacts, scale: Fraction = Fraction(1)) -> C
     badge = Box(WIDTH - width - 24, 10, width, _BAND - 20)
     canvas.outline(badge, AMBER, 8)
     middle = badge.left + width // 2, _BAND // 2
-    canvas.text(middle, mark, MEDIUM, AMBER, "mm")
+    canvas.text(middle, mark, MEDIUM, AMBER, "mm", PANEL)
     words = f"AI {title}  |  {statements.algorithm(bundle)}"
     words = canvas.shorten(words, MEDIUM, badge.left - 48)
-    canvas.text((24, _BAND // 2), words, MEDIUM, TEXT, "lm")
+    canvas.text((24, _BAND // 2), words, MEDIUM, TEXT, "lm", PANEL)
     foot = f"{' '.join(ENGLISH.disclaimer)}  {ENGLISH.below_is_not_absent}"
     foot = canvas.shorten(foot, SMALL, WIDTH - 48)
-    canvas.text((24, HEIGHT - _BAND // 2), foot, SMALL, QUIET, "lm")
+    canvas.text((24, HEIGHT - _BAND // 2), foot, SMALL, QUIET, "lm", PANEL)
     return canvas
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pydicom.dataset import Dataset
 from pydicom.uid import (
@@ -15,7 +15,7 @@ from pydicom.uid import (
 from dicomnode.domain.findings import StudyFindings
 from dicomnode.results import codes
 from dicomnode.results.charset import copy_elements, text_of
-from dicomnode.results.context import ReportContext
+from dicomnode.results.context import ReportContext, Unsealed
 from dicomnode.results.header import (
     RESEARCH_USE_ONLY,
     add_body_part,
@@ -35,16 +35,14 @@ _LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless})
 
 def secondary_captures(
     context: ReportContext, findings: StudyFindings
-) -> list[Dataset]:
-    """One data set for each page, not yet sealed."""
+) -> Iterator[Unsealed]:
+    """One data set for each page, not yet sealed; drawn when it is asked for."""
     first = (context.instance_number - 1) * _PAGES_OF_A_REVISION + 1
-    return [
-        _secondary_capture(context, page, number)
-        for number, page in enumerate(pages(findings, context.bundle), first)
-    ]
+    for number, page in enumerate(pages(findings, context.bundle), first):
+        yield _secondary_capture(context, page, number)
 
 
-def _secondary_capture(context: ReportContext, page: Page, number: int) -> Dataset:
+def _secondary_capture(context: ReportContext, page: Page, number: int) -> Unsealed:
     by_uid = {text_of(one, "SOPInstanceUID"): one for one in context.sources}
     sources = [by_uid[uid] for uid in page.frames]
     dataset = identity(context.sources)
@@ -57,8 +55,8 @@ def _secondary_capture(context: ReportContext, page: Page, number: int) -> Datas
     _add_lossy_history(dataset, sources)
     dataset.InstanceNumber = number
     dataset.ConversionType = "WSD"
-    _add_pixels(dataset, page)
-    return dataset
+    _add_pixel_format(dataset, page)
+    return Unsealed(dataset, pixels=page.pixels.data.cast("B"))
 
 
 def _add_general_image(
@@ -103,7 +101,7 @@ def _is_lossy(source: Dataset) -> bool:
     return meta.get("TransferSyntaxUID") in _LOSSY
 
 
-def _add_pixels(dataset: Dataset, page: Page) -> None:
+def _add_pixel_format(dataset: Dataset, page: Page) -> None:
     rows, columns, samples = page.pixels.shape
     dataset.SamplesPerPixel = samples
     dataset.PhotometricInterpretation = "RGB"
@@ -112,5 +110,3 @@ def _add_pixels(dataset: Dataset, page: Page) -> None:
     dataset.BitsAllocated = dataset.BitsStored = 8
     dataset.HighBit = 7
     dataset.PixelRepresentation = 0
-    # VR OB: 8 bits allocated, native (PS3.5 A.2).
-    dataset.add_new("PixelData", "OB", page.pixels.tobytes())

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import struct
 from functools import partial
+from typing import cast
 
 from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
+from dicomnode.ports import Buffer
 from dicomnode.results.charset import settle, text_of
 from dicomnode.results.conformance import check
 from dicomnode.results.context import BuiltResult, ReportContext, Unsealed
-from dicomnode.results.encoding import as_read, encode_data_set
+from dicomnode.results.encoding import as_read, encode_elements
 from dicomnode.results.header import stamp
 from dicomnode.results.times import moment
 from dicomnode.results.uids import sop_instance_uid
 from dicomnode.results.wording import ENGLISH
 
-_PIXELS = Tag("PixelData")
+_PIXELS, _STAMPED = Tag("PixelData"), Tag("ContributingEquipmentSequence")
 _HEADER = struct.Struct("<HH2sHI")
 
 
@@ -33,27 +34,26 @@ def seal(context: ReportContext, kind: str, made: Unsealed) -> BuiltResult:
     Raises ResultError, and Unwritable when our words could not be written.
     """
     dataset = made.dataset
-    pixels = _taken_pixels(dataset)
+    pixels = _encoded_pixels(made)
     if not settle(dataset) and context.words is not ENGLISH:
         raise Unwritable
-    content = encode_data_set(dataset)
-    # Encoding a tree of items takes most of the time, so it is done once: in the data
-    # set as read again, what stamping does not change stays the bytes that it is.
-    dataset = as_read(content)
-    dataset.SOPInstanceUID = sop_instance_uid(content, *pixels)
+    # To encode takes most of the time, so each element is encoded once, but for the
+    # one that stamping changes.
+    content = encode_elements(dataset, sorted(dataset.keys()))
+    dataset.SOPInstanceUID = sop_instance_uid(b"".join(content.values()), *pixels)
     stamp(dataset, moment(context.analysed_at, context.sources[0]))
-    encoded = encode_data_set(dataset)
+    late = {*dataset.keys()}.difference(content) | {_STAMPED}
+    elements = content | encode_elements(dataset, late)
+    encoded = b"".join(elements[tag] for tag in sorted(elements))
     return finished(kind, (encoded, *pixels), made)
 
 
-def finished(kind: str, encoded: tuple[bytes, ...], made: Unsealed) -> BuiltResult:
+def finished(kind: str, encoded: tuple[Buffer, ...], made: Unsealed) -> BuiltResult:
     """The checked result; ``encoded`` is its data set, the pixels apart."""
-    dataset = as_read(encoded[0])
-    if encoded[1:]:
-        value = encoded[-1]
-        dataset[_PIXELS] = RawDataElement(
-            _PIXELS, "OB", len(value), value, 0, False, True
-        )
+    dataset = as_read(bytes(encoded[0]))
+    if made.pixels is not None:
+        value, length = cast("bytes", made.pixels), sum(map(len, encoded[2:]))
+        dataset[_PIXELS] = RawDataElement(_PIXELS, "OB", length, value, 0, False, True)
     check(dataset, kind, made.content)
     told = partial(text_of, dataset)
     return BuiltResult(
@@ -66,15 +66,14 @@ def finished(kind: str, encoded: tuple[bytes, ...], made: Unsealed) -> BuiltResu
     )
 
 
-def _taken_pixels(dataset: Dataset) -> tuple[bytes, ...]:
-    """The last element of an image, encoded: its header and its value.
+def _encoded_pixels(made: Unsealed) -> tuple[Buffer, ...]:
+    """The last element of an image, encoded: header, value and what makes it even.
 
-    Taken out, for megabytes are not to be copied at each step.
+    VR OB: 8 bits allocated, native (PS3.5 A.2).
     """
-    if _PIXELS not in dataset:
+    if made.pixels is None:
         return ()
-    value = dataset.PixelData
-    value += bytes(len(value) % 2)
-    del dataset[_PIXELS]
-    head = _HEADER.pack(_PIXELS.group, _PIXELS.element, b"OB", 0, len(value))
-    return head, value
+    padding = [b"\0"] * (len(made.pixels) % 2)
+    length = len(made.pixels) + len(padding)
+    head = _HEADER.pack(_PIXELS.group, _PIXELS.element, b"OB", 0, length)
+    return head, made.pixels, *padding

@@ -6,11 +6,13 @@ import hashlib
 import re
 import uuid
 
+from dicomnode.ports import Buffer
+
 _MAXIMUM_LENGTH = 64
 _FORM = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 
 
-def uid_from(*parts: str | bytes | tuple[bytes, ...]) -> str:
+def uid_from(*parts: str | bytes | tuple[Buffer, ...]) -> str:
     """A 2.25 UID of ``parts``; lengths are hashed too, so that none can run over.
 
     A part may come in pieces, which are one all the same.
@@ -36,7 +38,7 @@ def series_instance_uid(
     return uid_from("series", study_instance_uid, bundle_digest, kind, node)
 
 
-def sop_instance_uid(*encoded: bytes) -> str:
+def sop_instance_uid(*encoded: Buffer) -> str:
     """The instance whose content, without UID and dates, is ``encoded``, in pieces.
 
     An archive may answer 0x0000 and keep an older object under a known UID, so any

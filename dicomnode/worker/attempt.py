@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -62,6 +63,7 @@ class Attempts:
         failure = guarded(job, self._analyse)
         if failure is not None:
             self.fail(job, failure)
+        guarded(job, lambda job: self._pipelines[job.pipeline].ended())
         return failure
 
     def fail(self, job: Job, failure: Failure) -> None:
@@ -94,7 +96,7 @@ class Attempts:
         analysis = self._pipelines[job.pipeline].analyse(
             job,
             self._jobs.instances(job.study_instance_uid),
-            self._jobs.earlier_results(job),
+            partial(self._jobs.earlier_results, job),
         )
         self._jobs.finish(
             job,

@@ -211,9 +211,7 @@ class WorkerLoop:
 
     def _worked(self, job: Job) -> Failure | None:
         """Never raises: what the worklist refuses here ends with the lease."""
-        failure = guarded(job, self._attempts.work)
-        self._signals.finished()
-        return failure
+        return guarded(job, self._attempts.work)
 
     def _end_what_hangs(self) -> None:
         """A job beyond its time: its thread cannot be ended, so the process must be."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from itertools import chain
 from typing import cast
@@ -31,8 +32,9 @@ from dicomnode.results import (
     BuiltResult,
     NodeFacts,
     ReportContext,
-    build_pictures,
     build_reports,
+    draw_pictures,
+    rehearse,
     without_maps,
 )
 from dicomnode.worker import headers
@@ -43,7 +45,12 @@ NOTHING_TO_ANALYSE = "the study holds no image that the pipeline wants"
 REPRESENTATIVES = 16
 """Headers read for a not-analysed report: enough to reference, quick to read."""
 _HANDS = 4
-"""Threads of a job that wait for the disk with its results."""
+"""Threads of a job that digest its pictures, and wait for the disk and the worklist."""
+_AHEAD = 2
+"""Images of which the header is read before it is known that a report names them."""
+
+_Headers = Mapping[str, "Future[Dataset | None]"]
+"""By SOP Instance UID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +103,23 @@ class Analysis:
     """By label, over all images of the study."""
 
 
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Called by a pipeline, from any thread.
+
+    ``announced``: with the destinations for which results are about to be built.
+    ``ended``: when an attempt has ended, and nobody waits for it any more.
+    """
+
+    announced: Callable[[Collection[str]], None] = lambda _destinations: None
+    ended: Callable[[], None] = lambda: None
+
+
 class Pipeline:
-    """A warm predictor with all it takes to turn a job into results."""
+    """A warm predictor with all it takes to turn a job into results.
+
+    ``tell``: whom it tells how far it is.
+    """
 
     def __init__(
         self,
@@ -106,6 +128,7 @@ class Pipeline:
         instances: InstanceStore,
         results: InstanceStore,
         node: NodeFacts,
+        tell: Listeners | None = None,
     ) -> None:
         self.spec = spec
         self.bundle = predictor.describe()
@@ -113,29 +136,45 @@ class Pipeline:
         self._instances = instances
         self._results = results
         self._node = node
+        self._tell = tell or Listeners()
 
     @property
     def of_series(self) -> bool:
         """Whether it analyses whole series instead of single images."""
         return self.bundle.input.series is not None
 
+    def rehearse(self, now: datetime) -> None:
+        """Build results for nobody, so that no study waits for what is made only once.
+
+        Raises ResultError when no result of this pipeline could be built.
+        """
+        context = self._context("rehearsal", now)
+        for profile in self.spec.profiles():
+            rehearse(replace(context, profile=profile), self.spec.result_kinds)
+
     def analyse(
         self,
         job: Job,
         instances: Sequence[Instance],
-        earlier: Sequence[KeptResult] = (),
+        earlier: Callable[[], Sequence[KeptResult]] = lambda: (),
     ) -> Analysis:
         """Run the job and keep its results; raises PipelineError, ResultError.
 
         The reports name those of ``earlier`` that they replace.
         """
         selection = select(instances, self.spec.rule, self.bundle.input)
-        if self.of_series:
-            findings = self._of_series(selection, job.priority)
-        else:
-            findings = self._findings(selection, job.priority)
-        sources = self._headers(_sources(selection, findings, instances))
-        results = self._keep_results(job, sources, findings, earlier)
+        # What the reports need is read while the images are decoded.
+        with ThreadPoolExecutor(_HANDS, "results") as hands:
+            before = hands.submit(earlier)
+            ahead = self._read_ahead(hands, selection)
+            if self.of_series:
+                findings = self._of_series(selection, job.priority)
+            else:
+                findings = self._findings(selection, job.priority)
+            wanted = _sources(selection, findings, instances)
+            sources = self._headers(wanted, ahead)
+            context = self._context_of(job, sources, before.result())
+            results = self._keep_results(context, findings, hands)
         outcome = Outcome.NOT_ANALYSED if findings.reason else Outcome.ANALYSED
         return Analysis(outcome, findings.reason, results, findings.presences())
 
@@ -155,10 +194,16 @@ class Pipeline:
         findings = StudyFindings(
             excluded=tuple(NotAnalysed(reason, uid) for uid in uids), reason=reason
         )
-        sources = self._headers(_sources(selection, findings, instances))
+        sources = self._headers(_sources(selection, findings, instances), {})
         # The same failure again gives the same object, so it must not name itself.
         before = [one for one in earlier if one.revision < job.revision]
-        return self._keep_results(job, sources, findings, before)
+        context = self._context_of(job, sources, before)
+        with ThreadPoolExecutor(_HANDS, "results") as hands:
+            return self._keep_results(context, findings, hands)
+
+    def ended(self) -> None:
+        """An attempt at a job has ended, well or not."""
+        self._tell.ended()
 
     def _findings(self, selection: Selection, priority: int) -> StudyFindings:
         answers = self._predict(selection.images, priority)
@@ -185,12 +230,16 @@ class Pipeline:
             ]
             return self._predictor.predict(files, priority)
 
-    def _headers(self, instances: Sequence[Instance]) -> list[Dataset]:
+    def _read_ahead(self, hands: ThreadPoolExecutor, selection: Selection) -> _Headers:
+        some = selection.images[:_AHEAD]
+        return {one.sop_instance_uid: hands.submit(self._header, one) for one in some}
+
+    def _headers(self, instances: Sequence[Instance], ahead: _Headers) -> list[Dataset]:
         """Those that can be read; raises ResultError when there is none."""
         read = (
-            headers.read(
-                partial(self._instances.open, one.location), one.transfer_syntax_uid
-            )
+            ahead[one.sop_instance_uid].result()
+            if one.sop_instance_uid in ahead
+            else self._header(one)
             for one in instances
         )
         found = [header for header in read if header is not None]
@@ -199,58 +248,77 @@ class Pipeline:
             raise ResultError(f"{message}; send the study again")
         return found
 
+    def _header(self, one: Instance) -> Dataset | None:
+        opened = partial(self._instances.open, one.location)
+        return headers.read(opened, one.transfer_syntax_uid)
+
     def _keep_results(
-        self,
-        job: Job,
-        sources: Sequence[Dataset],
-        findings: StudyFindings,
-        earlier: Sequence[KeptResult],
+        self, context: ReportContext, findings: StudyFindings, hands: ThreadPoolExecutor
     ) -> tuple[NewResult, ...]:
+        everywhere = tuple(chain.from_iterable(self.spec.profiles().values()))
+        if everywhere:
+            self._tell.announced(everywhere)
         if not self.spec.heat_map:
             findings = without_maps(findings)
-        context = self._context(job, sources, earlier)
-        # Each result waits for the disk: the pictures, which are large, while the
-        # reports are written.
-        with ThreadPoolExecutor(_HANDS, "results") as hands:
-            drawn = build_pictures(context, findings, self.spec.result_kinds)
-            everywhere = tuple(chain.from_iterable(self.spec.profiles().values()))
-            pictures = [hands.submit(self._keep, one, everywhere) for one in drawn]
-            written = self._written(context, findings, drawn)
-            reports = [hands.submit(self._keep, *one) for one in written]
-            return tuple(one.result() for one in (*reports, *pictures))
+        drawn: list[Future[BuiltResult]] = []
+        pictures: list[Future[NewResult]] = []
+        # What is native code, or waits for the disk, is left to others: pictures, which
+        # are large, are digested and kept while more are drawn and reports written.
+        for finish in draw_pictures(context, findings, self.spec.result_kinds):
+            drawn.append(hands.submit(finish))
+            pictures.append(hands.submit(self._keep_drawn, drawn[-1], everywhere))
+        written = self._written(context, findings, drawn)
+        reports = [hands.submit(self._keep, *one) for one in written]
+        return tuple(one.result() for one in (*reports, *pictures))
+
+    def _keep_drawn(
+        self, drawn: Future[BuiltResult], destinations: tuple[str, ...]
+    ) -> NewResult:
+        return self._keep(drawn.result(), destinations)
 
     def _written(
         self,
         context: ReportContext,
         findings: StudyFindings,
-        drawn: Sequence[BuiltResult],
+        drawn: Sequence[Future[BuiltResult]],
     ) -> Iterable[tuple[BuiltResult, tuple[str, ...]]]:
         """The reports in each profile, with who gets them."""
         made: dict[str, tuple[BuiltResult, tuple[str, ...]]] = {}
         kinds = self.spec.result_kinds
+
+        def companions() -> Sequence[BuiltResult]:
+            return [one.result() for one in drawn]
+
         for profile, destinations in self.spec.profiles().items():
             context = replace(context, profile=profile)
-            for one in build_reports(context, findings, kinds, drawn):
+            for one in build_reports(context, findings, kinds, companions):
                 # The text is the same object under every profile: keep it once.
                 _, also = made.get(one.sop_instance_uid, (one, ()))
                 made[one.sop_instance_uid] = one, (*also, *destinations)
         return made.values()
 
-    def _context(
+    def _context_of(
         self, job: Job, sources: Sequence[Dataset], earlier: Sequence[KeptResult]
     ) -> ReportContext:
-        return ReportContext(
+        # The time is fixed for the job, so that a rerun after a crash gives the same
+        # bytes.
+        return replace(
+            self._context(job.job_id, job.scheduled_at),
             sources=sources,
+            instance_number=job.revision,
+            earlier=tuple(earlier),
+        )
+
+    def _context(self, job_id: str, analysed_at: datetime) -> ReportContext:
+        return ReportContext(
+            sources=(),
             bundle=self.bundle,
             pipeline=self.spec.name,
-            job_id=job.job_id,
-            # Fixed for the job, so that a rerun after a crash gives the same bytes.
-            analysed_at=job.scheduled_at,
+            job_id=job_id,
+            analysed_at=analysed_at,
             node=self._node,
             language=self.spec.language,
             code_scheme=self.spec.code_scheme,
-            instance_number=job.revision,
-            earlier=tuple(earlier),
         )
 
     def _keep(self, built: BuiltResult, destinations: tuple[str, ...]) -> NewResult:

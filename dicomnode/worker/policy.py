@@ -40,12 +40,10 @@ class LoopPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """Called by the loop, from any of its threads.
+    """Called by the loop.
 
     ``alive``: in every turn; a process where it is not called any more hangs, even if
-    no thread of it can run to say so. ``finished``: when an attempt has ended, so that
-    whoever waits for its results need not look for them.
+    no thread of it can run to say so.
     """
 
     alive: Callable[[], None] = lambda: None
-    finished: Callable[[], None] = lambda: None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, select, update
+from sqlalchemy import BindParameter, Column, Row, bindparam, select, update
 
 from dicomnode.domain.findings import Presence
 from dicomnode.domain.following import FinishedJob
@@ -18,10 +20,12 @@ from dicomnode.worklist.backfill_tables import is_backfilled
 from dicomnode.worklist.engine import Database, Event, Transaction
 from dicomnode.worklist.growing import current_revision
 from dicomnode.worklist.moves import job_event, may, state_after
+from dicomnode.worklist.prepared import Prepared
 from dicomnode.worklist.rows import instances_of, studies_in
-from dicomnode.worklist.schema import jobs, revisions
+from dicomnode.worklist.schema import jobs, revisions, studies
 
 _FLAG = "backfilled"
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Studies:
@@ -47,32 +51,27 @@ class Studies:
 
     def complete(self, study: Study, now: datetime) -> bool:
         """RECEIVING -> COMPLETE; False when an instance came in the meantime."""
-        unchanged = (
-            revisions.c.n_instances == study.n_instances,
-            revisions.c.last_instance_at == study.last_instance_at,
-        )
         with self._database.write() as transaction:
-            moved = _move(
-                transaction, study, "complete", {"completed_at": now}, unchanged
-            )
-            if moved:
-                transaction.note(_study_event(study, "complete", now))
-            return moved
+            return _complete(transaction, study, now)
+
+    def pass_on(
+        self, study: Study, jobs: Sequence[NewJob], reason: str, now: datetime
+    ) -> StudyState | None:
+        """`complete` and `route` in one transaction; the state that was reached."""
+        with self._database.write() as transaction:
+            if not _complete(transaction, study, now):
+                return None
+            if _is_held(transaction, study):
+                return StudyState.COMPLETE
+            _route(transaction, study, jobs, reason, now)
+            return StudyState.ROUTED if jobs else StudyState.NOT_ROUTED
 
     def route(
         self, study: Study, jobs: Sequence[NewJob], reason: str, now: datetime
     ) -> bool:
         """COMPLETE -> ROUTED with ``jobs``, or NOT_ROUTED with ``reason`` if none."""
-        event = "route" if jobs else "leave"
-        reason = "" if jobs else reason
         with self._database.write() as transaction:
-            values = {"routed_at": now, "reason": reason}
-            if not _move(transaction, study, event, values):
-                return False
-            transaction.note(_study_event(study, event, now, reason))
-            for job in jobs:
-                _schedule(transaction, job, now)
-            return True
+            return _route(transaction, study, jobs, reason, now)
 
     def unfollowed(self, limit: int) -> Sequence[FinishedJob]:
         """COMPLETED jobs that the router has not looked at since, the oldest first."""
@@ -106,25 +105,84 @@ class Studies:
             return True
 
 
+def _complete(transaction: Transaction, study: Study, now: datetime) -> bool:
+    # Nothing has come since we looked.
+    seen = {
+        "n_instances": study.n_instances,
+        "last_instance_at": study.last_instance_at,
+    }
+    if not _move(transaction, study, "complete", {"completed_at": now}, seen):
+        return False
+    transaction.note(_study_event(study, "complete", now))
+    return True
+
+
+def _route(
+    transaction: Transaction,
+    study: Study,
+    jobs: Sequence[NewJob],
+    reason: str,
+    now: datetime,
+) -> bool:
+    event = "route" if jobs else "leave"
+    reason = "" if jobs else reason
+    if not _move(transaction, study, event, {"routed_at": now, "reason": reason}):
+        return False
+    transaction.note(_study_event(study, event, now, reason))
+    for job in jobs:
+        _schedule(transaction, job, now)
+    return True
+
+
+_HELD = Prepared(
+    select(studies.c.study_instance_uid)
+    .where(studies.c.study_instance_uid == bindparam("uid"))
+    .where(studies.c.held_at.is_not(None))
+)
+
+
+def _is_held(transaction: Transaction, study: Study) -> bool:
+    return bool(transaction.run(_HELD, [{"uid": study.study_instance_uid}]))
+
+
 def _move(
     transaction: Transaction,
     study: Study,
     event: str,
-    values: dict[str, object],
-    unchanged: Sequence[ColumnElement[bool]] = (),
+    values: Mapping[str, object],
+    seen: Mapping[str, object] = _NOTHING,
 ) -> bool:
-    """Move the revision that ``study`` shows, if it still is the current one."""
+    """Move the revision that ``study`` shows, if it still is the current one.
+
+    ``seen``: columns that must not have changed.
+    """
     uid = study.study_instance_uid
     if current_revision(transaction, uid) != study.revision:
         return False
-    changed = transaction.execute(
+    moving = _moving(event, tuple(values), tuple(seen))
+    new = {f"new_{name}": value for name, value in values.items()}
+    old = {f"old_{name}": value for name, value in seen.items()}
+    which = {"uid": uid, "number": study.revision}
+    return bool(transaction.run(moving, [{**which, **new, **old}]))
+
+
+@cache
+def _moving(event: str, names: tuple[str, ...], seen: tuple[str, ...]) -> Prepared:
+    columns = revisions.c
+    new = {name: _of(columns[name], "new") for name in names}
+    unchanged = (columns[name] == _of(columns[name], "old") for name in seen)
+    return Prepared(
         update(revisions)
-        .where(revisions.c.study_instance_uid == uid)
-        .where(revisions.c.revision == study.revision)
-        .where(may(STUDY_STATES, revisions.c.state, event), *unchanged)
-        .values(state=state_after(STUDY_STATES, event), **values)
+        .where(columns.study_instance_uid == bindparam("uid"))
+        .where(columns.revision == bindparam("number"))
+        .where(may(STUDY_STATES, columns.state, event), *unchanged)
+        .values(state=state_after(STUDY_STATES, event), **new)
+        .returning(columns.revision)
     )
-    return changed.rowcount == 1
+
+
+def _of(column: Column[Any], which: str) -> BindParameter[Any]:
+    return bindparam(f"{which}_{column.name}", type_=column.type)
 
 
 def _mark_followed(transaction: Transaction, job: FinishedJob, now: datetime) -> bool:

@@ -244,7 +244,7 @@ class Sweep:
         with attached(self._role.pid, *options):
             self._path.act()
         told = self._trace.read_text(errors="replace")
-        hit = "INJECTED" in told or "killed by SIGKILL" in told
+        hit = "INJECTED" in told or not self._role.is_running
         self._chain.revive(self._role.name)
         self._path.settle()
         found = self._path.wrong() + self._chain.left_over()

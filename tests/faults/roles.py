@@ -50,7 +50,9 @@ class Role:
         self._process: BaseProcess | None = None
 
     def start(self) -> None:
-        """Start it, or start it again."""
+        """Start it, or start it again once it has ended."""
+        if self._process is not None:
+            self.wait()
         process = _context().Process(target=_run, args=self._arguments, daemon=True)
         process.start()
         self._process = process
@@ -65,7 +67,8 @@ class Role:
     @property
     def is_running(self) -> bool:
         """Whether it has not ended, or been killed, since its start."""
-        return self._process is not None and self._process.is_alive()
+        process = self._process
+        return process is not None and process.is_alive() and not _ended(self.pid)
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -111,6 +114,15 @@ class Role:
                 raise TimeoutError(f"{self.name} does not listen; see {self.log}")
             sleep(_POLL_SECONDS)
         return monotonic() - began
+
+
+def _ended(pid: int) -> bool:
+    """Whether it was killed; its parent may not have heard of it yet."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text("ascii", errors="replace")
+    except OSError:
+        return True
+    return text.rpartition(")")[2].split()[0] in "ZX"
 
 
 def _connects(port: int) -> bool:

@@ -62,6 +62,7 @@ class Site:
         self.pacs = StoreScp(folder)
         # Bound, not listening: refuses, and nobody else is given the port meanwhile.
         self._pacs_port = socket.socket()
+        self._pacs_port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._pacs_port.bind(("", self.pacs.port))
         url = cluster.url(DATABASE)
         self.chain = Chain(folder / "node", self.pacs.port, ROLES, url)

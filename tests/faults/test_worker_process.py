@@ -328,7 +328,7 @@ def test_37_an_image_that_comes_while_the_job_runs_gets_the_study_a_new_report(
     second_id = site.route(study, revision=2)
     second = site.claimed("w2")
     again = pipeline.analyse(
-        second, jobs.instances(study), jobs.earlier_results(second)
+        second, jobs.instances(study), lambda: jobs.earlier_results(second)
     )
     jobs.finish(second, Outcome.ANALYSED, "", again.results, now)
     states = {one["state"] for one in site.worklist.views.deliveries(first.job_id)}

@@ -26,6 +26,7 @@ from dicomnode.domain.commitment import (
     Failed,
     FailureReason,
 )
+from tests.integration.receiving import undisturbed
 
 COMPREHENSIVE_3D = "1.2.840.10008.5.1.4.1.1.88.34"
 COMPREHENSIVE = "1.2.840.10008.5.1.4.1.1.88.33"
@@ -35,7 +36,7 @@ CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 EVERYTHING = (COMPREHENSIVE_3D, COMPREHENSIVE, ENHANCED, BASIC_TEXT, CAPTURE)
 
 AE_TITLE = "PACS"
-HANG_SECONDS = 30
+HANG_SECONDS = 120
 
 
 @dataclass
@@ -44,7 +45,8 @@ class FakePacs:
 
     ``stored``: SOP Instance UID -> encoded data set. ``on_store``: called with each
     C-STORE before it is kept, its status counts; ``on_stored`` after it.
-    ``rejection``: (result, source, diagnostic) of every association.
+    ``rejection``: (result, source, diagnostic) of every association; ``on_request`` is
+    called with each, ``on_action`` with each N-ACTION before it is answered.
     """
 
     accepts: tuple[str, ...] = EVERYTHING
@@ -55,11 +57,15 @@ class FakePacs:
     on_stored: Callable[[Event], None] = lambda _event: None
     answers: Callable[[FakePacs, Event, CommitmentRequest], None] | None = None
     action_status: int = 0x0000
+    on_request: Callable[[], None] = lambda: None
+    on_action: Callable[[], None] = lambda: None
     stored: dict[str, Dataset] = field(default_factory=dict)
     n_stores: int = 0
+    n_released: int = 0
     requests: list[CommitmentRequest] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
     port: int = 0
+    _answering: list[threading.Thread] = field(default_factory=list)
 
     def peer(self, timeout_seconds: float = HANG_SECONDS) -> Peer:
         return Peer(AE_TITLE, "127.0.0.1", self.port, "DICOMNODE", timeout_seconds)
@@ -73,12 +79,13 @@ class FakePacs:
 
     def tell_on(self, association: Any, answer: CommitmentAnswer) -> int | None:
         """N-EVENT-REPORT on this association; the status of its response."""
-        status, _ = association.send_n_event_report(
-            storage_commitment.event_information(answer),
-            answer.event_type,
-            StorageCommitmentPushModel,
-            PUSH_MODEL_INSTANCE,
-        )
+        with undisturbed(association):
+            status, _ = association.send_n_event_report(
+                storage_commitment.event_information(answer),
+                answer.event_type,
+                StorageCommitmentPushModel,
+                PUSH_MODEL_INSTANCE,
+            )
         self.taken.append(int(status.get("Status", -1)))
         return self.taken[-1]
 
@@ -117,15 +124,19 @@ class FakePacs:
             (evt.EVT_C_FIND, self._on_find),
             (evt.EVT_N_ACTION, self._on_action),
             (evt.EVT_DIMSE_SENT, self._on_sent),
+            (evt.EVT_RELEASED, self._on_released),
         ]
         server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
         self.port = server.server_address[1]
         try:
             yield self
         finally:
+            for one in self._answering:
+                one.join(HANG_SECONDS)
             server.shutdown()
 
     def _on_request(self, event: Event) -> None:
+        self.on_request()
         if self.rejection:
             event.assoc.acse.send_reject(*self.rejection)
             event.assoc.kill()
@@ -146,7 +157,11 @@ class FakePacs:
 
     def _on_action(self, event: Event) -> tuple[int, None]:
         self.requests.append(storage_commitment.read_request(event.action_information))
+        self.on_action()
         return self.action_status, None
+
+    def _on_released(self, _event: Event) -> None:
+        self.n_released += 1
 
     def _on_sent(self, event: Event) -> None:
         is_response = type(event.message).__name__ == "N_ACTION_RSP"
@@ -155,6 +170,7 @@ class FakePacs:
             thread = threading.Thread(
                 target=self.answers, args=(self, event, self.requests[-1])
             )
+            self._answering.append(thread)
             thread.start()
 
 

@@ -15,7 +15,9 @@ from pynetdicom.association import Association
 
 from dicomnode.delivery import outgoing
 from dicomnode.delivery.storage_scu import Peer, StorageScu
+from dicomnode.errors import Unreachable
 from dicomnode.processes.clock import SystemClock
+from tests.integration.fake_pacs import FakePacs
 
 HANG_SECONDS = 60
 
@@ -75,7 +77,7 @@ def a_pacs() -> Iterator[Pacs]:
 
 @contextmanager
 def a_sender(pacs: Pacs, idle_seconds: float) -> Iterator[StorageScu]:
-    peer = Peer("ANY-SCP", "127.0.0.1", pacs.port, "DICOMNODE", 5.0)
+    peer = Peer("ANY-SCP", "127.0.0.1", pacs.port, "DICOMNODE", HANG_SECONDS)
     sender = StorageScu(peer, SystemClock(), idle_seconds)
     try:
         yield sender
@@ -126,14 +128,70 @@ def test_another_sop_class_opens_one_for_both() -> None:
 def test_a_peer_that_ends_it_meanwhile_costs_no_attempt(how: str) -> None:
     with a_pacs() as pacs, a_sender(pacs, idle_seconds=HANG_SECONDS) as sender:
         assert sender.send([a_file()])[0].accepted
-        [theirs] = pacs.open
+        [theirs], pause = pacs.open, threading.Event()
         if how == "abort":
             theirs.abort()
         elif how == "release":
             releasing = threading.Thread(target=theirs.release, daemon=True)
             releasing.start()
+            ours = sender._standing._association
+            assert ours is not None
+            while not ours.acse.is_release_requested():
+                pause.wait(0.01)
         else:
             theirs.dul.socket.close()
         answers = sender.send([a_file(), a_file()])
         assert [(one.tried, one.status) for one in answers] == [(True, 0)] * 2
         assert pacs.n_opened == 2
+
+
+def test_it_is_opened_ahead_for_what_was_sent_before() -> None:
+    with a_pacs() as pacs, a_sender(pacs, idle_seconds=HANG_SECONDS) as sender:
+        sender.prepare()
+        assert pacs.n_opened == 0
+        assert sender.send([a_file()])[0].accepted
+        sender.prepare()
+        assert pacs.n_opened == 1
+        sender.close()
+        pacs.wait_for_ends(1)
+        sender.prepare()
+        assert pacs.n_opened == 2
+        assert sender.send([a_file()])[0].accepted
+        assert pacs.n_opened == 2
+        assert pacs.n_stored == 2
+
+
+def test_one_that_was_opened_ahead_in_vain_is_released() -> None:
+    with a_pacs() as pacs, a_sender(pacs, idle_seconds=0.2) as sender:
+        assert sender.send([a_file()])[0].accepted
+        pacs.wait_for_ends(1)
+        sender.prepare()
+        pacs.wait_for_ends(2)
+        assert pacs.ended == ["released", "released"]
+
+
+def test_none_is_opened_ahead_where_each_call_has_its_own() -> None:
+    with a_pacs() as pacs, a_sender(pacs, idle_seconds=0) as sender:
+        assert sender.send([a_file()])[0].accepted
+        sender.prepare()
+        assert pacs.n_opened == 1
+
+
+def test_a_peer_that_was_not_there_is_not_asked_ahead() -> None:
+    pacs = FakePacs(accepts=("1.2.840.10008.5.1.4.1.1.2",))
+    asked: list[tuple[int, int, int] | None] = []
+    with pacs.running():
+        sender = StorageScu(pacs.peer(), SystemClock(), HANG_SECONDS)
+        pacs.on_request = lambda: asked.append(pacs.rejection)
+        assert sender.send([a_file()])[0].accepted
+        sender.close()
+        pacs.rejection = (2, 3, 1)
+        sender.prepare()
+        sender.prepare()
+        with pytest.raises(Unreachable):
+            sender.send([a_file()])
+        pacs.rejection = None
+        sender.prepare()
+        assert asked == [None, (2, 3, 1), (2, 3, 1)]
+        assert sender.send([a_file()])[0].accepted
+        sender.close()

@@ -14,8 +14,8 @@ from dicomnode.domain.findings import Presence
 from dicomnode.domain.job import Outcome
 from dicomnode.predictor import BundlePredictor
 from dicomnode.processes.trial import studies_of
-from dicomnode.processes.work import _watched
-from dicomnode.worker.pipeline import Pipeline
+from dicomnode.processes.work import watched
+from dicomnode.worker.pipeline import Listeners, Pipeline
 from model import bundle, monitor
 from model.bundle import integrity, watch
 from model.phantom_ct import scan
@@ -129,8 +129,15 @@ def watching(ct_bundle, tmp_path_factory):
     (root / "config.toml").write_text('[node]\ndata_dir = "var"\n')
     config = load(root / "config.toml")
     predictor = BundlePredictor(folder, decoder=InThisProcess())
-    watched = _watched(config, "ct", predictor)
-    pipeline = Pipeline(SPEC, watched, Files(), MemoryStore(), cases.NODE)
+    watching = watched(config, "ct", predictor)
+    pipeline = Pipeline(
+        SPEC,
+        watching,
+        Files(),
+        MemoryStore(),
+        cases.NODE,
+        Listeners(ended=watching.settle),
+    )
     return pipeline, config.node.data_dir / "monitor" / "ct.json"
 
 
@@ -144,6 +151,7 @@ def feed(pipeline, folder, numbers, station, shift):
         ct.write(ds, folder / str(number) / "enhanced.dcm")
         [instances] = studies_of(folder / str(number)).values()
         pipeline.analyse(JOB, instances)
+        pipeline.ended()
 
 
 def test_a_shift_of_one_machine_is_flagged_within_fifty_series(watching, tmp_path):

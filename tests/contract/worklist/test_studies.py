@@ -5,6 +5,7 @@ from __future__ import annotations
 from dicomnode.domain.findings import Presence
 from dicomnode.domain.following import FinishedJob
 from dicomnode.domain.job import Outcome
+from dicomnode.domain.study import StudyState
 from dicomnode.worklist import Worklist
 from tests.contract.worklist.making import (
     NOON,
@@ -63,6 +64,47 @@ def test_routing_schedules_jobs(worklist: Worklist) -> None:
     assert {one["study_state"] for one in rows} == {"ROUTED"}
     assert {one["job_state"] for one in rows} == {"SCHEDULED"}
     assert kinds(worklist)[-3:] == ["study route", *["job schedule"] * 2]
+
+
+def test_completing_and_routing_in_one_transaction(worklist: Worklist) -> None:
+    worklist.intake.record(received())
+    study, before = current(worklist), len(kinds(worklist))
+    reached = worklist.studies.pass_on(study, [new_job()], "", after(30))
+    assert reached is StudyState.ROUTED
+    told = kinds(worklist)[before:]
+    assert told == ["study complete", "study route", "job schedule"]
+    found = row(worklist)
+    assert (found["study_state"], found["job_state"]) == ("ROUTED", "SCHEDULED")
+    assert found["completed_at"] == "2026-01-31T12:00:30.000000Z"
+    assert worklist.studies.pass_on(study, [new_job()], "", after(31)) is None
+    assert len(kinds(worklist)) == before + 3
+
+
+def test_passing_on_without_a_rule_leaves_a_reason(worklist: Worklist) -> None:
+    worklist.intake.record(received())
+    reached = worklist.studies.pass_on(current(worklist), [], "no rule", after(30))
+    assert reached is StudyState.NOT_ROUTED
+    assert row(worklist)["reason"] == "no rule"
+
+
+def test_an_instance_in_the_meantime_stops_the_passing_on(worklist: Worklist) -> None:
+    worklist.intake.record(received(1))
+    study = current(worklist)
+    worklist.intake.record(received(2))
+    assert worklist.studies.pass_on(study, [new_job()], "", after(30)) is None
+    assert row(worklist)["study_state"] == "RECEIVING"
+    assert worklist.jobs.claim("w1", ["cxr"], after(31), 60) == []
+
+
+def test_a_held_study_is_completed_and_not_routed(worklist: Worklist) -> None:
+    worklist.intake.record(received())
+    worklist.holds.hold_study(STUDY, after(1), "an admin")
+    reached = worklist.studies.pass_on(current(worklist), [new_job()], "", after(30))
+    assert reached is StudyState.COMPLETE
+    assert row(worklist)["study_state"] == "COMPLETE"
+    worklist.holds.release_study(STUDY, after(40), "an admin")
+    (study,) = worklist.studies.unrouted()
+    assert worklist.studies.route(study, [new_job()], "", after(41))
 
 
 def test_no_rule_leaves_a_reason(worklist: Worklist) -> None:

@@ -16,12 +16,12 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 class Hands:
     """A clock, and a chore that does and fails as it is told."""
 
-    def __init__(self):
+    def __init__(self, pressing=()):
         self.at = NOON
         self.does = 0
         self.fails = False
         self.runs = MemoryChoreRuns()
-        self.logbook = Logbook(self.runs, self, "host-1", {"route": 1.0})
+        self.logbook = Logbook(self.runs, self, "host-1", {"route": 1.0}, pressing)
 
     def now(self):
         return self.at
@@ -59,6 +59,51 @@ def test_what_did_something_is_noted_at_once(hands):
     hands.does = 3
     assert hands.tick() == 3
     assert [run.n_done for run in hands.runs.noted] == [0, 3]
+
+
+def noted(hands):
+    return [(run.n_done, (run.ended_at - NOON).seconds) for run in hands.runs.noted]
+
+
+def test_what_others_wait_for_is_noted_by_the_next_idle_run():
+    hands = Hands(pressing=["route"])
+    hands.tick()
+    hands.does = 3
+    hands.tick()
+    assert noted(hands) == [(0, 1)]
+    hands.does = 0
+    hands.tick()
+    assert noted(hands) == [(0, 1), (3, 2)]
+
+
+def test_a_chore_that_is_never_idle_is_noted_every_few_seconds():
+    hands = Hands(pressing=["route"])
+    hands.tick()
+    hands.does = 2
+    for _ in range(13):
+        hands.tick()
+    assert noted(hands) == [(0, 1), (2, 7), (2, 13)]
+
+
+def test_what_was_done_before_a_failure_is_noted_with_it():
+    hands = Hands(pressing=["route"])
+    hands.tick()
+    hands.does = 1
+    hands.tick()
+    hands.fail()
+    assert noted(hands) == [(0, 1), (1, 2), (0, 3)]
+    hands.tick()
+    assert noted(hands)[3:] == [(1, 4)]
+
+
+def test_what_is_not_noted_yet_is_noted_at_the_end():
+    hands = Hands(pressing=["route"])
+    hands.tick()
+    hands.does = 1
+    hands.tick()
+    hands.logbook.close()
+    hands.logbook.close()
+    assert noted(hands) == [(0, 1), (1, 2)]
 
 
 def test_the_first_failure_and_the_recovery_are_noted_at_once(hands):

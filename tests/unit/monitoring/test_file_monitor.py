@@ -96,4 +96,7 @@ def test_every_answer_of_the_predictor_is_watched():
     watched = WatchedPredictor(Predictor(), Monitor())
     assert watched.describe() == "facts"
     assert watched.predict([]) == answers
+    assert seen == []
+    watched.settle()
+    watched.settle()
     assert [one.values["a"] for one in seen] == [1.0, 2.0]

@@ -29,6 +29,26 @@ def test_a_listener_hears_each_word_for_its_role(config):
     assert not list((config.node.data_dir / "wake").iterdir())
 
 
+def test_what_is_announced_is_no_word_to_look(config):
+    heard: Queue[object] = Queue()
+    looks, hears = (lambda: heard.put("look")), heard.put
+    with waking.woken(config, "deliver", looks, hears):
+        waking.announce(config, "deliver", ["PACS", "Arc h\nive/2"])
+        assert heard.get(timeout=60) == {"PACS", "Arc h\nive/2"}
+        waking.announce(config, "deliver", [])
+        waking.wake(config, "deliver")
+        assert heard.get(timeout=60) == "look"
+        assert heard.empty()
+
+
+def test_who_hears_no_announcements_goes_on(config):
+    heard: Queue[str] = Queue()
+    with waking.woken(config, "deliver", lambda: heard.put("look")):
+        waking.announce(config, "deliver", ["PACS"])
+        waking.wake(config, "deliver")
+        assert heard.get(timeout=60) == "look"
+
+
 def test_the_pipe_of_a_process_that_died_is_taken_away(config):
     folder = config.node.data_dir / "wake"
     folder.mkdir()

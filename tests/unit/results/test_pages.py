@@ -8,16 +8,20 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from dicomnode.domain.findings import Code, StudyFindings
-from dicomnode.picture import fit, views
+from dicomnode.domain.findings import BundleFacts, Code, StudyFindings
+from dicomnode.picture import Picture, fit, views
 from dicomnode.results import ReportContext, build
 from dicomnode.results import page as page_module
 from dicomnode.results.heatmap import COLD, HEAT, colours, opacity, overlay
-from dicomnode.results.page import HEIGHT, VIEWS, WIDTH, Box, explained, pages
+from dicomnode.results.page import HEIGHT, VIEWS, WIDTH, Box, explained
 from tests.unit.results import cases
 
 VIEW = page_module._VIEW
 SIDE = page_module._SIDE
+
+
+def pages(findings: StudyFindings, bundle: BundleFacts) -> list[page_module.Page]:
+    return list(page_module.pages(findings, bundle))
 
 
 def captures(
@@ -109,6 +113,27 @@ def test_views_made_beforehand_are_shown() -> None:
         replace(findings, images=(replace(image, views=white),)), cases.BUNDLE
     )
     assert part(other.pixels, VIEW).mean() > part(drawn.pixels, VIEW).mean()
+
+
+@pytest.mark.parametrize("shape", [(1500, 1301), (1100, 1400), (320, 288)])
+def test_a_smaller_picture_is_made_of_the_nearest(shape: tuple[int, int]) -> None:
+    rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]] / shape[0]
+    waves = 127 + 60 * np.sin(40 * rows) + 60 * np.cos(30 * columns)
+    display = waves.astype(np.uint8)
+    made = Picture(display, views(display, VIEWS))
+    for box in ((968, 686), (440, 312), (300, 200)):
+        expected = fit(display, box)
+        shown = made.fitted(box)
+        assert shown.shape == expected.shape
+        assert np.abs(shown.astype(int) - expected).mean() < 1
+
+
+def test_what_must_grow_grows_from_the_image_itself() -> None:
+    display = cases.display()
+    grey = {(90, 90): np.full((90, 73), 9, np.uint8)}
+    np.testing.assert_array_equal(
+        Picture(display, grey).fitted((180, 180)), fit(display, (180, 180))
+    )
 
 
 def test_without_a_display_image_there_is_still_a_page() -> None:
@@ -294,6 +319,12 @@ def test_the_past_of_the_source_is_not_hidden() -> None:
     assert "LossyImageCompression" not in captures(cases.negative())[0]
 
 
+def overlaid(display: np.ndarray, activation: np.ndarray, anchors) -> np.ndarray:
+    page = np.empty((*display.shape, 3), np.uint8)
+    overlay(display, activation, anchors, page)
+    return page
+
+
 @pytest.mark.parametrize("anchors", [HEAT, COLD])
 def test_lightness_orders_the_colours(
     anchors: tuple[tuple[int, int, int], ...],
@@ -305,13 +336,13 @@ def test_lightness_orders_the_colours(
 
 def test_low_activation_shows_the_image_unchanged() -> None:
     display = cases.display()
-    shown = overlay(display, np.full((4, 4), 0.1, np.float32), HEAT)
+    shown = overlaid(display, np.full((4, 4), 0.1, np.float32), HEAT)
     np.testing.assert_array_equal(shown, np.repeat(display[..., None], 3, axis=2))
 
 
 def test_a_map_that_is_no_number_hides_nothing() -> None:
     display = cases.display()
-    shown = overlay(display, np.full((4, 4), np.nan, np.float32), HEAT)
+    shown = overlaid(display, np.full((4, 4), np.nan, np.float32), HEAT)
     np.testing.assert_array_equal(shown, np.repeat(display[..., None], 3, axis=2))
 
 
@@ -323,4 +354,4 @@ def test_a_mixed_pixel_is_colour_and_grey_by_opacity(anchors) -> None:
     steps = (np.rint(activation * 255) / 255).astype(np.float32)
     alpha = opacity(steps, anchors)[..., np.newaxis]
     mixed = colours(steps, anchors) * alpha + display[..., np.newaxis] * (1 - alpha)
-    assert np.abs(overlay(display, activation, anchors) - mixed).max() <= 0.51
+    assert np.abs(overlaid(display, activation, anchors) - mixed).max() <= 0.51

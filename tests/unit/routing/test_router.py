@@ -43,6 +43,12 @@ class Studies:
         self.completed.append(study.study_instance_uid)
         return not self.moved_on
 
+    def pass_on(self, study, jobs, reason, now):
+        if not self.complete(study, now):
+            return None
+        self.route(study, jobs, reason, now)
+        return StudyState.ROUTED if jobs else StudyState.NOT_ROUTED
+
     def unrouted(self):
         return self.studies
 
@@ -76,6 +82,27 @@ def test_a_study_that_moved_on_meanwhile_is_not_counted():
     studies = Studies(STUDY, moved_on=True)
     assert Assembler(studies, CompletionPolicy(30), Later()).run_once() == 0
     assert Router(studies, RULES, Later()).run_once() == 0
+
+
+def test_the_next_study_that_goes_quiet_is_known():
+    later = [
+        replace(STUDY, study_instance_uid=f"1.{n}", last_instance_at=Later().now() - s)
+        for n, s in enumerate([timedelta(seconds=5), timedelta(seconds=20)])
+    ]
+    assembler = Assembler(Studies(STUDY, *later), CompletionPolicy(30), Later())
+    assert assembler.due_at is None
+    assembler.run_once()
+    assert assembler.due_at == Later().now() + timedelta(seconds=10)
+
+
+def test_a_quiet_study_is_completed_and_routed_in_one_go():
+    studies = Studies(STUDY, instances=[an_instance(Modality="DX")])
+    router = Router(studies, RULES, Later())
+    assembler = Assembler(studies, CompletionPolicy(30), Later(), router.decide)
+    assert assembler.run_once() == 1
+    assert studies.completed == ["1.2.3"]
+    [(jobs, reason)] = studies.routed
+    assert ([one.pipeline for one in jobs], reason) == (["cxr", "any"], "")
 
 
 def test_one_job_for_each_pipeline_that_matches():

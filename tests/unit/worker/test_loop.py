@@ -96,7 +96,13 @@ class Pipeline:
 
     def __init__(self, *deeds):
         self.deeds = list(deeds)
-        self.refusal = None
+        self.refusal = self.ending = None
+        self.n_ended = 0
+
+    def ended(self):
+        self.n_ended += 1
+        if self.ending:
+            raise self.ending
 
     def refuse(self, job, instances, earlier, reason):
         if self.refusal:
@@ -177,6 +183,17 @@ def test_a_job_fails_even_if_its_report_cannot_be_made(error):
     loop.run_once()
     assert jobs.reports == [()]
     assert len(jobs.failed) == 1
+
+
+@pytest.mark.parametrize("deed", [FINE, RuntimeError("a bug")])
+def test_what_an_attempt_leaves_behind_is_seen_to_and_may_fail(deed):
+    jobs = Jobs("a", "b")
+    loop = a_loop(jobs, deed, FINE)
+    loop._pipelines["cxr"].ending = RuntimeError("no room for the monitor")
+    assert loop.run_once()
+    assert loop.run_once()
+    assert loop._pipelines["cxr"].n_ended == 2
+    assert jobs.finished[-1] == ("b", Outcome.ANALYSED)
 
 
 @pytest.mark.parametrize(("attempts", "retry_seconds"), [(1, 10), (2, 60), (3, None)])

@@ -19,9 +19,14 @@ from dicomnode.domain.job import Job, Outcome
 from dicomnode.domain.ownership import INSTANCE_CREATOR_UID
 from dicomnode.domain.result import KeptResult
 from dicomnode.domain.rules import Rule
-from dicomnode.errors import ResultError
+from dicomnode.errors import ResultError, WorklistError
 from dicomnode.results.encoding import encode_data_set
-from dicomnode.worker.pipeline import DestinationProfile, Pipeline, PipelineSpec
+from dicomnode.worker.pipeline import (
+    DestinationProfile,
+    Listeners,
+    Pipeline,
+    PipelineSpec,
+)
 from tests.contract.fakes import MemoryStore
 from tests.unit.results import cases
 
@@ -55,8 +60,16 @@ class Site:
 
     def __init__(self, spec=SPEC, findings=cases.positive) -> None:
         self.instances, self.results = MemoryStore(), MemoryStore()
+        self.announced = []
         self.pipeline = Pipeline(
-            spec, Predictor(findings), self.instances, self.results, cases.NODE
+            spec,
+            Predictor(findings),
+            self.instances,
+            self.results,
+            cases.NODE,
+            Listeners(
+                lambda names: self.announced.append((*names, len(self.results.files)))
+            ),
         )
 
     def with_image(self, number=0, **attributes) -> Instance:
@@ -110,6 +123,16 @@ def test_the_same_study_at_two_sites_gives_the_same_bytes():
     assert len(files[0]) == 5
 
 
+def test_a_rehearsal_leaves_nothing_and_changes_nothing():
+    site, other = Site(), Site()
+    site.pipeline.rehearse(NOON)
+    assert not site.results.files
+    assert not site.announced
+    for one in (site, other):
+        one.pipeline.analyse(JOB, [one.with_image()])
+    assert site.results.files == other.results.files
+
+
 def test_a_later_analysis_differs_in_its_dates_only():
     first, second = Site(), Site()
     later = replace(JOB, scheduled_at=NOON.replace(hour=17))
@@ -132,7 +155,7 @@ def test_a_later_revision_names_what_it_replaces():
     images = [site.with_image()]
     before = site.pipeline.analyse(JOB, images).results
     earlier = [kept(one) for one in before]
-    after = site.pipeline.analyse(LATER, [*images, site.with_image(1)], earlier)
+    after = site.pipeline.analyse(LATER, [*images, site.with_image(1)], lambda: earlier)
     first, second = by_kind(before), by_kind(after.results)
     for kind in ("sr", "sr-text"):
         ds = site.read(second[kind])
@@ -144,6 +167,28 @@ def test_a_later_revision_names_what_it_replaces():
         assert ds.SeriesInstanceUID == first[kind].series_instance_uid
         assert (ds.InstanceNumber, site.read(first[kind]).InstanceNumber) == (2, 1)
     assert "PredecessorDocumentsSequence" not in site.read(second["sc"])
+
+
+def test_results_are_announced_to_their_destinations_before_they_are_built():
+    site = Site()
+    site.pipeline.analyse(JOB, [site.with_image()])
+    assert site.announced == [("PACS", 0)]
+
+
+def test_nothing_is_announced_of_what_is_never_sent():
+    site = Site(replace(SPEC, shadow=True))
+    assert site.pipeline.analyse(JOB, [site.with_image()]).results
+    assert site.announced == []
+
+
+def test_without_its_earlier_results_a_job_fails():
+    site = Site()
+
+    def earlier():
+        raise WorklistError("it is locked; wait")
+
+    with pytest.raises(WorklistError):
+        site.pipeline.analyse(JOB, [site.with_image()], earlier)
 
 
 def test_what_cannot_be_analysed_is_said_in_the_same_series():
@@ -175,7 +220,9 @@ def test_when_it_is_analysed_after_all_the_refusal_is_replaced():
     site = Site()
     images = [site.with_image()]
     refused = site.pipeline.refuse(JOB, images, (), "no answer")
-    analysis = site.pipeline.analyse(JOB, images, [kept(one) for one in refused])
+    analysis = site.pipeline.analyse(
+        JOB, images, lambda: [kept(one) for one in refused]
+    )
     ds = site.read(by_kind(analysis.results)["sr"])
     [study] = ds.PredecessorDocumentsSequence
     named = study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
