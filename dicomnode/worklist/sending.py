@@ -21,7 +21,6 @@ from dicomnode.worklist.moves import state_after
 from dicomnode.worklist.prepared import Prepared, one_of
 from dicomnode.worklist.schema import Instant, deliveries, jobs, results
 
-
 _SENDABLE = [state.value for state in DELIVERY_STATES.sources("send")]
 
 
