@@ -7,7 +7,6 @@ ends with it. What it cannot survive kills it, and the worker sees that.
 from __future__ import annotations
 
 import ctypes
-import gc
 import json
 import os
 import resource
@@ -31,7 +30,6 @@ from dicomnode.decoder.series import Planes, planes_of, survey, to_words
 from model import pixels
 
 _PR_SET_PDEATHSIG = 1
-_YOUNG = 0
 
 
 def main(handle: int, limits: DecodeLimits) -> None:
@@ -39,7 +37,6 @@ def main(handle: int, limits: DecodeLimits) -> None:
     worker = socket.socket(fileno=handle)  # open until the very end, to say of what
     _confine(limits)
     _tell_before_dying(worker)
-    _leave_garbage()
     channel.send(worker, {"ready": os.getpid()})
     memory, heads = channel.memory(), pixels.Heads()
     while True:
@@ -53,17 +50,6 @@ def main(handle: int, limits: DecodeLimits) -> None:
             channel.send(worker, answer, memory)
         else:
             _answer(worker, handles[0], memory, limits, ImageWanted.from_words(asked))
-        gc.collect(_YOUNG)
-
-
-def _leave_garbage() -> None:
-    """Nothing is looked through while somebody waits for an image.
-
-    What is there now lives as long as the process, and what an image leaves is taken
-    away once it is answered, when it is young: none of it gets old.
-    """
-    gc.freeze()
-    gc.disable()
 
 
 def _confine(limits: DecodeLimits) -> None:
