@@ -38,6 +38,15 @@ To = Annotated[
     str,
     typer.Option("--to", metavar="DEST", help="A destination's name, or AE@HOST:PORT."),
 ]
+Calling = Annotated[
+    str,
+    typer.Option(
+        "--calling",
+        metavar="AE",
+        show_default=False,
+        help="Our AE title in this association, instead of node.ae_title.",
+    ),
+]
 Source = Annotated[
     Path,
     typer.Argument(metavar="PATH", exists=True, help="A DICOM file, or a folder."),
@@ -58,22 +67,28 @@ def add_to(app: typer.Typer) -> None:
     command(app, "demo")(demo)
 
 
-def echo(given: Given, destination: Called) -> None:
+def echo(given: Given, destination: Called, calling: Calling = "") -> None:
     """Ask a destination for Verification (C-ECHO) and print the round-trip."""
     from dicomnode.processes.senders import open_sender
 
-    config = given.load()
+    config = _as_calling(given.load(), calling)
     called = _called(destination, config)
     seconds = open_sender(called, config).echo()
     address = f"{called.ae_title}@{called.host}:{called.port}"
     typer.echo(f"ok: {address} answered in {seconds * 1000:.1f} ms")
 
 
-def send(given: Given, path: Source, to: To, as_json: AsJson = False) -> ExitCode:
+def send(
+    given: Given,
+    path: Source,
+    to: To,
+    calling: Calling = "",
+    as_json: AsJson = False,
+) -> ExitCode:
     """Send DICOM files, or all in a folder, by C-STORE; 1 if any was refused."""
     from dicomnode.processes.senders import open_sender
 
-    config = given.load()
+    config = _as_calling(given.load(), calling)
     scu = open_sender(_called(to, config), config)
     outgoing = list(_readable(path))
     if not outgoing:
@@ -121,6 +136,19 @@ def _print_answer(sent: Sent, *, as_json: bool) -> None:
         printing.as_json({**row, "accepted": sent.accepted, "error": sent.error})
     elif not sent.accepted:
         printing.line(f"refused: {sent.sop_instance_uid}: {sent.error}", err=True)
+
+
+def _as_calling(config: Config, calling: str) -> Config:
+    """With this AE title of ours, if one is given; raises ConfigError."""
+    from dicomnode.config.values import ae_title
+
+    if not calling:
+        return config
+    try:
+        node = config.node.model_copy(update={"ae_title": ae_title(calling)})
+    except ValueError as error:
+        raise ConfigError(f"--calling {calling!r}: {error}") from None
+    return config.model_copy(update={"node": node})
 
 
 def _called(text: str, config: Config) -> Destination:

@@ -7,13 +7,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.events import Event
-from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.pdu_primitives import (
+    A_ASSOCIATE,
+    SCP_SCU_RoleSelectionNegotiation,
+)
 from pynetdicom.presentation import PresentationContext
 
 from dicomnode.delivery.held import reactor_held, wake_the_waiting
@@ -22,6 +25,9 @@ from dicomnode.tls import ClientContext, TlsPeer, client_context, handshake_fail
 from dicomnode.version import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 _QUICK_ACKNOWLEDGEMENT = getattr(socket, "TCP_QUICKACK", None)  # Linux has it
+
+_REJECTED = (1, 2)
+"""Results of an A-ASSOCIATE-RJ: permanently, for the time being (PS3.8 9.3.4)."""
 
 _REJECTIONS = {
     (1, 3): "our calling AE title is unknown there; add {calling} to its AE list",
@@ -124,12 +130,26 @@ def _no_tls(peer: Peer, failure: str) -> Unreachable:
     return Unreachable(f"{peer}: {handshake_failed(failure, 'destination')}")
 
 
+def answer_to(association: Association) -> A_ASSOCIATE | None:
+    """What the peer has said to our request for this association, if anything.
+
+    A peer may reject and close before the library looks whether it is connected; then
+    that takes the connection to have failed, and leaves the answer where it came.
+    """
+    answer: Any = association.acceptor.primitive
+    while answer is None:
+        came: Any = association.dul.receive_pdu(wait=False)
+        if came is None or isinstance(came, A_ASSOCIATE):
+            return came
+    return cast("A_ASSOCIATE", answer)
+
+
 def _why_not(peer: Peer, association: Association) -> Unreachable:
-    answer = association.acceptor.primitive
+    answer = answer_to(association)
     if association.rejected_contexts:
         words = "it accepts none of our SOP classes; enable them there"
         return NothingAccepted(f"{peer}: {words}")
-    if not association.is_rejected or answer is None:
+    if answer is None or answer.result not in _REJECTED:
         words = "no association; check host, port, firewall and that it runs"
         return Unreachable(f"{peer}: {words}")
     cause = (answer.result_source, answer.diagnostic)

@@ -9,6 +9,9 @@ from dicomnode.ports import Clock, InstanceStore, Upkeep
 STAGING_HOURS = 24
 """An unfinished file this old belongs to no association that is still alive."""
 
+WORKER_DAYS = 30
+"""A worker that was not heard of for so long is of no use to anybody who looks."""
+
 
 def sweep_staging(store: InstanceStore, now: datetime) -> int:
     """Remove what died in mid-write on this host; how many files."""
@@ -41,6 +44,11 @@ class Chores:
         """Remove what died in mid-write."""
         now = self._clock.now()
         return sweep_staging(self._instances, now) + sweep_staging(self._results, now)
+
+    def forget_workers(self) -> int:
+        """Remove the rows of workers that have been silent for long."""
+        before = self._clock.now() - timedelta(days=WORKER_DAYS)
+        return self._upkeep.forget_workers(before)
 
     def fold_counts(self) -> int:
         """Keep the counts by state short: nothing of it need be told."""

@@ -95,6 +95,10 @@ class Upkeep(Protocol):
         """The same as far as nobody has to wait for it; the log keeps its size."""
         ...
 
+    def forget_workers(self, before: datetime) -> int:
+        """Remove workers last heard of before then, but the last of all; how many."""
+        ...
+
     def fold_counts(self) -> int:
         """Keep the counts by state short; how many rows became few."""
         ...

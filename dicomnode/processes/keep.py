@@ -153,6 +153,7 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
             presence.quarantine_keeper(config, worklist, audit).run_once,
         ),
         ("sweep", chores.sweep),
+        ("forget workers", chores.forget_workers),
     ):
         yield Chore(name, HOUR, run, is_long=True)
     yield Chore("fold counts", MINUTE, chores.fold_counts)

@@ -11,6 +11,8 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    and_,
+    delete,
     exists,
     func,
     or_,
@@ -35,6 +37,7 @@ from dicomnode.worklist.schema import (
     results,
     revisions,
     studies,
+    workers,
 )
 
 _SCHEDULERS = "schedulers"
@@ -149,6 +152,19 @@ class Upkeep:
     def fold_log(self) -> None:
         """The same as far as nobody has to wait for it; the log keeps its size."""
         self._database.fold()
+
+    def forget_workers(self, before: datetime) -> int:
+        """Remove workers last heard of before then, but the last of all; how many.
+
+        Each start of a worker is another one, so that they would only ever grow.
+        """
+        last = select(func.max(workers.c.heartbeat_at)).scalar_subquery()
+        silent = and_(workers.c.heartbeat_at < before, workers.c.heartbeat_at < last)
+        with self._database.read() as connection:
+            if connection.execute(select(workers).where(silent)).first() is None:
+                return 0
+        with self._database.write() as transaction:
+            return transaction.execute(delete(workers).where(silent)).rowcount
 
     def fold_counts(self) -> int:
         """Keep the counts by state short; how many rows became few."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydicom.pixels.processing import apply_color_lut
 
+from model.pixels import jpeg_ls
 from model.pixels.decoders import CANNOT_DECODE, decoded_frame
 from model.pixels.errors import UnsupportedPixels
 from model.pixels.header import FrameHeader
@@ -114,6 +115,10 @@ def _decode(ds: Dataset, frame: int, layout: Layout) -> NDArray[np.generic]:
             " or give decoding more memory"
         ) from error
     except CANNOT_DECODE as error:
+        if jpeg_ls.CUT_OFF in str(error):
+            raise UnsupportedPixels(
+                f"{jpeg_ls.CUT_OFF}: send the object again from its source"
+            ) from error
         raise UnsupportedPixels(
             f"cannot decode {name} ({type(error).__name__}): the object is damaged or"
             " this compression is not installed"

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pydicom.errors import BytesLengthException
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import iter_pixels, pixel_array
-from pydicom.uid import JPEGLSLossless, JPEGLSNearLossless
 
-from model.pixels import jpeg2000, lossless
+from model.pixels import jpeg2000, jpeg_ls, lossless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,13 +39,15 @@ CANNOT_DECODE = (
 )
 _FIRST = {
     **dict.fromkeys(lossless.SYNTAXES, lossless.LABEL),
-    **dict.fromkeys((JPEGLSLossless, JPEGLSNearLossless), "pyjpegls"),
+    **dict.fromkeys(jpeg_ls.SYNTAXES, jpeg_ls.LABEL),
     **dict.fromkeys(jpeg2000.SYNTAXES, jpeg2000.LABEL),
 }
 _IN_TURN = ""
 """The decoders in pydicom's order, until one does it."""
 
-for _ours in (lossless, jpeg2000):
+for _syntax in jpeg_ls.SYNTAXES:
+    get_decoder(_syntax).remove_plugin(jpeg_ls.LABEL)  # pydicom's own, which may hang
+for _ours in (lossless, jpeg_ls, jpeg2000):
     for _syntax in _ours.SYNTAXES:
         get_decoder(_syntax).add_plugin(_ours.LABEL, (_ours.__name__, "decode_frame"))
 

@@ -53,6 +53,11 @@ def crash_once(marker: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.01)
+
+
 DEEDS = {
     b"crash": crash,
     b"loop": loop,
@@ -70,9 +75,9 @@ def misbehave(
     if word == b"once":
         crash_once(Path(path.decode()))
         return Undecodable("decoded the second time")
-    if word == b"slow":
-        time.sleep(float(path))
-        return Undecodable("slow")
+    if word == b"until":
+        wait_for(Path(path.decode()))
+        return Undecodable("there")
     if word not in DEEDS:
         return decode(file, max_pixels, wanted)
     try:

@@ -55,7 +55,7 @@ def main(fault: str, config: Path) -> int:
 
 
 def _impatient(_lease_seconds):
-    return lambda: work.faulthandler.dump_traceback_later(2, exit=True)
+    return lambda: work.faulthandler.dump_traceback_later(5, exit=True)
 
 
 if __name__ == "__main__":

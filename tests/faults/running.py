@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from tests.faults.raw import HANG_SECONDS
 CONFIG = """
 [node]
 data_dir = "var"
+
+[store]
+watermark_percent = 100
 
 [receiver]
 host = "127.0.0.1"
@@ -78,13 +81,16 @@ class Receiver:
     def _read(self) -> None:
         assert self._process.stdout
         for line in self._process.stdout:
+            if not line.endswith("\n"):
+                return  # it was killed in the middle of saying it
             with self._changed:
                 self.said.append(json.loads(line))
                 self._changed.notify_all()
 
     def joined(self) -> None:
+        """All is read that it has said, once it has ended."""
         self._process.wait()
-        self._reader.join(HANG_SECONDS)
+        self._reader.join()
 
 
 @contextmanager
@@ -98,11 +104,13 @@ def receiver(folder: Path, config: str = CONFIG) -> Iterator[Receiver]:
         text=True,
         env={**os.environ, "PYTHONPATH": os.getcwd()},
     )
-    try:
-        started = Receiver(process)
-        yield started
-    finally:
-        process.kill()
-        process.wait()
+    with ExitStack() as ending:
         if process.stdout:
-            process.stdout.close()
+            ending.callback(process.stdout.close)
+        ending.callback(process.wait)
+        ending.callback(process.kill)
+        started = Receiver(process)
+        # Nothing is closed under the hands of its reader.
+        ending.callback(started.joined)
+        ending.callback(process.kill)
+        yield started

@@ -26,7 +26,7 @@ from tests.faults.raw import (
     everything,
     request,
 )
-from tests.integration.receiving import Node, receiving, settings
+from tests.integration.receiving import Node, receiving, settings, undisturbed
 from tests.unit.receiver.test_proxy_protocol import header
 
 MODALITY, STRANGER = "127.0.0.7", "127.0.0.8"
@@ -169,7 +169,8 @@ def echoed(port: int, source: str) -> bool:
     )
     if not association.is_established:
         return False
-    status = association.send_c_echo()
+    with undisturbed(association):
+        status = association.send_c_echo()
     association.release()
     return bool("Status" in status and status.Status == 0)
 

@@ -21,6 +21,7 @@ from pynetdicom import AE
 from dicomnode.demo.cases import make_cases
 from dicomnode.demo.minipacs import MiniPacs
 from tests.integration.audit_schema import checked, event_id
+from tests.integration.receiving import undisturbed
 from tests.integration.rig import Node
 
 WORD = "ZYXQUILL"
@@ -73,7 +74,8 @@ def send(port: int, ds: Dataset, calling: str = "MODALITY") -> int | None:
     if not association.is_established:
         return None
     try:
-        return int(association.send_c_store(ds).Status)
+        with undisturbed(association):
+            return int(association.send_c_store(ds).Status)
     finally:
         association.release()
 

@@ -163,7 +163,7 @@ def test_60_down_gives_no_success_and_leaves_nothing(site: Site) -> None:
     (told,) = site.kept.told("instance refuse")
     assert "store.endpoint" in told
     site.up()
-    assert site.sent(store) == 0
+    assert site.sent(site.store()) == 0
     assert len(site.objects()) == len(site.kept.rows()) == 1
 
 
@@ -204,13 +204,12 @@ def test_60_given_up_after_storing_the_resent_instance_lands_on_it(
 ) -> None:
     """No attempt is answered in time, though the first has stored it."""
     site.proxy.always = failing_after()
-    store = site.store(SHORT_SECONDS)
-    assert site.sent(store) == 0xA700
-    assert len(site.objects()) == 1
+    assert site.sent(site.store(SHORT_SECONDS)) == 0xA700
+    until(lambda: len(site.objects()) == 1)
     assert not site.kept.rows()
     site.up()
     before = len(site.proxy.paths("PUT"))
-    assert site.sent(store) == 0
+    assert site.sent(site.store()) == 0
     assert len(site.proxy.paths("PUT")) == before + 1
     assert len(site.objects()) == len(site.kept.rows()) == 1
 
@@ -305,8 +304,7 @@ class Spooling:
 @pytest.fixture
 def spooling(site: Site) -> Spooling:
     root = site.folder / "instances"
-    store = SpoolStore(site.store(SHORT_SECONDS), root, 100)
-    return Spooling(store, root, site.bucket(SHORT_SECONDS))
+    return Spooling(SpoolStore(site.store(), root, 100), root, site.bucket())
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -325,7 +323,8 @@ def test_60_spooled_instances_are_taken_while_it_is_down_and_follow_later(
     site.down()
     uids = [f"1.2.3.4.5.{n}" for n in range(6, 11)]
     with ExitStack() as stopping:
-        hand_over = spooling.hand_over()
+        impatient = replace(spooling, bucket=site.bucket(SHORT_SECONDS))
+        hand_over = impatient.hand_over()
         hand_over.start()
         stopping.callback(hand_over.stop)
         assert [site.sent(spooling.store, uid) for uid in uids] == [0] * 5
@@ -356,7 +355,7 @@ def test_60_a_hand_over_that_begins_before_its_store_has_a_folder(site: Site) ->
     hand_over.start()
     try:
         until(root.is_dir)
-        SpoolStore(site.store(SHORT_SECONDS), root, 100).put(KEY, [DATA_SET])
+        SpoolStore(site.store(), root, 100).put(KEY, [DATA_SET])
         until(lambda: bool(site.objects()))
         assert hand_over.is_alive
     finally:

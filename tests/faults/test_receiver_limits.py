@@ -10,7 +10,7 @@ import sys
 import threading
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +50,12 @@ N_IDLE, N_SLOW = 200, 50
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
+    with receiving(tmp_path / "instances") as running:
+        yield running
+
+
+@pytest.fixture
+def impatient(tmp_path: Path) -> Iterator[Node]:
     how = settings(lobby=LobbyLimits(request_timeout_seconds=0.3))
     with receiving(tmp_path / "instances", how) as running:
         yield running
@@ -65,8 +71,11 @@ def many_files() -> Iterator[None]:
 
 
 def echoes(port: int) -> bool:
-    with associated(port) as association:
-        return bool(association.is_established and not association.send_c_echo().Status)
+    """Whether a C-ECHO is answered; a deadline may pass meanwhile."""
+    with associated(port) as association, suppress(RuntimeError):
+        status = association.send_c_echo()
+        return "Status" in status and status.Status == 0
+    return False
 
 
 def eventually(holds: Callable[[], bool]) -> bool:
@@ -83,14 +92,16 @@ def eventually(holds: Callable[[], bool]) -> bool:
     ids=["silent", "a byte", "a header", "all but a byte"],
 )
 def test_16_a_request_that_stops_half_way_ends_at_its_deadline(
-    node: Node, sent: bytes
+    impatient: Node, sent: bytes
 ) -> None:
     n_threads = threading.active_count()
-    with connected(node.port) as connection:
-        connection.sendall(sent)
-        assert threading.active_count() == n_threads
+    with connected(impatient.port) as connection:
+        with suppress(ConnectionError):  # on a busy machine we may be late ourselves
+            connection.sendall(sent)
+        # Those of receivers before this one may end meanwhile.
+        assert threading.active_count() <= n_threads
         assert everything(connection) == b""
-    assert echoes(node.port)
+    assert eventually(lambda: echoes(impatient.port))
 
 
 def test_16_a_data_pdu_that_stops_half_way_ends_at_its_deadline(
@@ -100,9 +111,10 @@ def test_16_a_data_pdu_that_stops_half_way_ends_at_its_deadline(
     with receiving(tmp_path, how) as node, connected(node.port) as connection:
         connection.sendall(request())
         assert answer(connection)[0] == A_ASSOCIATE_AC
-        connection.sendall(header(4, 1000) + b"half")
+        with suppress(ConnectionError):
+            connection.sendall(header(4, 1000) + b"half")
         assert everything(connection)[:1] in (b"", bytes([A_ABORT]))
-        assert echoes(node.port)
+        assert eventually(lambda: echoes(node.port))
 
 
 def test_16_a_request_that_comes_byte_by_byte_is_served_in_time(
@@ -360,6 +372,7 @@ def test_23_probes_leave_nothing_behind_and_one_line(tmp_path: Path) -> None:
         assert echoes(running.port)
         assert eventually(lambda: running.n_descriptors <= descriptors)
         assert eventually(lambda: running.n_threads <= threads + 1)
+        running.wait_for("receiver.turned_away")
         (line,) = running.events("receiver.turned_away")
         assert line["address"] == "127.0.0.1"
         levels = {one["level"] for one in running.said}

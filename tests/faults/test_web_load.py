@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import socket
 import threading
@@ -131,7 +130,9 @@ def busy(port: int) -> Iterator[dict[int, int]]:
 
     def read() -> None:
         url = f"http://127.0.0.1:{port}"
-        with httpx2.Client(base_url=url, timeout=HANG_SECONDS) as client:
+        # A connection that is kept may be closed just when it is used again.
+        anew = httpx2.Limits(max_keepalive_connections=0)
+        with httpx2.Client(base_url=url, timeout=HANG_SECONDS, limits=anew) as client:
             while not done.is_set():
                 for path in PAGES:
                     code = client.get(path).status_code
@@ -155,9 +156,7 @@ def web_port(node: Node) -> int:
     told: list[int] = []
 
     def found() -> bool:
-        lines = (node.folder / "node.log").read_text().splitlines()
-        said = [json.loads(line) for line in lines if "web.ready" in line]
-        told.extend(one["port"] for one in said)
+        told.extend(one["port"] for one in node.said("web.ready"))
         return bool(told)
 
     node.wait(found, "the pages")

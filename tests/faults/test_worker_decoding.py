@@ -138,15 +138,19 @@ def test_29_a_decoder_gets_no_secrets_and_no_torch(monkeypatch) -> None:
     assert "libtorch" not in maps
 
 
-def test_the_urgent_go_first_then_one_image_of_each_study_in_turn(bad) -> None:
+def test_the_urgent_go_first_then_one_image_of_each_study_in_turn(
+    bad, tmp_path
+) -> None:
     order: list[str] = []
-    asked = list(bad.decode([io.BytesIO(b"slow 0.5")]))
+    # It has the only decoder until the others wait.
+    asked = list(bad.decode([io.BytesIO(f"until {tmp_path / 'all'}".encode())]))
     for name, count, priority in (("ct", 3, 0), ("dx", 1, 0), ("stat", 2, 5)):
         answers = bad.decode([an_image() for _ in range(count)], priority)
         for number, one in enumerate(answers):
             said = f"{name}{number}"
             one.add_done_callback(lambda _, said=said: order.append(said))
         asked += answers
+    (tmp_path / "all").touch()
     for one in asked:
         one.result()
     assert order == ["stat0", "stat1", "ct0", "dx0", "ct1", "ct2"]

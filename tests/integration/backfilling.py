@@ -127,16 +127,21 @@ class Together:
         """Of the archive's DICOMweb service."""
         return f"http://127.0.0.1:{self.http_port}/dicom-web"
 
+    @property
+    def fetched_from(self) -> int:
+        """The port of the archive that is asked."""
+        return self.http_port if self.way == "dicomweb" else self.archive_port
+
     def close_archive(self) -> None:
         self._archive.close()
         self._archive = ExitStack()
 
-    def fill(self, number: int, n_instances: int = 1) -> list[str]:
-        """Phantom studies into the archive; their UIDs."""
+    def fill(self, number: int, n_instances: int = 1, side: int = 16) -> list[str]:
+        """Phantom studies of images of ``side`` pixels into the archive; their UIDs."""
         uids = []
         for which in range(number):
             order = Order(which, f"PHANTOM^NO{which}", "O", datetime.now(UTC))
-            pixels = np.full((16, 16), which, np.uint16)
+            pixels = np.full((side, side), which, np.uint16)
             for one in range(n_instances):
                 ds = digital_radiograph(order, Exposure(pixels), one + 1)
                 self.orthanc.upload(encoded(ds, EXPLICIT))
@@ -211,14 +216,18 @@ class Together:
         log = self.folder / "backfill.log"
         return Program("backfill", self._argv(*words), log, _environ())
 
-    def configure(self, in_flight: int) -> None:
+    def configure(self, in_flight: int, through: int = 0) -> None:
+        """``through``: a port that leads to the archive's."""
+        port, url = through or self.archive_port, self.url
+        if through:
+            url = url.replace(f":{self.http_port}/", f":{through}/")
         # What is only read by DICOMweb is never called.
         called = "" if self.way == "dicomweb" else _CALLED
         text = _CONFIG.format(
-            called=called.format(port=self.archive_port),
+            called=called.format(port=port),
             in_flight=in_flight,
             way=self.way,
-            url=self.url,
+            url=url,
         )
         # Nobody sends us what we fetch ourselves, so nobody need be admitted.
         text += _SENDS_TO_US if self.way == "c-move" else ""

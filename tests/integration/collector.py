@@ -111,7 +111,7 @@ class Collector:
         self._listener.close()
         self._thread.join()
 
-    def wait_for(self, number: int, seconds: float = 60) -> list[bytes]:
+    def wait_for(self, number: int, seconds: float = 300) -> list[bytes]:
         """The messages once there are so many."""
         with self.arrived:
             assert self.arrived.wait_for(lambda: len(self.messages) >= number, seconds)

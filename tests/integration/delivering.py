@@ -88,7 +88,10 @@ class Desk:
         )
 
     def confirmer(
-        self, pacs: FakePacs, required: bool = False, linger_seconds: float = 5.0
+        self,
+        pacs: FakePacs,
+        required: bool = False,
+        linger_seconds: float = HANG_SECONDS,
     ) -> Confirmer:
         return Confirmer(
             "PACS",

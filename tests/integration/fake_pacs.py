@@ -26,6 +26,7 @@ from dicomnode.domain.commitment import (
     Failed,
     FailureReason,
 )
+from tests.integration.receiving import undisturbed
 
 COMPREHENSIVE_3D = "1.2.840.10008.5.1.4.1.1.88.34"
 COMPREHENSIVE = "1.2.840.10008.5.1.4.1.1.88.33"
@@ -35,7 +36,7 @@ CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 EVERYTHING = (COMPREHENSIVE_3D, COMPREHENSIVE, ENHANCED, BASIC_TEXT, CAPTURE)
 
 AE_TITLE = "PACS"
-HANG_SECONDS = 30
+HANG_SECONDS = 120
 
 
 @dataclass
@@ -64,6 +65,7 @@ class FakePacs:
     requests: list[CommitmentRequest] = field(default_factory=list)
     taken: list[int] = field(default_factory=list)
     port: int = 0
+    _answering: list[threading.Thread] = field(default_factory=list)
 
     def peer(self, timeout_seconds: float = HANG_SECONDS) -> Peer:
         return Peer(AE_TITLE, "127.0.0.1", self.port, "DICOMNODE", timeout_seconds)
@@ -77,12 +79,13 @@ class FakePacs:
 
     def tell_on(self, association: Any, answer: CommitmentAnswer) -> int | None:
         """N-EVENT-REPORT on this association; the status of its response."""
-        status, _ = association.send_n_event_report(
-            storage_commitment.event_information(answer),
-            answer.event_type,
-            StorageCommitmentPushModel,
-            PUSH_MODEL_INSTANCE,
-        )
+        with undisturbed(association):
+            status, _ = association.send_n_event_report(
+                storage_commitment.event_information(answer),
+                answer.event_type,
+                StorageCommitmentPushModel,
+                PUSH_MODEL_INSTANCE,
+            )
         self.taken.append(int(status.get("Status", -1)))
         return self.taken[-1]
 
@@ -128,6 +131,8 @@ class FakePacs:
         try:
             yield self
         finally:
+            for one in self._answering:
+                one.join(HANG_SECONDS)
             server.shutdown()
 
     def _on_request(self, event: Event) -> None:
@@ -165,6 +170,7 @@ class FakePacs:
             thread = threading.Thread(
                 target=self.answers, args=(self, event, self.requests[-1])
             )
+            self._answering.append(thread)
             thread.start()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from pydicom import dcmread
 
 from dicomnode.delivery.storage_scu import Peer
 from dicomnode.demo.program import Program, free_port, wait_until
-from dicomnode.worklist import open_views, upgrade
+from dicomnode.worklist import open_views, open_worklist, upgrade
 
 HANG_SECONDS = 300
 """A hung test must end; nothing is asserted about speed."""
@@ -106,7 +108,13 @@ class Node:
             self.program = program
             self.wait(self.echoes, "the receiver to answer")
             yield self
-        assert not leftovers(self.folder), "a role outlived its supervisor"
+        self.wait_gone()
+
+    def said(self, event: str) -> list[dict]:
+        """The whole lines of its log with this event: the last may be half written."""
+        text = (self.folder / "node.log").read_text("utf-8", errors="replace")
+        lines = [one for one in text.split("\n")[:-1] if one.startswith("{")]
+        return [one for one in map(json.loads, lines) if one["event"] == event]
 
     def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
         """One command of the node."""
@@ -134,6 +142,14 @@ class Node:
         wanted = set(study_instance_uids)
         self.wait(lambda: self._settled(wanted), f"{len(wanted)} studies to settle")
         return [row for row in self.rows() if row["study_instance_uid"] in wanted]
+
+    def complete(self, study_instance_uid: str) -> None:
+        """As an admin does it: a study of many instances, wherever its sender pauses.
+
+        With a long ``quiet_seconds``; a short one may pass in the middle of it.
+        """
+        with open_worklist(self.url) as worklist:
+            worklist.desk.force_complete(study_instance_uid, datetime.now(UTC))
 
     def events(self, kind: str) -> list[dict]:
         """The events of one kind."""
@@ -179,7 +195,10 @@ class Node:
         return Peer("DICOMNODE", "127.0.0.1", self.port, calling_ae_title)
 
     def wait_gone(self) -> None:
-        """Until no process of this node is left, however it ended."""
+        """Until no process of this node is left, however it ended.
+
+        One that was killed is there for a moment yet.
+        """
         gone = wait_until(lambda: not self.processes(), lambda: None, HANG_SECONDS)
         assert gone, self.processes()
 

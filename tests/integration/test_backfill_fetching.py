@@ -23,8 +23,14 @@ from dicomnode.store import layout
 from tests.conftest import unavailable
 from tests.integration.backfilling import PLUGIN, WAYS, Together
 from tests.integration.rig import data_set
+from tests.integration.sluice import Sluice
 
 pytestmark = pytest.mark.peer
+
+HANG_SECONDS = 300
+N_MANY = 40
+HALF_BYTES = N_MANY * 256 * 256
+"""Of so many images: more than is read from the archive at once."""
 
 FETCHED = ("c-get", "dicomweb")
 
@@ -127,21 +133,17 @@ def test_what_names_another_instance_is_set_aside(together: Together) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_killed_in_the_middle_of_a_study(together: Together) -> None:
-    [study] = together.fill(1, n_instances=120)
+    [study] = together.fill(1, n_instances=N_MANY, side=256)
+    # Some instances come, the others not before it is killed.
+    sluice = Sluice(together.fetched_from, HALF_BYTES)
+    with sluice.running() as port:
+        together.configure(in_flight=1, through=port)
+        killed_when_some_have_come(together)
+        n_before = len(kept(together))
+        if together.way != "c-move":  # else the receiver, which lives, takes the rest
+            assert n_before < N_MANY
+            assert together.states() == {study: "ASKED"}
     together.configure(in_flight=1)
-    words = ("backfill", "--from", "ARCHIVE", "--query", "ModalitiesInStudy=DX")
-    with together.program(*words) as killed:
-
-        def some_came() -> bool:
-            return len(kept(together)) >= 5
-
-        assert wait_until(some_came, killed.check, 120)
-        killed._process.kill()  # type: ignore[union-attr]
-        killed._process.wait()  # type: ignore[union-attr]
-    n_before = len(kept(together))
-    if together.way != "c-move":  # that way the receiver, which lives, takes the rest
-        assert n_before < 120
-        assert together.states() == {study: "ASKED"}
     resumed = str(together.row()["backfill_id"])
     with together.program("backfill", "--resume", resumed) as again:
 
@@ -149,13 +151,25 @@ def test_killed_in_the_middle_of_a_study(together: Together) -> None:
             together.work()
             return together.row()["state"] == "COMPLETED"
 
-        assert wait_until(analysed, lambda: None, 120), again.tail()
+        assert wait_until(analysed, lambda: None, HANG_SECONDS), again.tail()
     assert together.states() == {study: "ANALYSED"}
     [row] = together.worklist.views.worklist()
-    assert (row["n_instances"], row["revision"]) == (120, 1)
+    assert (row["n_instances"], row["revision"]) == (N_MANY, 1)
     assert together.n_analysed == 1
     uids = [_uid(path.read_bytes()) for path in kept(together)]
-    assert len(uids) == len(set(uids)) == 120
+    assert len(uids) == len(set(uids)) == N_MANY
+
+
+def killed_when_some_have_come(together: Together) -> None:
+    words = ("backfill", "--from", "ARCHIVE", "--query", "ModalitiesInStudy=DX")
+    with together.program(*words) as killed:
+
+        def some_came() -> bool:
+            return len(kept(together)) >= 5
+
+        assert wait_until(some_came, killed.check, HANG_SECONDS)
+        killed._process.kill()  # type: ignore[union-attr]
+        killed._process.wait()  # type: ignore[union-attr]
 
 
 def _uid(content: bytes) -> str:

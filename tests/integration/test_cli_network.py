@@ -12,6 +12,13 @@ import pytest
 from click.testing import Result
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
+from pynetdicom import AE, build_context, evt
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    CTImageStorage as CTImage,
+)
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    Verification,
+)
 from typer.testing import CliRunner
 
 from dicomnode.cli.app import app
@@ -54,6 +61,41 @@ def test_echo_a_configured_destination_or_an_address(pacs: MiniPacs) -> None:
         assert result.exit_code == 0, result.output
         assert result.stdout.startswith(f"ok: {address(pacs)} answered in ")
         assert result.stdout.endswith(" ms\n")
+
+
+@pytest.fixture
+def callers() -> Iterator[tuple[str, list[str]]]:
+    """An address that takes everything, and the calling AE titles it has seen."""
+    seen: list[str] = []
+    ae = AE("ARCHIVE")
+    ae.supported_contexts = [build_context(one) for one in (Verification, CTImage)]
+    handlers = [
+        (evt.EVT_ACCEPTED, lambda event: seen.append(event.assoc.requestor.ae_title)),
+        (evt.EVT_C_STORE, lambda _event: 0x0000),
+    ]
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    yield f"ARCHIVE@127.0.0.1:{server.server_address[1]}", seen
+    server.shutdown()
+
+
+def test_the_calling_ae_title_can_be_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    callers: tuple[str, list[str]],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    address, seen = callers
+    path = str(folder / "below" / "CT_small.dcm")
+    for words in (["echo", address], ["send", path, "--to", address]):
+        assert invoke(*words).exit_code == 0
+        called = invoke(*words, "--calling", "CT 1")
+        assert called.exit_code == 0, called.output
+    assert seen == ["DICOMNODE", "CT 1"] * 2
+    refused = invoke("echo", address, "--calling", "MORE_THAN_16_LETTERS")
+    assert refused.exit_code == 2
+    assert "--calling 'MORE_THAN_16_LETTERS': " in refused.stderr
+    assert len(seen) == 4
 
 
 def test_echo_of_nobody(

@@ -32,7 +32,7 @@ from tests.contract.worklist.making import (
 
 ROWS, COLUMNS = 50, 160
 ALTERNATE, NORMAL = b"\x1b[?1049h", b"\x1b[?1049l"
-HANG_SECONDS = 60
+HANG_SECONDS = 300
 UID = "1.2.826.0.1.3680043.8.498."
 
 

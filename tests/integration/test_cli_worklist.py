@@ -534,23 +534,17 @@ def test_retry_of_those_with_an_error_counts_first(worklist: Worklist) -> None:
     ("environ", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)]
 )
 def test_colours_are_for_terminals_that_want_them(
-    worklist: Worklist, here: Path, environ: dict[str, str], coloured: bool
+    worklist: Worklist,
+    here: Path,
+    environ: dict[str, str],
+    coloured: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fail(worklist)
-    master, slave = pty.openpty()
-    clean = {key: text for key, text in os.environ.items() if key != "NO_COLOR"}
-    subprocess.run(
-        [sys.executable, "-m", "dicomnode", "tail"],
-        cwd=here,
-        stdout=slave,
-        env={**clean, **environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
-        check=True,
-    )
-    os.close(slave)
-    said = os.read(master, 65536)
-    os.close(master)
-    assert b"FAILED" in said
-    assert (b"\x1b[31m" in said) is coloured
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    said = in_terminal(here, ["tail"], {"TERM": "xterm", **environ})
+    assert "FAILED" in said
+    assert ("\x1b[31m" in said) is coloured
 
 
 @contextmanager

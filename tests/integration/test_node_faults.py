@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from threading import Thread
 
 import pytest
@@ -109,10 +108,11 @@ def test_a_role_that_is_killed_changes_nothing_in_the_end(
 
 
 def restarted(node, role):
-    log = (node.folder / "node.log").read_text("utf-8", errors="replace").splitlines()
-    lines = [json.loads(line) for line in log if line.startswith("{")]
-    told = [one["event"] for one in lines if one.get("role") == role]
-    return told.count("supervisor.started") == 2 and "supervisor.role_ended" in told
+    starts, ends = (
+        [one for one in node.said(f"supervisor.{event}") if one["role"] == role]
+        for event in ("started", "role_ended")
+    )
+    return len(starts) > len(ends) > 0
 
 
 def test_the_supervisor_killed_takes_its_roles_along_and_starts_again(

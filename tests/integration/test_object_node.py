@@ -103,6 +103,7 @@ def test_a_receiver_empties_the_quarantine_of_its_own_disk(
     with Program("receive", argv, log, node._environ()) as node.program:
         node.wait(lambda: not old.exists(), "the quarantine to be emptied")
         node.wait(lambda: not part.exists(), "what died to be removed")
+        node.wait(lambda: node.events("node quarantine empty"), "what it did")
         [event] = node.events("node quarantine empty")
         assert event["detail"].startswith("1 refused data set(s) removed")
         [role] = node.views.roles()

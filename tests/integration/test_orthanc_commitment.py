@@ -26,7 +26,7 @@ from tests.integration.delivering import Desk, delivering, our_receiver
 pytestmark = pytest.mark.peer
 
 CT = Path(get_testdata_file("CT_small.dcm"))
-HANG_SECONDS = 60
+HANG_SECONDS = 300
 
 
 @dataclass

@@ -266,6 +266,7 @@ def test_a_store_that_names_no_instance_is_aborted_and_not_left_waiting(
     one = replace(made(), key=replace(made().key, sop_instance_uid=""))
     with associated(node.port, [one.context]) as association:
         assert send(association, one) is None
+        association.dul.join(HANG_SECONDS)
         assert not association.dul.is_alive()
     with associated(node.port) as association:
         assert association.send_c_echo().Status == 0

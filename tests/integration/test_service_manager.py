@@ -117,7 +117,7 @@ from dicomnode import config
 from dicomnode.processes import keep
 from dicomnode.router import Router
 
-keep.HANGS_SECONDS = 0.5
+keep.HANGS_SECONDS = 2
 Router.run_once = lambda self: Event().wait()
 keep.main(config.load())
 """

@@ -77,7 +77,7 @@ def a_pacs() -> Iterator[Pacs]:
 
 @contextmanager
 def a_sender(pacs: Pacs, idle_seconds: float) -> Iterator[StorageScu]:
-    peer = Peer("ANY-SCP", "127.0.0.1", pacs.port, "DICOMNODE", 5.0)
+    peer = Peer("ANY-SCP", "127.0.0.1", pacs.port, "DICOMNODE", HANG_SECONDS)
     sender = StorageScu(peer, SystemClock(), idle_seconds)
     try:
         yield sender
@@ -128,12 +128,16 @@ def test_another_sop_class_opens_one_for_both() -> None:
 def test_a_peer_that_ends_it_meanwhile_costs_no_attempt(how: str) -> None:
     with a_pacs() as pacs, a_sender(pacs, idle_seconds=HANG_SECONDS) as sender:
         assert sender.send([a_file()])[0].accepted
-        [theirs] = pacs.open
+        [theirs], pause = pacs.open, threading.Event()
         if how == "abort":
             theirs.abort()
         elif how == "release":
             releasing = threading.Thread(target=theirs.release, daemon=True)
             releasing.start()
+            ours = sender._standing._association
+            assert ours is not None
+            while not ours.acse.is_release_requested():
+                pause.wait(0.01)
         else:
             theirs.dul.socket.close()
         answers = sender.send([a_file(), a_file()])

@@ -25,6 +25,8 @@ from dicomnode.processes.clock import SystemClock
 
 pytestmark = pytest.mark.peer
 
+HANG_SECONDS = 120.0
+WRONG_TITLE = r"ANY-SCP; correct destination\.ae_title"
 FILES = ["test-SR.dcm", "CT_small.dcm", "JPEG2000.dcm", "MR_small_bigendian.dcm"]
 
 
@@ -51,7 +53,7 @@ def wait_for(port, process):
     pytest.fail(f"storescp ended with {process.returncode}")
 
 
-def scu(port, timeout_seconds=10.0):
+def scu(port, timeout_seconds=HANG_SECONDS):
     peer = Peer("ANY-SCP", "127.0.0.1", port, "DICOMNODE", timeout_seconds)
     return StorageScu(peer, SystemClock())
 
@@ -108,7 +110,7 @@ def test_a_peer_with_nagles_algorithm_need_not_wait_for_us(
         found.append(Watched(event.assoc.dul.socket.socket))
         event.assoc.dul.socket.socket = found[0]
 
-    peer = Peer("ANY-SCP", "127.0.0.1", port, "DICOMNODE", 10.0)
+    peer = Peer("ANY-SCP", "127.0.0.1", port, "DICOMNODE", HANG_SECONDS)
     with (
         storescp(require_command("storescp"), port, tmp_path),
         associated(peer, verification(), [(evt.EVT_CONN_OPEN, watch)]) as association,
@@ -163,12 +165,20 @@ def test_a_rejected_association_says_why_and_what_to_change():
     server = acceptor.start_server(("127.0.0.1", 0), block=False)
     file = outgoing.read(Path(get_testdata_file("CT_small.dcm")))
     try:
-        with pytest.raises(
-            Unreachable, match=r"ANY-SCP; correct destination\.ae_title"
-        ):
+        with pytest.raises(Unreachable, match=WRONG_TITLE):
             scu(server.server_address[1]).send([file])
+        peer = Peer("ANY-SCP", "127.0.0.1", server.server_address[1], "DICOMNODE")
+        with pytest.raises(Unreachable, match=WRONG_TITLE):
+            rejected_before_we_look(peer)
     finally:
         server.shutdown()
+
+
+def rejected_before_we_look(peer):
+    """By then all is over: the connection is closed, and its reactor has ended."""
+    late = (evt.EVT_REQUESTED, lambda event: event.assoc.dul.join(HANG_SECONDS))
+    with associated(peer, verification(), [late]):
+        pytest.fail("it was rejected")
 
 
 def test_nobody_there_says_what_to_check(free_port):
@@ -194,6 +204,7 @@ def test_a_file_that_is_not_dicom_is_named(tmp_path):
 
 def test_ctrl_c_in_the_middle_of_a_request_leaves_no_thread_behind():
     """The library's reactor is no daemon: with it the process would never end."""
+    before = set(threading.enumerate())
     with socket.create_server(("127.0.0.1", 0)) as silent:
 
         def take_and_interrupt():
@@ -206,14 +217,14 @@ def test_ctrl_c_in_the_middle_of_a_request_leaves_no_thread_behind():
         peer = threading.Thread(target=take_and_interrupt)
         peer.start()
         with pytest.raises(KeyboardInterrupt):
-            scu(silent.getsockname()[1], timeout_seconds=60).echo()
+            scu(silent.getsockname()[1], timeout_seconds=HANG_SECONDS).echo()
         reactors = [
             thread
-            for thread in threading.enumerate()
+            for thread in set(threading.enumerate()) - before
             if isinstance(thread, DULServiceProvider)
         ]
         for reactor in reactors:
-            reactor.join(10)
+            reactor.join(HANG_SECONDS)
         left = [reactor for reactor in reactors if reactor.is_alive()]
         gone.set()
         peer.join()

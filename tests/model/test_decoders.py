@@ -28,7 +28,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from model.pixels import jpeg2000, lossless
+from model.pixels import UnsupportedPixels, display_pixels, jpeg2000, jpeg_ls, lossless
 from model.pixels.decoders import CANNOT_DECODE, decoded_frame, decoded_frames
 
 SELECTIONS = range(1, 8)
@@ -272,6 +272,47 @@ def test_a_damaged_jpeg_2000_stream_is_decoded_as_by_others_or_not_at_all(
     ours = by(jpeg2000.LABEL, ds)
     if ours is not None:
         assert np.array_equal(ours, by("pylibjpeg", ds))
+
+
+def jpeg_ls_object(image):
+    ds = raw_object(image)
+    ds.compress(JPEGLSLossless, generate_instance_uid=False)
+    return ds
+
+
+SMALL = noise(12, 24, 20)
+LOCO = get_frame(jpeg_ls_object(SMALL).PixelData, 0, number_of_frames=1)
+
+
+@pytest.mark.parametrize("behind", [b"", b"\xff", b"\0" * 4])
+def test_a_jpeg_ls_stream_that_is_cut_off_is_refused_at_once(behind):
+    """Of most of these the library that decodes it never comes back."""
+    for n_left in [*range(2, 130), len(LOCO) // 2, len(LOCO) - 3]:
+        ds = image_object(LOCO[:n_left] + behind, SMALL, stored=12)
+        ds.file_meta.TransferSyntaxUID = JPEGLSLossless
+        with pytest.raises(
+            UnsupportedPixels, match="is cut off: send the object again"
+        ):
+            display_pixels(ds)
+
+
+def test_a_jpeg_ls_stream_with_padding_behind_its_end_is_whole():
+    for behind in (b"", b"\0", b"\0" * 100):
+        ds = image_object(LOCO + behind, SMALL, stored=12)
+        ds.file_meta.TransferSyntaxUID = JPEGLSLossless
+        assert np.array_equal(by(jpeg_ls.LABEL, ds), SMALL)
+    assert not jpeg_ls.is_whole(b"")
+    assert not jpeg_ls.is_whole(LOCO[2:])
+    # Its end is there, and the segment before the pixels is not.
+    assert not jpeg_ls.is_whole(LOCO[:10] + b"\xff\xd9")
+
+
+@settings(max_examples=150, deadline=None)
+@given(*DAMAGE)
+def test_a_damaged_jpeg_ls_stream_has_an_end(places, cut, left_out):
+    ds = image_object(spoilt(LOCO, places, cut, left_out), SMALL, stored=12)
+    ds.file_meta.TransferSyntaxUID = JPEGLSLossless
+    by(jpeg_ls.LABEL, ds)
 
 
 def encapsulated(shared_data):

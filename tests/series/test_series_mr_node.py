@@ -51,13 +51,14 @@ def archived(tmp_path_factory, require_command, mr_bundle, found):
     sent = studies(folder / "sent", found)
     port = free_port()
     with Orthanc(folder / "orthanc", {"node": Modality("DICOMNODE", port)}) as orthanc:
-        node = Node(folder / "node", orthanc.dicom_port, port=port, quiet_seconds=3)
+        node = Node(folder / "node", orthanc.dicom_port, port=port, quiet_seconds=600)
         before, cxr, after = node.config.read_text().partition("[[destination]]")
         node.config.write_text(before + PIPELINE + cxr + after)
         copytree(mr_bundle, folder / "node" / "var" / "bundles" / "mr-nodule")
         with node.running():
-            for one in sent:  # each at once, or it would be complete before its end
-                assert dcmsend(node.port, one).returncode == 0
+            for study, paths in zip(BOTH, sent, strict=True):
+                assert dcmsend(node.port, paths).returncode == 0
+                node.complete(study)
             rows = {r["study_instance_uid"]: r for r in node.settle(BOTH)}
         yield {uid: (row, reports(orthanc, uid)) for uid, row in rows.items()}
 

@@ -35,7 +35,7 @@ def pacs_and_node(tmp_path_factory, require_command, ct_bundle):
     folder = tmp_path_factory.mktemp("ct-chain")
     port = free_port()
     with Orthanc(folder / "orthanc", {"node": Modality("DICOMNODE", port)}) as orthanc:
-        node = Node(folder / "node", orthanc.dicom_port, port=port)
+        node = Node(folder / "node", orthanc.dicom_port, port=port, quiet_seconds=600)
         text = node.config.read_text()
         before, cxr, after = text.partition("[[destination]]")
         node.config.write_text(before + PIPELINE + cxr + after)
@@ -53,6 +53,7 @@ def test_the_report_in_the_archive_names_the_slices(pacs_and_node, tmp_path):
     orthanc, node = pacs_and_node
     found = scan(3, lesion=True, size=ct.PIXELS, n_slices=SLICES)
     assert storescu(node.port, ct.write_series(found, tmp_path)).returncode == 0
+    node.complete(ct.STUDY)
     [row] = node.settle([ct.STUDY])
     assert (row["job_state"], row["outcome"]) == ("COMPLETED", "ANALYSED"), row
     results = reports(orthanc, ct.STUDY)

@@ -19,6 +19,7 @@ from tests.web.conftest import PASSWORD, STUDIES, instances, state_of
 
 pytestmark = pytest.mark.peer
 
+HANG_MILLISECONDS = 300_000
 ARGUMENTS = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
 PAGES = [
     "/",
@@ -55,7 +56,9 @@ def served(hands) -> Iterator[str]:
 def chromium(require_command):
     path = shutil.which("chromium") or require_command("chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=path, args=ARGUMENTS, timeout=HANG_MILLISECONDS
+        )
         yield browser
         browser.close()
 
@@ -68,6 +71,7 @@ def opened(chromium):
     def open_page(url: str, **options) -> Page:
         contexts.append(chromium.new_context(base_url=url, **options))
         page = contexts[-1].new_page()
+        page.set_default_timeout(HANG_MILLISECONDS)
         page.on(
             "console",
             lambda said: said.type == "error" and complaints.append(said.text),
@@ -130,7 +134,9 @@ def test_everything_is_read_without_javascript(hands, opened):
         assert page.locator("tbody tr").count() == len(STUDIES)
         page.select_option("select[name=state]", "FAILED")
         page.get_by_role("button", name="Filter").click()
+        page.wait_for_url("**state=FAILED**")
         page.get_by_role("link", name="FAILED").click()
+        page.wait_for_url("**/jobs/**")
         assert "no pixels; see the log" in page.inner_text("main")
 
 
@@ -144,9 +150,15 @@ def test_an_operator_repairs_a_job_with_the_keyboard(closed, opened):
         page.get_by_role("button", name="Sign out").wait_for()
         page.goto(f"/jobs/{closed.jobs['failed']}")
         page.get_by_role("button", name="Retry").focus()
-        page.keyboard.press("Enter")
+        with posted(page):
+            page.keyboard.press("Enter")
         page.get_by_text("SCHEDULED").first.wait_for()
     assert state_of(closed, "failed") == "SCHEDULED"
+
+
+def posted(page: Page):
+    """Until what is sent within has its answer: a page may show the word before."""
+    return page.expect_response(lambda said: said.request.method == "POST")
 
 
 def speaks(page: Page, code: str) -> None:
@@ -195,7 +207,8 @@ def test_an_admin_presses_every_button(closed, opened, tmp_path):
         page.get_by_role("button", name="Sign out").wait_for()
         for path, button, then in pressed:
             page.goto(path)
-            page.locator("main").get_by_role("button", name=button).click()
+            with posted(page):
+                page.locator("main").get_by_role("button", name=button).click()
             if then:
                 page.locator("main").get_by_role("button", name=then).wait_for()
         speaks(page, "de")
@@ -235,5 +248,7 @@ def test_the_pictures_of_a_report_are_seen(hands, opened):
         page.goto(f"/jobs/{hands.jobs['done']}")
         picture = page.locator("figure img").first
         picture.scroll_into_view_if_needed()
-        page.wait_for_load_state("networkidle")
-        assert picture.evaluate("image => image.naturalWidth") > 300
+        page.wait_for_function(
+            "image => image.complete && image.naturalWidth > 300",
+            arg=picture.element_handle(),
+        )

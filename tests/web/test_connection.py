@@ -58,7 +58,8 @@ def asking(port: int, text: bytes) -> socket.socket:
     made = socket.socket()
     made.settimeout(HANG_SECONDS)
     made.connect(("127.0.0.1", port))
-    made.sendall(text)
+    with suppress(ConnectionError):  # on a busy machine we may be late ourselves
+        made.sendall(text)
     return made
 
 
@@ -89,7 +90,8 @@ def test_who_takes_an_answer_byte_by_byte_is_let_go(port):
     with asking(port, b"GET / HTTP/1.1\r\nHost: node\r\n\r\n") as connection:
         own = connection.getsockname()[1]
         while established(port, own):
-            connection.recv(1)
+            with suppress(ConnectionError):
+                connection.recv(1)
             pause.wait(0.1)
         assert len(rest(connection)) < len(LARGE)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dicomnode.domain.job import Outcome
+from dicomnode.domain.job import Outcome, Worker
 from dicomnode.worklist import Worklist
 from tests.contract.worklist.making import (
     NOON,
@@ -297,6 +297,29 @@ def test_known_locations(worklist: Worklist) -> None:
     asked = [mine, new_result(1).location, "an/orphan"]
     assert worklist.upkeep.known_locations(asked) == set(asked[:2])
     assert worklist.upkeep.known_locations([]) == set()
+
+
+def heard_of(worklist: Worklist, name: str, seconds: float) -> None:
+    facts = (name, "host", "cpu", "cxr-qc 1.0.0", "STOPPED", None, after(seconds))
+    worklist.jobs.heartbeat(Worker(*facts))
+
+
+def test_workers_that_were_silent_for_long_are_forgotten_but_the_last(
+    worklist: Worklist,
+) -> None:
+    def known() -> list[str]:
+        return sorted(one["worker_id"] for one in worklist.views.workers())
+
+    assert worklist.upkeep.forget_workers(after(100)) == 0
+    for number in range(4):
+        heard_of(worklist, f"w{number}", number)
+    assert worklist.upkeep.forget_workers(after(2)) == 2
+    assert known() == ["w2", "w3"]
+    assert worklist.upkeep.forget_workers(after(100)) == 1
+    assert known() == ["w3"], "when one was there last is still known"
+    heard_of(worklist, "w0", 200)
+    assert worklist.upkeep.forget_workers(after(100)) == 1
+    assert known() == ["w0"]
 
 
 def test_one_leader(worklist: Worklist) -> None:

@@ -59,7 +59,9 @@ def test_only_what_is_waited_for_wakes(worklist: Worklist, other: Worklist) -> N
     seen: list[str] = []
     worklist.wakeups.subscribe({"delivery schedule"}, lambda: seen.append("delivery"))
     last = rung(worklist, frozenset({"job finish"}))
-    scheduled(other, study=some_uid())
+    # It listens already, and has still to ring all for what came before.
+    finished(other, study=some_uid())
+    assert last.wait(HANG_SECONDS)
     seen.clear()
     last.clear()
     scheduled(other, study=some_uid())

@@ -19,6 +19,7 @@ from dicomnode.delivery.storage_scu import Peer, StorageScu
 from dicomnode.demo.cases import Case
 from dicomnode.demo.minipacs import MiniPacs
 from dicomnode.demo.pacs import find_series
+from tests.integration.receiving import undisturbed
 
 
 class _Clock:
@@ -78,7 +79,8 @@ def test_an_unknown_level_is_refused_with_its_status(pacs: MiniPacs) -> None:
     ae = AE("TEST")
     ae.add_requested_context(StudyRootFind)
     association = ae.associate(pacs.host, pacs.port, ae_title=pacs.ae_title)
-    ((status, identifier),) = association.send_c_find(query, StudyRootFind)
+    with undisturbed(association):
+        ((status, identifier),) = association.send_c_find(query, StudyRootFind)
     association.release()
     assert status.Status == 0xA900
     assert identifier is None

@@ -38,7 +38,7 @@ def test_a_failing_chore_is_tried_again_and_stops_no_other():
     )
     schedule.start()
     try:
-        assert done.wait(30)
+        assert done.wait(300)
     finally:
         schedule.stop()
     assert runs.rows["fail"]["error"].startswith("RuntimeError; ")
@@ -50,7 +50,7 @@ def test_studies_are_routed_while_a_long_chore_runs():
 
     def retain():
         begun.set()
-        return int(ends.wait(60))
+        return int(ends.wait(300))
 
     def route():
         if begun.is_set():
@@ -64,7 +64,7 @@ def test_studies_are_routed_while_a_long_chore_runs():
     )
     schedule.start()
     try:
-        assert routed.wait(30)
+        assert routed.wait(300)
     finally:
         ends.set()
         schedule.stop()

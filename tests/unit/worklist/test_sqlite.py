@@ -32,6 +32,7 @@ from dicomnode.worklist.sqlite import FileLock, assert_durable, lock_path
 from tests.contract.worklist.making import received
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
+FDS = "/proc/self/fd"
 KNOCK = Association(NOW, "CT1", "DICOMNODE", "127.0.0.1", accepted=True)
 
 
@@ -121,7 +122,9 @@ def test_the_lock_of_a_dead_process_is_free(path: Path) -> None:
 
 def test_closing_gives_every_descriptor_back(path: Path) -> None:
     def opened() -> int:
-        return len(os.listdir("/proc/self/fd"))
+        """Of this database; other threads open and close others meanwhile."""
+        found = (os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir(FDS))
+        return sum(one.startswith(str(path)) for one in found)
 
     with open_worklist(f"sqlite:///{path}"):
         pass
