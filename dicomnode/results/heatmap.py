@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from typing import TypeAlias
 
@@ -32,6 +33,8 @@ _ALPHA = {HEAT: 0.62, COLD: 0.45}
 # Activation below the first is not drawn, above the second it is drawn in full.
 _SHOWN_FROM, _SHOWN_FULLY = 0.15, 0.75
 _STEPS, _GREYS = 256, 256
+# Of the two bytes of a place in the table of what is mixed.
+_GREY, _STEP = (0, 1) if sys.byteorder == "little" else (1, 0)
 _AT_ONCE = 1 << 16  # pixels, so that what is mixed stays in the cache
 
 
@@ -86,9 +89,12 @@ def overlay(
     at_once = max(1, _AT_ONCE // columns)
     for first in range(0, rows, at_once):
         some = slice(first, min(rows, first + at_once))
-        spread = _spread(cells, some, rows) * np.float32(_STEPS - 1)
-        steps = np.clip(np.rint(spread), 0, _STEPS - 1).astype(np.uint16)
-        draw(np.take(table, steps << 8 | display[some], mode="clip"), page[some])
+        places = np.empty((some.stop - first, columns, 2), np.uint8)
+        places[..., _GREY], places[..., _STEP] = (
+            display[some],
+            _spread(cells, some, rows),
+        )
+        draw(np.take(table, places.view(np.uint16)[..., 0], mode="clip"), page[some])
 
 
 # Exact at the centre of each cell, and without the diamonds of a bilinear spread.
@@ -96,17 +102,22 @@ _SPREAD = Image.Resampling.BICUBIC
 
 
 def _widened(activation_map: Map32, columns: int) -> Image.Image:
-    """The map with as many columns as the image; its edges are the image's edges."""
+    """The map with as many columns as the image, in steps and half a step more.
+
+    Its edges are the image's edges.
+    """
     # A map that is no number hides nothing.
     known = np.nan_to_num(np.asarray(activation_map, dtype=np.float32))
-    return Image.fromarray(known).resize((columns, len(known)), _SPREAD)
+    steps = known * np.float32(_STEPS - 1) + np.float32(0.5)
+    return Image.fromarray(steps).resize((columns, len(steps)), _SPREAD)
 
 
-def _spread(cells: Image.Image, some: slice, rows: int) -> Map32:
-    """``some`` of the ``rows`` of the image, from a map as wide as it."""
+def _spread(cells: Image.Image, some: slice, rows: int) -> Pixels8:
+    """The steps in ``some`` of the ``rows`` of the image, from a map as wide as it."""
     scale = cells.height / rows
     box = 0.0, some.start * scale, float(cells.width), some.stop * scale
-    return np.asarray(cells.resize((cells.width, some.stop - some.start), _SPREAD, box))
+    size = cells.width, some.stop - some.start
+    return np.asarray(cells.resize(size, _SPREAD, box).convert("L"))  # rounded down
 
 
 def colour_bar(page: Rgb8, anchors: Anchors) -> None:
