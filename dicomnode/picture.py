@@ -27,20 +27,35 @@ class Picture:
     views: Views = field(default_factory=dict)
 
     def fitted(self, box: BoxSize) -> Pixels8:
-        """As large as it fits in ``box``."""
+        """As large as it fits in ``box``, made of what is nearest to that."""
         made = self.views.get(box)
-        return fit(self.display, box) if made is None else made
+        if made is not None:
+            return made
+        size = fitting(self.display.shape, box)
+        return _resized(self._nearest(size), size)
+
+    def _nearest(self, size: BoxSize) -> Pixels8:
+        """The smallest of what there is that need not grow to ``size``."""
+        columns, rows = size
+        enough = [
+            one
+            for one in (*self.views.values(), self.display)
+            if one.shape[0] >= rows and one.shape[1] >= columns
+        ]
+        return min(enough, key=lambda one: one.size, default=self.display)
 
 
 def fit(display: Pixels8, box: BoxSize) -> Pixels8:
     """``display`` as large as it fits in ``box``, its shape kept."""
-    rows, columns = display.shape
-    size = fitting((rows, columns), box)
-    shrinks = size[0] < columns
+    return _resized(display, fitting(display.shape, box))
+
+
+def _resized(pixels: Pixels8, size: BoxSize) -> Pixels8:
+    shrinks = size[0] < pixels.shape[1]
     # Of the filters that average what they shrink, the one with the narrowest window:
     # a third of the time of a Lanczos, and half a grey value from it on a radiograph.
     method = Image.Resampling.HAMMING if shrinks else Image.Resampling.BICUBIC
-    return np.asarray(Image.fromarray(display).resize(size, method, reducing_gap=_GAP))
+    return np.asarray(Image.fromarray(pixels).resize(size, method, reducing_gap=_GAP))
 
 
 def fitting(shape: tuple[int, int], box: BoxSize) -> BoxSize:

@@ -25,7 +25,7 @@ from dicomnode.config import Pipeline as PipelineConfig
 from dicomnode.decoder import DecodeLimits, Decoder, DecoderPool
 from dicomnode.domain.job import Worker
 from dicomnode.domain.ownership import MANUFACTURER
-from dicomnode.errors import ConfigError
+from dicomnode.errors import ConfigError, ResultError
 from dicomnode.monitoring import FileMonitor
 from dicomnode.ports import WakeUps
 from dicomnode.ports.waking import DELIVERY_KINDS, ENDED_KINDS, JOB_KINDS
@@ -257,7 +257,16 @@ def _pipelines(
             # The other pipelines go on; this one's jobs wait, visibly.
             _log.error("worker.bundle_refused", pipeline=one.name, error=str(error))
             continue
-        yield one.name, pipeline
+        yield one.name, _rehearsed(pipeline)
+
+
+def _rehearsed(pipeline: Pipeline) -> Pipeline:
+    try:
+        pipeline.rehearse(SystemClock().now())
+    except ResultError as error:
+        # So will its jobs, each with this error; the worker goes on with the others.
+        _log.error("worker.no_results", pipeline=pipeline.spec.name, error=str(error))
+    return pipeline
 
 
 def bundle_predictor(

@@ -1,12 +1,13 @@
 """Pure DICOM builders: findings in, conformant objects out. No clock, disk, network."""
 
 from dicomnode.domain.ownership import is_own_result
-from dicomnode.results.build import KINDS, build, build_pictures, build_reports
+from dicomnode.results.build import KINDS, build, build_reports, draw_pictures
 from dicomnode.results.codes import LANGUAGES
 from dicomnode.results.context import BuiltResult, NodeFacts, ReportContext
 from dicomnode.results.document import SOP_CLASSES
 from dicomnode.results.encoding import encode, encode_data_set
 from dicomnode.results.page import VIEWS
+from dicomnode.results.rehearsal import rehearse
 from dicomnode.results.shaping import without_maps
 
 __all__ = [
@@ -18,10 +19,11 @@ __all__ = [
     "NodeFacts",
     "ReportContext",
     "build",
-    "build_pictures",
     "build_reports",
+    "draw_pictures",
     "encode",
     "encode_data_set",
     "is_own_result",
+    "rehearse",
     "without_maps",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TypeAlias
 
 from dicomnode.domain.findings import StudyFindings
@@ -24,6 +26,7 @@ from dicomnode.results.text_sr import text_report
 from dicomnode.results.vocabulary import CODE_SCHEMES
 
 _Built: TypeAlias = tuple[BuiltResult, ...]
+Finish: TypeAlias = Callable[[], BuiltResult]
 
 KINDS = ("sr", "sc", "gsps")
 """What a pipeline may ask for; ``sr`` brings its ``sr-text`` companion."""
@@ -39,52 +42,68 @@ def build(
     no known character set, so that no other may be declared, reports are in English.
     Raises ResultError when the sources disagree or an object would not be conformant.
     """
-    drawn = build_pictures(context, findings, kinds)
-    return (*build_reports(context, findings, kinds, drawn), *drawn)
+    drawn = tuple(finish() for finish in draw_pictures(context, findings, kinds))
+    return (*build_reports(context, findings, kinds, lambda: drawn), *drawn)
 
 
-def build_pictures(
+def draw_pictures(
     context: ReportContext, findings: StudyFindings, kinds: Collection[str]
-) -> tuple[BuiltResult, ...]:
+) -> Iterator[Finish]:
     """Of `build`, Secondary Captures and presentation states: alike in every profile.
 
-    Raises ResultError.
+    Each is drawn when it is asked for. What it gives finishes that one: most of that is
+    a digest of megabytes, which another thread may make meanwhile. Both raise
+    ResultError.
     """
     _check_request(context, findings, kinds)
     if findings.reason:
-        return ()
+        return
     shown = in_scheme(findings, context.code_scheme)
-    return _written(context, lambda one: _pictures(one, shown, kinds))
+    with _errors_said():
+        if "sc" in kinds:
+            in_english = replace(context, language="en")  # as the pages are
+            for page in secondary_captures(in_english, shown):
+                yield partial(_finished_page, in_english, page)
+        if "gsps" in kinds:
+            for state in _worded(context, lambda one: _states(one, shown)):
+                yield partial(_itself, state)
 
 
 def build_reports(
     context: ReportContext,
     findings: StudyFindings,
     kinds: Collection[str],
-    companions: Sequence[BuiltResult],
+    companions: Callable[[], Sequence[BuiltResult]],
 ) -> tuple[BuiltResult, ...]:
     """Of `build`, SR and text SR.
 
-    companions: those of `build_pictures`, which the SR refers to. Raises ResultError.
+    companions: gives those of `draw_pictures`, finished, which the SR refers to; called
+    when the text SR is there. Raises ResultError, and what it raises.
     """
     _check_request(context, findings, kinds)
     stated = in_scheme(findings, context.code_scheme)
-    if findings.reason:
-        return _written(context, lambda one: _refusals(one, stated))
-    if "sr" not in kinds:
-        return ()
-    return _written(context, lambda one: _reports(one, stated, companions))
+    with _errors_said():
+        if findings.reason:
+            return _worded(context, lambda one: _refusals(one, stated))
+        if "sr" not in kinds:
+            return ()
+        return _worded(context, lambda one: _reports(one, stated, companions))
 
 
-def _written(context: ReportContext, made: Callable[[ReportContext], _Built]) -> _Built:
+def _worded(context: ReportContext, made: Callable[[ReportContext], _Built]) -> _Built:
     """What is made in the language of the context, or else in English."""
     try:
-        try:
-            return made(context)
-        except Unwritable:
-            return made(replace(context, language="en"))
+        return made(context)
+    except Unwritable:
+        return made(replace(context, language="en"))
+
+
+@contextmanager
+def _errors_said() -> Iterator[None]:
+    """highdicom and pydicom say so when a code or a header is beyond use."""
+    try:
+        yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        # highdicom and pydicom say so when a code or a header is beyond use.
         cause = next(iter(str(error).splitlines()), type(error).__name__)
         message = (
             f"a result could not be built ({cause}); check "
@@ -93,27 +112,29 @@ def _written(context: ReportContext, made: Callable[[ReportContext], _Built]) ->
         raise ResultError(message) from error
 
 
-def _pictures(
-    context: ReportContext, findings: StudyFindings, kinds: Collection[str]
-) -> _Built:
-    made: list[tuple[str, Unsealed]] = []
-    if "sc" in kinds:
-        made += [("sc", one) for one in secondary_captures(context, findings)]
-    if "gsps" in kinds:
-        states = presentation_states(context, findings)
-        made += [("gsps", Unsealed(one)) for one in states]
-    return tuple(seal(context, kind, one) for kind, one in made)
+def _finished_page(context: ReportContext, page: Unsealed) -> BuiltResult:
+    with _errors_said():
+        return seal(context, "sc", page)
+
+
+def _itself(built: BuiltResult) -> BuiltResult:
+    return built
+
+
+def _states(context: ReportContext, findings: StudyFindings) -> _Built:
+    made = presentation_states(context, findings)
+    return tuple(seal(context, "gsps", Unsealed(one)) for one in made)
 
 
 def _reports(
     context: ReportContext,
     findings: StudyFindings,
-    companions: Sequence[BuiltResult],
+    companions: Callable[[], Sequence[BuiltResult]],
 ) -> _Built:
     text = seal(context, "sr-text", text_report(context, findings))
     if context.profile == BASIC_TEXT:
         return (text,)
-    report = structured_report(context, findings, _references(companions))
+    report = structured_report(context, findings, _references(companions()))
     return (seal(context, "sr", report), text)
 
 

@@ -9,9 +9,10 @@ is encoded with the whole of the report.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 
 from highdicom.sr import ContentItem, ContentSequence
 from pydicom.dataset import Dataset
@@ -30,12 +31,12 @@ _ITEM = struct.Struct("<HHI")
 class Part:
     """One item without its children, never changed once it is made.
 
-    ``before`` and ``after`` are its encoded elements on either side of where the
-    children go; empty when it is not ``is_plain``, that is all ASCII. ``designators``
-    are of the codes in it.
+    ``make`` gives it as highdicom has it. ``before`` and ``after`` are its encoded
+    elements on either side of where the children go; empty when it is not ``is_plain``,
+    that is all ASCII. ``designators`` are of the codes in it.
     """
 
-    item: ContentItem
+    make: Callable[[], ContentItem]
     is_plain: bool
     before: bytes
     after: bytes
@@ -79,7 +80,7 @@ class Content:
 
     def tree(self) -> ContentItem:
         """The same as an item of highdicom of its own, which may be changed."""
-        item = deepcopy(self.part.item)
+        item = deepcopy(self.part.make())
         if self.children:
             item.ContentSequence = ContentSequence(
                 [one.tree() for one in self.children]
@@ -97,7 +98,7 @@ def part_of(item: ContentItem) -> Part:
         for later in (False, True)
     )
     return Part(
-        item=item,
+        make=partial(_itself, item),
         is_plain=plain,
         before=before,
         after=after,
@@ -105,6 +106,10 @@ def part_of(item: ContentItem) -> Part:
         # As a receiver would read it.
         facts=facts_of(as_read(before + after) if plain else item),
     )
+
+
+def _itself(item: ContentItem) -> ContentItem:
+    return item
 
 
 def designators_in(dataset: Dataset) -> Iterator[str]:

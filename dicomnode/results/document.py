@@ -102,7 +102,7 @@ def _add_predecessors(dataset: Dataset, context: ReportContext, kind: str) -> No
 
 
 def _add_content(dataset: Dataset, root: Content) -> None:
-    item = root.part.item if root.is_plain else root.tree()
+    item = root.part.make() if root.is_plain else root.tree()
     for tag in tuple(item.keys()):
         dataset[tag] = item[tag]
     if root.is_plain:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence as Several
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from highdicom.sr import (
@@ -29,7 +29,8 @@ from pydicom.sequence import Sequence
 from dicomnode.domain.findings import Code, Region
 from dicomnode.results import codes
 from dicomnode.results.content import Content, Part, contained, part_of
-from dicomnode.results.references import Reference
+from dicomnode.results.encoding import encode_elements
+from dicomnode.results.references import Reference, sop_item
 
 CONTAINS = RelationshipTypeValues.CONTAINS
 HAS_CONCEPT_MOD = RelationshipTypeValues.HAS_CONCEPT_MOD
@@ -120,7 +121,7 @@ def image_item(
     name: Code, reference: Reference, acquisition: Several[Content] = ()
 ) -> Content:
     """An IMAGE; always named, because OHIF crashes on one without a name."""
-    return contained(part_of(_image(name, reference, CONTAINS)), acquisition)
+    return contained(_image_part(name, reference), acquisition)
 
 
 def region_item(name: Code, region: Region, reference: Reference) -> Content:
@@ -180,6 +181,28 @@ def _number(
         # highdicom would write a count as 512.0.
         item.MeasuredValueSequence[0].NumericValue = str(value)
     return part_of(item)
+
+
+def _image_part(name: Code, reference: Reference) -> Part:
+    """As any IMAGE of the name, but for the reference: the first of its elements."""
+    known = _any_image(name)
+    make = partial(_image, name, reference, CONTAINS)
+    if not known.is_plain:
+        return part_of(make())
+    holder = Dataset()
+    holder.ReferencedSOPSequence = [sop_item(reference)]
+    [named] = encode_elements(holder, holder.keys()).values()
+    facts = replace(known.facts, references=(reference.sop_instance_uid,))
+    return replace(known, make=make, before=named + known.before, facts=facts)
+
+
+@lru_cache(_KEPT)
+def _any_image(name: Code) -> Part:
+    """One that names no instance, and is not found to lack it."""
+    whole = part_of(_image(name, Reference("1.2", "1.2", "1.2"), CONTAINS))
+    item = whole.make()
+    del item.ReferencedSOPSequence
+    return replace(part_of(item), facts=whole.facts)
 
 
 def _image(

@@ -78,12 +78,14 @@ class Page:
     frames: Mapping[str, tuple[int, ...]]
 
 
-def pages(findings: StudyFindings, bundle: BundleFacts) -> tuple[Page, ...]:
+def pages(findings: StudyFindings, bundle: BundleFacts) -> Iterator[Page]:
     """The summary first, then a heat map for each positive finding that has one.
 
-    When nothing is positive there is only the summary.
+    When nothing is positive there is only the summary. Each is drawn when it is asked
+    for.
     """
-    return (summary_page(findings, bundle), *_heat_pages(findings, bundle))
+    yield summary_page(findings, bundle)
+    yield from _heat_pages(findings, bundle)
 
 
 def explained(findings: StudyFindings) -> Finding | None:

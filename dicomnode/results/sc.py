@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pydicom.dataset import Dataset
 from pydicom.uid import (
@@ -35,13 +35,11 @@ _LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless})
 
 def secondary_captures(
     context: ReportContext, findings: StudyFindings
-) -> list[Unsealed]:
-    """One data set for each page, not yet sealed."""
+) -> Iterator[Unsealed]:
+    """One data set for each page, not yet sealed; drawn when it is asked for."""
     first = (context.instance_number - 1) * _PAGES_OF_A_REVISION + 1
-    return [
-        _secondary_capture(context, page, number)
-        for number, page in enumerate(pages(findings, context.bundle), first)
-    ]
+    for number, page in enumerate(pages(findings, context.bundle), first):
+        yield _secondary_capture(context, page, number)
 
 
 def _secondary_capture(context: ReportContext, page: Page, number: int) -> Unsealed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from functools import lru_cache
 
 from dicomnode.domain.findings import StudyFindings
 from dicomnode.results import codes, statements
@@ -15,6 +16,8 @@ from dicomnode.results.sr import missing_images
 from dicomnode.results.tree import language, observer
 
 _LINE = 110  # OHIF shows a TEXT as <pre> and does not wrap it
+_LINES_KEPT = 1024
+"""Lines kept as wrapped: reports of one bundle say much the same."""
 
 
 def text_report(context: ReportContext, findings: StudyFindings) -> Unsealed:
@@ -56,6 +59,7 @@ def text_document(
     return document(context, "sr-text", root)
 
 
+@lru_cache(_LINES_KEPT)
 def wrap(text: str) -> str:
     """``text`` in lines of at most 110 characters, its own line ends kept."""
     return "\n".join(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from itertools import chain
 from typing import cast
@@ -31,8 +32,9 @@ from dicomnode.results import (
     BuiltResult,
     NodeFacts,
     ReportContext,
-    build_pictures,
     build_reports,
+    draw_pictures,
+    rehearse,
     without_maps,
 )
 from dicomnode.worker import headers
@@ -43,7 +45,7 @@ NOTHING_TO_ANALYSE = "the study holds no image that the pipeline wants"
 REPRESENTATIVES = 16
 """Headers read for a not-analysed report: enough to reference, quick to read."""
 _HANDS = 4
-"""Threads of a job that wait for the disk and the worklist."""
+"""Threads of a job that digest its pictures, and wait for the disk and the worklist."""
 _AHEAD = 2
 """Images of which the header is read before it is known that a report names them."""
 
@@ -141,6 +143,15 @@ class Pipeline:
         """Whether it analyses whole series instead of single images."""
         return self.bundle.input.series is not None
 
+    def rehearse(self, now: datetime) -> None:
+        """Build results for nobody, so that no study waits for what is made only once.
+
+        Raises ResultError when no result of this pipeline could be built.
+        """
+        context = self._context("rehearsal", now)
+        for profile in self.spec.profiles():
+            rehearse(replace(context, profile=profile), self.spec.result_kinds)
+
     def analyse(
         self,
         job: Job,
@@ -162,7 +173,7 @@ class Pipeline:
                 findings = self._findings(selection, job.priority)
             wanted = _sources(selection, findings, instances)
             sources = self._headers(wanted, ahead)
-            context = self._context(job, sources, before.result())
+            context = self._context_of(job, sources, before.result())
             results = self._keep_results(context, findings, hands)
         outcome = Outcome.NOT_ANALYSED if findings.reason else Outcome.ANALYSED
         return Analysis(outcome, findings.reason, results, findings.presences())
@@ -186,7 +197,7 @@ class Pipeline:
         sources = self._headers(_sources(selection, findings, instances), {})
         # The same failure again gives the same object, so it must not name itself.
         before = [one for one in earlier if one.revision < job.revision]
-        context = self._context(job, sources, before)
+        context = self._context_of(job, sources, before)
         with ThreadPoolExecutor(_HANDS, "results") as hands:
             return self._keep_results(context, findings, hands)
 
@@ -249,46 +260,65 @@ class Pipeline:
             self._tell.announced(everywhere)
         if not self.spec.heat_map:
             findings = without_maps(findings)
-        # Each result waits for the disk: the pictures, which are large, while the
-        # reports are written.
-        drawn = build_pictures(context, findings, self.spec.result_kinds)
-        pictures = [hands.submit(self._keep, one, everywhere) for one in drawn]
+        drawn: list[Future[BuiltResult]] = []
+        pictures: list[Future[NewResult]] = []
+        # What is native code, or waits for the disk, is left to others: pictures, which
+        # are large, are digested and kept while more are drawn and reports written.
+        for finish in draw_pictures(context, findings, self.spec.result_kinds):
+            drawn.append(hands.submit(finish))
+            pictures.append(hands.submit(self._keep_drawn, drawn[-1], everywhere))
         written = self._written(context, findings, drawn)
         reports = [hands.submit(self._keep, *one) for one in written]
         return tuple(one.result() for one in (*reports, *pictures))
+
+    def _keep_drawn(
+        self, drawn: Future[BuiltResult], destinations: tuple[str, ...]
+    ) -> NewResult:
+        return self._keep(drawn.result(), destinations)
 
     def _written(
         self,
         context: ReportContext,
         findings: StudyFindings,
-        drawn: Sequence[BuiltResult],
+        drawn: Sequence[Future[BuiltResult]],
     ) -> Iterable[tuple[BuiltResult, tuple[str, ...]]]:
         """The reports in each profile, with who gets them."""
         made: dict[str, tuple[BuiltResult, tuple[str, ...]]] = {}
         kinds = self.spec.result_kinds
+
+        def companions() -> Sequence[BuiltResult]:
+            return [one.result() for one in drawn]
+
         for profile, destinations in self.spec.profiles().items():
             context = replace(context, profile=profile)
-            for one in build_reports(context, findings, kinds, drawn):
+            for one in build_reports(context, findings, kinds, companions):
                 # The text is the same object under every profile: keep it once.
                 _, also = made.get(one.sop_instance_uid, (one, ()))
                 made[one.sop_instance_uid] = one, (*also, *destinations)
         return made.values()
 
-    def _context(
+    def _context_of(
         self, job: Job, sources: Sequence[Dataset], earlier: Sequence[KeptResult]
     ) -> ReportContext:
-        return ReportContext(
+        # The time is fixed for the job, so that a rerun after a crash gives the same
+        # bytes.
+        return replace(
+            self._context(job.job_id, job.scheduled_at),
             sources=sources,
+            instance_number=job.revision,
+            earlier=tuple(earlier),
+        )
+
+    def _context(self, job_id: str, analysed_at: datetime) -> ReportContext:
+        return ReportContext(
+            sources=(),
             bundle=self.bundle,
             pipeline=self.spec.name,
-            job_id=job.job_id,
-            # Fixed for the job, so that a rerun after a crash gives the same bytes.
-            analysed_at=job.scheduled_at,
+            job_id=job_id,
+            analysed_at=analysed_at,
             node=self._node,
             language=self.spec.language,
             code_scheme=self.spec.code_scheme,
-            instance_number=job.revision,
-            earlier=tuple(earlier),
         )
 
     def _keep(self, built: BuiltResult, destinations: tuple[str, ...]) -> NewResult:

@@ -14,6 +14,7 @@ from sqlalchemy import (
 )
 
 from dicomnode.domain.backfill import IN_FLIGHT
+from dicomnode.worklist.prepared import one_of
 from dicomnode.worklist.schema import Instant, metadata, plain_text
 
 backfills = Table(
@@ -58,5 +59,5 @@ def is_backfilled(study_instance_uid: ColumnElement[str]) -> ColumnElement[bool]
     """The condition that a backfill has asked for a study and is not done with it."""
     return exists().where(
         backfill_studies.c.study_instance_uid == study_instance_uid,
-        backfill_studies.c.state.in_([one.value for one in IN_FLIGHT]),
+        one_of(backfill_studies.c.state, [one.value for one in IN_FLIGHT]),
     )

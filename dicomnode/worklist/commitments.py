@@ -17,11 +17,28 @@ from dicomnode.domain.commitment import (
     Unconfirmed,
 )
 from dicomnode.domain.delivery import DELIVERY_STATES, DeliveryState
-from dicomnode.worklist.claiming import Claim, claimed, is_free, put_back
+from dicomnode.worklist.claiming import (
+    NOW,
+    TO,
+    Claim,
+    Claimable,
+    claimed,
+    is_free,
+    put_back,
+)
 from dicomnode.worklist.engine import Database, Event, Transaction
 from dicomnode.worklist.moves import may
 from dicomnode.worklist.outbox import CHECKED, UNSENT, move_deliveries
 from dicomnode.worklist.schema import commitments, deliveries, jobs, results
+
+_UNCONFIRMED = Claimable(
+    select(deliveries.c.delivery_id)
+    .where(deliveries.c.destination == TO)
+    .where(deliveries.c.check_at <= NOW, is_free(NOW))
+    .where(deliveries.c.state == DeliveryState.SENT.value)
+    .order_by(deliveries.c.check_at, deliveries.c.delivery_id)
+)
+"""The deliveries to check next, the longest waiting first."""
 
 
 class Commitments:
@@ -35,8 +52,7 @@ class Commitments:
     ) -> Sequence[Unconfirmed]:
         """Claim SENT deliveries whose check is due, the longest waiting first."""
         claim = Claim(destination, now, lease_seconds, limit)
-        wanted = unconfirmed_now(destination, now)
-        return claimed(self._database, claim, wanted, _load)
+        return claimed(self._database, claim, _UNCONFIRMED, _load)
 
     def put_back(self, unasked: Sequence[Unconfirmed]) -> None:
         """End the claim of deliveries about which nothing could be found out."""
@@ -132,17 +148,6 @@ class Commitments:
                 transaction.note(event)
 
 
-def unconfirmed_now(destination: str, now: datetime) -> Select[Any]:
-    """The deliveries to check next, the longest waiting first."""
-    return (
-        select(deliveries.c.delivery_id)
-        .where(deliveries.c.destination == destination)
-        .where(deliveries.c.check_at <= now, is_free(now))
-        .where(deliveries.c.state == DeliveryState.SENT.value)
-        .order_by(deliveries.c.check_at, deliveries.c.delivery_id)
-    )
-
-
 def _next(then: Check | None, check_at: datetime) -> dict[str, object]:
     if then is None:
         return dict(CHECKED)
@@ -166,8 +171,9 @@ def _whole(which: ColumnElement[bool]) -> Select[Any]:
     )
 
 
-def _load(transaction: Transaction, which: ColumnElement[bool]) -> list[Unconfirmed]:
-    return [_unconfirmed_of(row) for row in transaction.rows(_whole(which))]
+def _load(transaction: Transaction, ids: Sequence[int]) -> list[Unconfirmed]:
+    claimed_ones = _whole(deliveries.c.delivery_id.in_(ids))
+    return [_unconfirmed_of(row) for row in transaction.rows(claimed_ones)]
 
 
 def _unconfirmed_of(row: Row[Any]) -> Unconfirmed:

@@ -32,6 +32,11 @@ _CURRENT = current_revisions.where(revisions.c.study_instance_uid.in_(_UIDS))
 _CURRENT_OF = Prepared(
     current_revisions.where(revisions.c.study_instance_uid == bindparam("uid"))
 )
+_REVISION_LOCKED = Prepared(
+    select(studies.c.revision)
+    .where(studies.c.study_instance_uid == bindparam("uid"))
+    .with_for_update()
+)
 _N_SERIES = (
     select(func.count())
     .where(series.c.study_instance_uid == revisions.c.study_instance_uid)
@@ -144,11 +149,7 @@ def _insert_series(transaction: Transaction, fresh: Iterable[ReceivedInstance]) 
 
 def current_revision(transaction: Transaction, study_instance_uid: str) -> int | None:
     """The current revision of a study, whose row stays locked; None: no such study."""
-    found = transaction.rows(
-        select(studies.c.revision)
-        .where(studies.c.study_instance_uid == study_instance_uid)
-        .with_for_update()
-    )
+    found = transaction.run(_REVISION_LOCKED, [{"uid": study_instance_uid}])
     return found[0].revision if found else None
 
 

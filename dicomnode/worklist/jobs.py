@@ -6,9 +6,10 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, func, null, select, update
 from sqlalchemy import true as always
 
 from dicomnode.domain.delivery import DeliveryState, NewResult
@@ -21,6 +22,7 @@ from dicomnode.worklist.engine import Database, Event, Transaction
 from dicomnode.worklist.kept import arrived_before, results_of
 from dicomnode.worklist.moves import job_event, may, state_after
 from dicomnode.worklist.outbox import add_result
+from dicomnode.worklist.prepared import Prepared
 from dicomnode.worklist.rows import instances_of
 from dicomnode.worklist.schema import deliveries, jobs, workers
 from dicomnode.worklist.superseding import supersede_attempts, supersede_older
@@ -219,12 +221,25 @@ def _held(job: Job) -> ColumnElement[bool]:
 def _end(
     transaction: Transaction, job: Job, event: str, values: dict[str, Any]
 ) -> bool:
-    ended = transaction.execute(
+    new = {f"new_{name}": value for name, value in values.items()}
+    claim = {"job": job.job_id, "worker": job.worker_id, "attempt": job.attempts}
+    return bool(transaction.run(_ending(event, tuple(values)), [{**claim, **new}]))
+
+
+@cache
+def _ending(event: str, names: tuple[str, ...]) -> Prepared:
+    """Changes the row of a claim that is still held."""
+    new = {name: bindparam(f"new_{name}", type_=jobs.c[name].type) for name in names}
+    return Prepared(
         update(jobs)
-        .where(_held(job), may(JOB_STATES, jobs.c.state, event))
-        .values(state=state_after(JOB_STATES, event), lease_expires_at=None, **values)
+        .where(jobs.c.job_id == bindparam("job"))
+        .where(jobs.c.worker_id == bindparam("worker"))
+        .where(jobs.c.attempts == bindparam("attempt"))
+        .where(jobs.c.state == JobState.IN_PROGRESS.value)
+        .where(may(JOB_STATES, jobs.c.state, event))
+        .values(state=state_after(JOB_STATES, event), lease_expires_at=null(), **new)
+        .returning(jobs.c.job_id)
     )
-    return ended.rowcount == 1
 
 
 def _finished_already(transaction: Transaction, job: Job) -> bool:

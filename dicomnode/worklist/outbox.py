@@ -10,7 +10,13 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Update, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Update,
+    select,
+    update,
+)
 
 from dicomnode.domain.commitment import Check
 from dicomnode.domain.delivery import (
@@ -25,10 +31,11 @@ from dicomnode.domain.delivery import (
 )
 from dicomnode.errors import IllegalTransition, UnknownStudy
 from dicomnode.worklist.absences import Absences
-from dicomnode.worklist.claiming import Claim, claimed, is_free, put_back
+from dicomnode.worklist.claiming import Claim, claimed, put_back
 from dicomnode.worklist.engine import Event, Transaction
 from dicomnode.worklist.moves import may, state_after
-from dicomnode.worklist.schema import deliveries, jobs, results
+from dicomnode.worklist.schema import deliveries, results
+from dicomnode.worklist.sending import ACCEPT, CLAIMED, DUE, JOB, RESULT_ID, whole
 
 _ENDED = (
     DeliveryState.SENT.value,
@@ -62,7 +69,7 @@ class Outbox(Absences):
     ) -> Sequence[Delivery]:
         """Claim PENDING deliveries whose time has come, the oldest first."""
         claim = Claim(destination, now, lease_seconds, limit)
-        return claimed(self._database, claim, due_now(destination, now), _load)
+        return claimed(self._database, claim, DUE, _load_claimed)
 
     def put_back(self, untried: Sequence[Delivery]) -> None:
         """End the claim of deliveries that were not tried."""
@@ -183,17 +190,6 @@ class Outbox(Absences):
             )
 
 
-def due_now(destination: str, now: datetime) -> Select[Any]:
-    """The deliveries to send next, the oldest first."""
-    return (
-        select(deliveries.c.delivery_id)
-        .where(deliveries.c.destination == destination)
-        .where(deliveries.c.state == DeliveryState.PENDING.value)
-        .where(deliveries.c.next_attempt_at <= now, is_free(now))
-        .order_by(deliveries.c.delivery_id)
-    )
-
-
 def move_deliveries(
     transaction: Transaction,
     which: ColumnElement[bool],
@@ -233,12 +229,8 @@ def add_result(
     values = asdict(result) | {"job_id": job_id, "built_at": now}
     del values["destinations"]
     transaction.insert_missing(results, values)
-    found = transaction.rows(
-        select(results.c.result_id)
-        .where(results.c.job_id == job_id)
-        .where(results.c.sop_instance_uid == result.sop_instance_uid)
-    )
-    return int(found[0].result_id)
+    key = {"job": job_id, "uid": result.sop_instance_uid}
+    return int(transaction.run(RESULT_ID, [key])[0].result_id)
 
 
 def _goes_out(transaction: Transaction, result_id: int, destination: str) -> bool:
@@ -286,27 +278,20 @@ def _at(destination: str, sop_instance_uid: str, event: str) -> ColumnElement[bo
     )
 
 
-def _whole(which: ColumnElement[bool]) -> Select[Any]:
-    return (
-        select(
-            deliveries,
-            results.c.kind,
-            results.c.sop_class_uid,
-            results.c.sop_instance_uid,
-            results.c.location,
-        )
-        .join(results, results.c.result_id == deliveries.c.result_id)
-        .where(which)
-        .order_by(deliveries.c.delivery_id)
-    )
-
-
 def _load(transaction: Transaction, which: ColumnElement[bool]) -> list[Delivery]:
-    locked = _whole(which).with_for_update(of=deliveries)
+    locked = whole(which).with_for_update(of=deliveries)
     return [_delivery_of(row) for row in transaction.rows(locked)]
 
 
-def _delivery_of(row: Row[Any]) -> Delivery:
+def _load_claimed(transaction: Transaction, ids: Sequence[int]) -> list[Delivery]:
+    """Those that this transaction has claimed."""
+    if not transaction.is_sqlite:
+        return _load(transaction, deliveries.c.delivery_id.in_(ids))
+    found = transaction.run(CLAIMED, [{"number": one} for one in ids])
+    return [_delivery_of(row) for row in found]
+
+
+def _delivery_of(row: Any) -> Delivery:
     return Delivery(
         delivery_id=row.delivery_id,
         job_id=row.job_id,
@@ -320,16 +305,15 @@ def _delivery_of(row: Row[Any]) -> Delivery:
 
 
 def _accept(transaction: Transaction, one: Accepted) -> None:
-    changed = _moved(one.delivery, "send").values(
-        attempts=deliveries.c.attempts + 1,
-        status=one.status,
-        error="",
-        sent_at=one.sent_at,
-        profile_used=profile_of(one.delivery.sop_class_uid),
-        check_next=None if one.check_at is None else Check.ASK.value,
-        check_at=one.check_at,
-    )
-    if transaction.execute(changed).rowcount == 1:
+    values = {
+        "number": one.delivery.delivery_id,
+        "answer": one.status,
+        "at": one.sent_at,
+        "profile": profile_of(one.delivery.sop_class_uid),
+        "then": None if one.check_at is None else Check.ASK.value,
+        "then_at": one.check_at,
+    }
+    if transaction.run(ACCEPT, [values]):
         detail = f"{_describe(one.delivery)} answered 0x{one.status:04X}"
         _note(transaction, one.delivery, "send", one.sent_at, detail)
     else:
@@ -369,9 +353,8 @@ def _describe(delivery: Delivery) -> str:
 def _note(
     transaction: Transaction, delivery: Delivery, event: str, now: datetime, detail: str
 ) -> None:
-    study = transaction.rows(
-        select(jobs.c.study_instance_uid).where(jobs.c.job_id == delivery.job_id)
-    )[0].study_instance_uid
+    [job] = transaction.run(JOB, [{"job": delivery.job_id}])
+    study = job.study_instance_uid
     state = state_after(DELIVERY_STATES, event)
     kind = f"delivery {event}"
     transaction.note(Event(now, kind, state, study, delivery.job_id, detail))

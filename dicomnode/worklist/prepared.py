@@ -8,12 +8,20 @@ So the text is made from the schema once, and the driver gets it as it is.
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Select, Table, Update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    Select,
+    Table,
+    Update,
+    or_,
+)
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
@@ -23,7 +31,10 @@ _DIALECT = sqlite.dialect(paramstyle="named")
 
 
 class Prepared:
-    """A query or change with named parameters; its rows have attributes."""
+    """A query or change with named parameters; its rows have attributes.
+
+    It holds no list (``in_``), of which the text depends on its length: see `one_of`.
+    """
 
     def __init__(self, statement: Select[Any] | Update) -> None:
         self.statement = statement
@@ -31,7 +42,8 @@ class Prepared:
         self._text = str(compiled)
         # What is no parameter of ours: constants.
         self._fixed = {k: v for k, v in compiled.params.items() if v is not None}
-        names = [one.name for one in getattr(statement, "selected_columns", ())]
+        names = [one.name for one in statement.exported_columns]
+        self._finds = bool(names)
         self._row = namedtuple("Row", names)  # type: ignore[misc]  # of any query
 
     def run(
@@ -39,6 +51,9 @@ class Prepared:
     ) -> Sequence[Any]:
         """Run it once for each of ``rows`` of parameters; all that it finds."""
         if connection.dialect.name != "sqlite":
+            if rows and not self._finds:
+                connection.execute(self.statement, list(rows))
+                return []
             found = [connection.execute(self.statement, row) for row in rows]
             return [row for one in found if one.returns_rows for row in one]
         driver = _driver(connection)
@@ -75,6 +90,16 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
         if type(value) is datetime:
             taken[name] = utc_text(value)
     return taken
+
+
+def one_of(column: ColumnElement[str], values: Iterable[str]) -> ColumnElement[bool]:
+    """``in_`` for constants, as a prepared statement can hold it."""
+    return or_(*(column == value for value in values))
+
+
+def instant(value: str | datetime) -> datetime:
+    """An instant that `Prepared` has read: SQLite's own driver gives it as kept."""
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 @cache

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, select, update
+from sqlalchemy import BindParameter, Column, Row, bindparam, select, update
 
 from dicomnode.domain.findings import Presence
 from dicomnode.domain.following import FinishedJob
@@ -18,10 +20,12 @@ from dicomnode.worklist.backfill_tables import is_backfilled
 from dicomnode.worklist.engine import Database, Event, Transaction
 from dicomnode.worklist.growing import current_revision
 from dicomnode.worklist.moves import job_event, may, state_after
+from dicomnode.worklist.prepared import Prepared
 from dicomnode.worklist.rows import instances_of, studies_in
 from dicomnode.worklist.schema import jobs, revisions, studies
 
 _FLAG = "backfilled"
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Studies:
@@ -102,12 +106,12 @@ class Studies:
 
 
 def _complete(transaction: Transaction, study: Study, now: datetime) -> bool:
-    unchanged = (
-        revisions.c.n_instances == study.n_instances,
-        revisions.c.last_instance_at == study.last_instance_at,
-    )
-    values: dict[str, object] = {"completed_at": now}
-    if not _move(transaction, study, "complete", values, unchanged):
+    # Nothing has come since we looked.
+    seen = {
+        "n_instances": study.n_instances,
+        "last_instance_at": study.last_instance_at,
+    }
+    if not _move(transaction, study, "complete", {"completed_at": now}, seen):
         return False
     transaction.note(_study_event(study, "complete", now))
     return True
@@ -130,32 +134,55 @@ def _route(
     return True
 
 
+_HELD = Prepared(
+    select(studies.c.study_instance_uid)
+    .where(studies.c.study_instance_uid == bindparam("uid"))
+    .where(studies.c.held_at.is_not(None))
+)
+
+
 def _is_held(transaction: Transaction, study: Study) -> bool:
-    held = select(studies.c.held_at).where(
-        studies.c.study_instance_uid == study.study_instance_uid
-    )
-    return transaction.rows(held)[0].held_at is not None
+    return bool(transaction.run(_HELD, [{"uid": study.study_instance_uid}]))
 
 
 def _move(
     transaction: Transaction,
     study: Study,
     event: str,
-    values: dict[str, object],
-    unchanged: Sequence[ColumnElement[bool]] = (),
+    values: Mapping[str, object],
+    seen: Mapping[str, object] = _NOTHING,
 ) -> bool:
-    """Move the revision that ``study`` shows, if it still is the current one."""
+    """Move the revision that ``study`` shows, if it still is the current one.
+
+    ``seen``: columns that must not have changed.
+    """
     uid = study.study_instance_uid
     if current_revision(transaction, uid) != study.revision:
         return False
-    changed = transaction.execute(
+    moving = _moving(event, tuple(values), tuple(seen))
+    new = {f"new_{name}": value for name, value in values.items()}
+    old = {f"old_{name}": value for name, value in seen.items()}
+    which = {"uid": uid, "number": study.revision}
+    return bool(transaction.run(moving, [{**which, **new, **old}]))
+
+
+@cache
+def _moving(event: str, names: tuple[str, ...], seen: tuple[str, ...]) -> Prepared:
+    columns = revisions.c
+    new = {name: _of(columns[name], "new") for name in names}
+    unchanged = (columns[name] == _of(columns[name], "old") for name in seen)
+    return Prepared(
         update(revisions)
-        .where(revisions.c.study_instance_uid == uid)
-        .where(revisions.c.revision == study.revision)
-        .where(may(STUDY_STATES, revisions.c.state, event), *unchanged)
-        .values(state=state_after(STUDY_STATES, event), **values)
+        .where(columns.study_instance_uid == bindparam("uid"))
+        .where(columns.revision == bindparam("number"))
+        .where(may(STUDY_STATES, columns.state, event), *unchanged)
+        .values(state=state_after(STUDY_STATES, event), **new)
+        .returning(columns.revision)
     )
-    return changed.rowcount == 1
+
+
+def _of(column: Column[Any], which: str) -> BindParameter[Any]:
+    return bindparam(f"{which}_{column.name}", type_=column.type)
 
 
 def _mark_followed(transaction: Transaction, job: FinishedJob, now: datetime) -> bool:

@@ -10,14 +10,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 
 from dicomnode.domain.delivery import DELIVERY_STATES, NewResult
 from dicomnode.domain.job import Job
 from dicomnode.worklist.engine import Transaction
 from dicomnode.worklist.moves import may
 from dicomnode.worklist.outbox import move_deliveries
+from dicomnode.worklist.prepared import Prepared
 from dicomnode.worklist.schema import deliveries, jobs, results
+
+_REVISIONS = Prepared(
+    select(
+        deliveries.c.destination,
+        func.max(jobs.c.revision).label("revision"),
+        func.min(jobs.c.revision).label("oldest"),
+    )
+    .join(jobs, jobs.c.job_id == deliveries.c.job_id)
+    .where(jobs.c.study_instance_uid == bindparam("study"))
+    .where(jobs.c.pipeline == bindparam("pipeline"))
+    .group_by(deliveries.c.destination)
+)
+"""Of the deliveries of one study and pipeline; most studies have one revision."""
+
+_ANY_OF_JOB = Prepared(
+    select(deliveries.c.delivery_id)
+    .where(deliveries.c.job_id == bindparam("job"))
+    .limit(1)
+)
 
 
 def supersede_older(transaction: Transaction, job: Job, now: datetime) -> None:
@@ -25,13 +45,10 @@ def supersede_older(transaction: Transaction, job: Job, now: datetime) -> None:
 
     ``job`` may be the newer one, or an older one that has finished after it.
     """
-    newest = transaction.rows(
-        select(deliveries.c.destination, func.max(jobs.c.revision).label("revision"))
-        .join(jobs, jobs.c.job_id == deliveries.c.job_id)
-        .where(_of_the_same(job))
-        .group_by(deliveries.c.destination)
-    )
-    for row in newest:
+    same = {"study": job.study_instance_uid, "pipeline": job.pipeline}
+    for row in transaction.run(_REVISIONS, [same]):
+        if row.oldest == row.revision:
+            continue
         older = select(jobs.c.job_id).where(
             _of_the_same(job), jobs.c.revision < row.revision
         )
@@ -52,6 +69,8 @@ def supersede_attempts(
 
     An attempt that failed for good has told so in a report of its own.
     """
+    if not transaction.run(_ANY_OF_JOB, [{"job": job.job_id}]):
+        return
     same = select(results.c.result_id).where(
         results.c.job_id == job.job_id,
         results.c.sop_instance_uid.in_([one.sop_instance_uid for one in kept]),

@@ -19,7 +19,7 @@ from dicomnode.domain.job import JOB_STATES, Job, JobState
 from dicomnode.worklist.engine import Transaction, walk_in_order
 from dicomnode.worklist.holding import not_held, not_paused
 from dicomnode.worklist.moves import job_event, may, state_after
-from dicomnode.worklist.prepared import Prepared
+from dicomnode.worklist.prepared import Prepared, instant
 from dicomnode.worklist.schema import Instant, jobs
 from dicomnode.worklist.spools import not_spooled_elsewhere
 
@@ -126,8 +126,6 @@ def _found(
 
 
 def _job(row: Any, hand: Hand) -> Job:
-    # SQLite's own driver gives instants as they are kept.
-    at = row.scheduled_at
     return Job(
         job_id=row.job_id,
         study_instance_uid=row.study_instance_uid,
@@ -137,5 +135,5 @@ def _job(row: Any, hand: Hand) -> Job:
         attempts=row.attempts + 1,
         worker_id=hand.worker_id,
         lease_expires_at=hand.lease_expires_at,
-        scheduled_at=at if isinstance(at, datetime) else datetime.fromisoformat(at),
+        scheduled_at=instant(row.scheduled_at),
     )

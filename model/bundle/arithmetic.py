@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,8 @@ WantedPrecision = Literal["auto", "float32", "bfloat16", "float16"]
 WantedRunner = Literal["torch", "onnxruntime", "openvino", "auto"]
 
 _AMPERE = (8, 0)
+_WITHOUT_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE")
+"""What oneDNN, which multiplies for torch, may be held to by its own variable."""
 _MODULES = {"onnxruntime": ("onnxruntime", "onnx"), "openvino": ("openvino",)}
 
 
@@ -104,6 +107,8 @@ def has_native_bfloat16(device: torch.device) -> bool:
 
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= _AMPERE
+    if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in _WITHOUT_BFLOAT16:
+        return False
     # Not in every version that we allow.
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(one) for one in ("amx_bf16", "avx512_bf16"))

@@ -51,7 +51,7 @@ class TorchRunner:
         )
         self._packs = joins and dtype != torch.float16
         network = engine.network
-        self._read = _Heads(network) if self._packs else network.read
+        self._read = Heads(network) if self._packs else network.read
         self._lanes: Lanes | None = None
         n_exact = 0 if self._packs else _N_EXACT_BLOCKS[precision]
         stem, rest = _parted(network.trunk, n_exact)
@@ -96,26 +96,25 @@ class TorchRunner:
         self._rest = packing.packed(self._rest, between, self._dtype)
 
 
-class _Heads:
+class Heads:
     """All heads of a network in one product: of one image each costs as much as all."""
 
     def __init__(self, network: Classifier) -> None:
         self._layout = network.layout
         heads: list[Any] = [network.heads[head.name] for head in self._layout]
-        self._weight = torch.cat(
-            [head.weight.detach() for head in heads]
-        ).T.contiguous()
+        weights = torch.cat([head.weight.detach() for head in heads])
+        self._weights = weights.T.contiguous()
         self._bias = torch.cat([head.bias.detach() for head in heads])
         self._sizes = [len(head.classes) for head in self._layout]
 
     def __call__(self, features: Tensor) -> Output:
         """As the network's own, `model.network.Classifier.read`."""
         pooled = features.mean((2, 3))
-        every = torch.addmm(self._bias, pooled, self._weight)
-        said = torch.split(every, self._sizes, 1)
+        said = torch.addmm(self._bias, pooled, self._weights)
+        each: tuple[Tensor, ...] = torch.split(said, self._sizes, 1)
         logits = {
             head.name: composed(one, head.parents) if head.parents else one
-            for head, one in zip(self._layout, said, strict=True)
+            for head, one in zip(self._layout, each, strict=True)
         }
         return Output(logits, features, pooled)
 

@@ -1,34 +1,53 @@
 """Every way to run a shipped network on the CPU beside the network as packed.
 
 `python -m tests.bench ways [--threads 1 2] [--images labels.csv]`: processor and wall
-time of one image and of a batch, in turns, so that noise hits all alike; the ratio is
-of eager float32 as packed to this way. The bare network, without calibration and maps;
-agreement is of whole predictions.
+time of one image and of a batch, in turns, so that noise hits all alike, each way in a
+process of its own, as a worker has it; the ratio is of eager float32 as packed to this
+way, the median over the turns. The bare network, without calibration and maps;
+agreement is of whole predictions. `--isa AVX2` (or another of oneDNN's names) shows a
+processor without bfloat16. With `--keep-memory` the allocator gives none back to the
+system; without it, eager batches of some sizes ask for it anew each time, as the page
+faults tell.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image
 
 from model import bundle
 from model.bundle.serve import Bundle
+from tests.bench import one_way
 from tests.bench.device.agreement import chunks, differences, display_images
 
 BUNDLES = Path(bundle.__file__).parents[1] / "bundles"
 PACKED = "as packed, eager float32"
 BATCH = 16
+_WARM = 3
+_MUCH = str(1 << 30)
+KEEPING = {"MALLOC_MMAP_THRESHOLD_": _MUCH, "MALLOC_TRIM_THRESHOLD_": _MUCH}
+
+
+class Taken(NamedTuple):
+    """By one run: seconds, and how often the system had to give a page."""
+
+    processor: float
+    wall: float
+    faults: float
 
 
 def main(words: Sequence[str] = ()) -> int:
@@ -38,11 +57,16 @@ def main(words: Sequence[str] = ()) -> int:
     parser.add_argument(
         "--images", type=Path, help="labels.csv: agree on its validation images too"
     )
+    parser.add_argument("--isa", help="the most that oneDNN may use: AVX2, AVX512_CORE")
+    parser.add_argument("--keep-memory", action="store_true")
     given = parser.parse_args(words)
+    wanted = environment(given.isa, keep_memory=given.keep_memory)
+    if not wanted.items() <= os.environ.items():  # are read before the first product
+        command = [sys.executable, "-m", "tests.bench", "ways", *words]
+        return subprocess.call(command, env=os.environ | wanted)
     images = list(display_images(None))
     images += [] if given.images is None else list(validation(given.images))
     for threads in given.threads:
-        torch.set_num_threads(threads)
         for name, figure in measure(given.repeat, threads).items():
             print(f"{name:<74} {figure}", flush=True)
     for folder in folders():
@@ -52,31 +76,89 @@ def main(words: Sequence[str] = ()) -> int:
     return 0
 
 
-def measure(repeat: int, threads: int = 0) -> dict[str, str]:
-    """For each shipped bundle, each way, one image and a batch."""
-    found: dict[str, str] = {}
-    with tempfile.TemporaryDirectory() as cache:
-        for folder in folders():
-            plain, *others = loaded(folder, Path(cache), threads).items()
-            for n_images in (1, BATCH):
-                ways = {name: bare(one, n_images) for name, one in (plain, *others)}
-                what = f"{folder.name}, {torch.get_num_threads()} threads, {n_images}"
-                for name, figure in beside(ways, repeat).items():
-                    found[f"{what}: {name}"] = figure
+def environment(isa: str | None, *, keep_memory: bool) -> dict[str, str]:
+    """Variables of oneDNN's, torch's own kernels and the allocator's."""
+    found = dict(KEEPING) if keep_memory else {}
+    if isa:
+        found["ONEDNN_MAX_CPU_ISA"] = isa.upper()
+        has_wide = isa.upper().startswith("AVX512")
+        found["ATEN_CPU_CAPABILITY"] = "avx512" if has_wide else "avx2"
     return found
 
 
-def loaded(folder: Path, cache: Path, threads: int = 0) -> dict[str, Bundle]:
+def measure(repeat: int, threads: int = 0) -> dict[str, str]:
+    """For each shipped bundle, each way, one image and a batch.
+
+    threads: of the CPU, 0 for all.
+    """
+    found: dict[str, str] = {}
+    threads = threads or os.cpu_count() or 1
+    with tempfile.TemporaryDirectory() as cache:
+        for folder in folders():
+            with opened(folder, Path(cache), threads) as ways:
+                for n_images in (1, BATCH):
+                    what = f"{folder.name}, {threads} threads, {n_images}"
+                    for name, figure in beside(ways, n_images, repeat).items():
+                        found[f"{what}: {name}"] = figure
+    return found
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way at work in its process."""
+
+    arithmetic: str
+    process: subprocess.Popen[str]
+
+    def run(self, n_images: int) -> Taken:
+        asked, answers = self.process.stdin, self.process.stdout
+        assert asked is not None
+        assert answers is not None
+        print(n_images, file=asked, flush=True)
+        return Taken(*json.loads(answers.readline()))
+
+
+@contextmanager
+def opened(folder: Path, cache: Path, threads: int) -> Iterator[dict[str, Way]]:
+    """The network as packed, then as each way runs it; what is refused is left out."""
+    with ExitStack() as stack:
+        found = {}
+        for name, precision, runner in asked():
+            words = (str(folder), precision, runner, str(cache), str(threads))
+            one = stack.enter_context(started(words))
+            if name == "auto" or name in (PACKED, one.arithmetic):
+                found[f"{name}: {one.arithmetic}" if name == "auto" else name] = one
+        yield found
+
+
+def asked() -> Iterator[tuple[str, str, str]]:
+    """Name, precision and runner."""
+    yield PACKED, "float32", one_way.PACKED
+    for name, wanted in wanted_ways(None).items():
+        yield name, wanted.precision, wanted.runner
+
+
+@contextmanager
+def started(words: Sequence[str]) -> Iterator[Way]:
+    command = [sys.executable, "-m", "tests.bench.one_way", *words]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        yield Way(process.stdout.readline().strip(), process)
+        process.communicate()  # ends its input, and so the process
+
+
+def loaded(folder: Path, cache: Path) -> dict[str, Bundle]:
     """The bundle as packed, then as each way runs it; what is refused is left out."""
     found = {PACKED: bundle.load(folder)}
     for name, wanted in wanted_ways(cache).items():
-        one = bundle.load(folder, running=replace(wanted, threads=threads))
+        one = bundle.load(folder, running=wanted)
         if name == "auto" or name == str(one.arithmetic):
             found[f"{name}: {one.arithmetic}" if name == "auto" else name] = one
     return found
 
 
-def wanted_ways(cache: Path) -> dict[str, bundle.Wanted]:
+def wanted_ways(cache: Path | None) -> dict[str, bundle.Wanted]:
     """What the node runs by default first; then each runtime that is installed."""
     runners = bundle.Wanted(runner="auto").runners("cpu")
     others = {
@@ -85,34 +167,30 @@ def wanted_ways(cache: Path) -> dict[str, bundle.Wanted]:
     return {"auto": bundle.Wanted(), **others}
 
 
-def bare(one: Bundle, n_images: int) -> Callable[[], object]:
-    engine = one.parts.engine
-    side = engine.preset.size
-    batch = torch.rand(n_images, 1, side, side)
-    return lambda: (engine.runner or engine.network)(batch)
+def beside(ways: dict[str, Way], n_images: int, repeat: int) -> dict[str, str]:
+    """Each way in turns: medians of what it took, and of the first one's to it."""
+    found: dict[str, list[Taken]] = {name: [] for name in ways}
+    for number in range(repeat + _WARM):
+        for name, way in ways.items():
+            # Twice: in between, the others had the processor's caches.
+            way.run(n_images)
+            taken = way.run(n_images)
+            if number >= _WARM:
+                found[name].append(taken)
+    first = next(iter(found.values()))
+    return {name: said(taken, first) for name, taken in found.items()}
 
 
-def beside(ways: dict[str, Callable[[], object]], repeat: int) -> dict[str, str]:
-    """Each way in turns: medians of processor and wall, and the first one's to them."""
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    with torch.inference_mode():
-        for number in range(repeat + 3):
-            for name, way in ways.items():
-                start = time.process_time(), time.perf_counter()
-                way()
-                end = time.process_time(), time.perf_counter()
-                if number > 2:  # the first ones warm caches and allocators
-                    taken[name].append((end[0] - start[0], end[1] - start[1]))
-    medians = {
-        name: [statistics.median(one) * 1000 for one in zip(*found, strict=True)]
-        for name, found in taken.items()
-    }
-    first = next(iter(medians.values()))
-    return {
-        name: f"processor {processor:.2f} ms, ratio {first[0] / processor:.2f};"
-        f" wall {wall:.2f} ms, ratio {first[1] / wall:.2f}"
-        for name, (processor, wall) in medians.items()
-    }
+def said(taken: Sequence[Taken], first: Sequence[Taken]) -> str:
+    middle = Taken(*map(statistics.median, zip(*taken, strict=True)))
+    turns = list(zip(first, taken, strict=True))
+    processor = statistics.median(one.processor / ours.processor for one, ours in turns)
+    wall = statistics.median(one.wall / ours.wall for one, ours in turns)
+    return (
+        f"processor {middle.processor * 1000:.2f} ms, ratio {processor:.2f};"
+        f" wall {middle.wall * 1000:.2f} ms, ratio {wall:.2f};"
+        f" {middle.faults:.0f} page faults"
+    )
 
 
 def agreement(folder: Path, images: Sequence[np.ndarray]) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ NATIVE = pytest.mark.skipif(
     not arithmetic.has_native_bfloat16(torch.device("cpu")),
     reason="this processor does not multiply bfloat16",
 )
+VERBOSE = torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON)
 SIDE = 64
 
 
@@ -54,14 +55,24 @@ def test_a_packed_trunk_gives_the_feature_map_of_the_trunk(architecture):
         assert torch.allclose(found, expected, atol=1e-4 * scale)
 
 
-def test_no_weight_of_a_convolution_is_left_to_be_laid_out_on_each_call():
-    ours = packed(trunk("slim"), torch.float32)
-    kept = [getattr(ours, n.target) for n in ours.graph.nodes if n.op == "get_attr"]
-    weights = [one for one in kept if one.is_mkldnn]
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, pytest.param(torch.bfloat16, marks=NATIVE)]
+)
+def test_nothing_is_laid_out_anew_on_a_call(dtype, capfd):
     plain = [one for one in trunk("slim").modules() if isinstance(one, nn.Conv2d)]
-    assert len(weights) == len(plain)
-    left = (nn.Conv2d, nn.BatchNorm2d, fusion.Joined)
-    assert not [one for one in ours.modules() if isinstance(one, left)]
+    ours, given = packed(trunk("slim"), dtype), images(2).to(dtype)
+    with torch.inference_mode(), VERBOSE:
+        ours(given)
+    said = capfd.readouterr().out.splitlines()
+    done = [line.split(",")[5] for line in said if ",exec," in line]
+    assert done == ["convolution"] * len(plain)
+
+
+def test_only_calls_of_convolutions_are_left():
+    ours = packed(trunk("slim"), torch.float32)
+    done = {node.op for node in ours.graph.nodes}
+    assert done == {"placeholder", "call_function", "output"}
+    assert not list(ours.children())
 
 
 def test_a_trunk_that_cannot_be_traced_stays_as_it_is():

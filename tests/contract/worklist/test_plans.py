@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, Engine, event, text
 
 from dicomnode.ports import EndedStudy
 from dicomnode.worklist import Worklist, open_worklist
@@ -64,22 +65,46 @@ def queries(
     worklist: Worklist, *, writing: bool = False
 ) -> Iterator[list[tuple[str, object]]]:
     """The statements that really run."""
-    seen: list[tuple[str, object]] = []
+    database = worklist._database
+    engine = database._writer if writing else database._reader
+    if database.is_sqlite:
+        with traced(engine) as seen:
+            yield seen
+        return
+    seen = []
 
     def note(*arguments: object) -> None:
         seen.append((str(arguments[2]), arguments[3]))
 
-    database = worklist._database
-    engine = database._writer if writing else database._reader
     event.listen(engine, "before_cursor_execute", note)
     yield seen
     event.remove(engine, "before_cursor_execute", note)
 
 
+@contextmanager
+def traced(engine: Engine) -> Iterator[list[tuple[str, object]]]:
+    """What SQLite runs, whoever has it do so, with the values written in."""
+    seen: list[tuple[str, object]] = []
+
+    def begin(driver: Any, _record: object, _proxy: object) -> None:
+        driver.set_trace_callback(lambda query: seen.append((query, ())))
+
+    def end(driver: Any, _record: object) -> None:
+        driver.set_trace_callback(None)
+
+    event.listen(engine, "checkout", begin)
+    event.listen(engine, "checkin", end)
+    yield seen
+    event.remove(engine, "checkout", begin)
+    event.remove(engine, "checkin", end)
+
+
 def selects(worklist: Worklist, act: Act) -> list[tuple[str, object]]:
     with queries(worklist) as seen:
         act(worklist)
-    return [one for one in seen if one[0].lstrip().startswith("SELECT")]
+    found = [one for one in seen if one[0].lstrip().startswith("SELECT")]
+    assert found
+    return found
 
 
 def sqlite_plan(connection: Connection, query: str, values: object) -> str:

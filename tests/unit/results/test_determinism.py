@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
@@ -12,7 +13,15 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 
 from dicomnode.domain.findings import StudyFindings
-from dicomnode.results import BuiltResult, ReportContext, build, encode
+from dicomnode.errors import ResultError
+from dicomnode.results import (
+    BuiltResult,
+    ReportContext,
+    build,
+    build_reports,
+    draw_pictures,
+    encode,
+)
 from dicomnode.results.encoding import encode_data_set
 from dicomnode.results.uids import is_valid_uid, uid_from
 from tests.unit.results import cases
@@ -54,6 +63,25 @@ def test_reading_a_result_does_not_change_its_bytes() -> None:
         before = encode(one.dataset)
         str(one.dataset)
         assert encode(one.dataset) == before
+
+
+def test_pictures_are_finished_in_any_order_by_any_thread() -> None:
+    kinds = ["sr", "sc", "gsps"]
+    expected = build(cases.context(), cases.outlined(), kinds)
+    finishing = list(draw_pictures(cases.context(), cases.outlined(), kinds))
+    with ThreadPoolExecutor(3) as hands:
+        last_first = [hands.submit(one) for one in reversed(finishing)]
+        drawn = [one.result() for one in reversed(last_first)]
+    reports = build_reports(cases.context(), cases.outlined(), kinds, lambda: drawn)
+    made = [b"".join(one.encoded) for one in (*reports, *drawn)]
+    assert made == [b"".join(one.encoded) for one in expected]
+
+
+def test_what_is_not_conformant_is_said_when_a_picture_is_finished() -> None:
+    context = cases.context(node=replace(cases.NODE, manufacturer=""))
+    for finish in draw_pictures(context, cases.positive(), ["sc"]):
+        with pytest.raises(ResultError, match=r"Manufacturer \(Type 1\)"):
+            finish()
 
 
 @pytest.mark.parametrize(

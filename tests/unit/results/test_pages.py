@@ -8,16 +8,20 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from dicomnode.domain.findings import Code, StudyFindings
-from dicomnode.picture import fit, views
+from dicomnode.domain.findings import BundleFacts, Code, StudyFindings
+from dicomnode.picture import Picture, fit, views
 from dicomnode.results import ReportContext, build
 from dicomnode.results import page as page_module
 from dicomnode.results.heatmap import COLD, HEAT, colours, opacity, overlay
-from dicomnode.results.page import HEIGHT, VIEWS, WIDTH, Box, explained, pages
+from dicomnode.results.page import HEIGHT, VIEWS, WIDTH, Box, explained
 from tests.unit.results import cases
 
 VIEW = page_module._VIEW
 SIDE = page_module._SIDE
+
+
+def pages(findings: StudyFindings, bundle: BundleFacts) -> list[page_module.Page]:
+    return list(page_module.pages(findings, bundle))
 
 
 def captures(
@@ -109,6 +113,27 @@ def test_views_made_beforehand_are_shown() -> None:
         replace(findings, images=(replace(image, views=white),)), cases.BUNDLE
     )
     assert part(other.pixels, VIEW).mean() > part(drawn.pixels, VIEW).mean()
+
+
+@pytest.mark.parametrize("shape", [(1500, 1301), (1100, 1400), (320, 288)])
+def test_a_smaller_picture_is_made_of_the_nearest(shape: tuple[int, int]) -> None:
+    rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]] / shape[0]
+    waves = 127 + 60 * np.sin(40 * rows) + 60 * np.cos(30 * columns)
+    display = waves.astype(np.uint8)
+    made = Picture(display, views(display, VIEWS))
+    for box in ((968, 686), (440, 312), (300, 200)):
+        expected = fit(display, box)
+        shown = made.fitted(box)
+        assert shown.shape == expected.shape
+        assert np.abs(shown.astype(int) - expected).mean() < 1
+
+
+def test_what_must_grow_grows_from_the_image_itself() -> None:
+    display = cases.display()
+    grey = {(90, 90): np.full((90, 73), 9, np.uint8)}
+    np.testing.assert_array_equal(
+        Picture(display, grey).fitted((180, 180)), fit(display, (180, 180))
+    )
 
 
 def test_without_a_display_image_there_is_still_a_page() -> None:

@@ -123,6 +123,16 @@ def test_the_same_study_at_two_sites_gives_the_same_bytes():
     assert len(files[0]) == 5
 
 
+def test_a_rehearsal_leaves_nothing_and_changes_nothing():
+    site, other = Site(), Site()
+    site.pipeline.rehearse(NOON)
+    assert not site.results.files
+    assert not site.announced
+    for one in (site, other):
+        one.pipeline.analyse(JOB, [one.with_image()])
+    assert site.results.files == other.results.files
+
+
 def test_a_later_analysis_differs_in_its_dates_only():
     first, second = Site(), Site()
     later = replace(JOB, scheduled_at=NOON.replace(hour=17))
