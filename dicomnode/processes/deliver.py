@@ -22,6 +22,7 @@ from dicomnode.ports.waking import DELIVERY_KINDS, SENT_KINDS
 from dicomnode.processes import auditing, presence, service, storing, waking, wiring
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
+from dicomnode.processes.memory import leave_in_peace
 from dicomnode.processes.renewal import renewed
 from dicomnode.processes.role import asked_to_stop
 from dicomnode.processes.senders import open_sender, peer_of, timeout_seconds
@@ -62,6 +63,7 @@ def _deliver(config: Config, stop: Event) -> int:
         sending = [one for one in lanes if one.sends]
         wake, soon = partial(_wake, sending), partial(_foresee, sending)
         service.ready()
+        leave_in_peace()
         with waking.woken(config, "deliver", wake, soon):
             well = asked_to_stop(
                 stop,

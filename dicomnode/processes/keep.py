@@ -32,6 +32,7 @@ from dicomnode.processes import (
 )
 from dicomnode.processes.auditing import Auditor
 from dicomnode.processes.clock import SystemClock
+from dicomnode.processes.memory import leave_in_peace
 from dicomnode.processes.renewal import renewed
 from dicomnode.processes.role import asked_to_stop
 from dicomnode.processes.service import Pulse
@@ -43,6 +44,8 @@ REAP_SECONDS = 5
 ROUTING = "assemble and route"
 HANGS_SECONDS = 900.0
 """To remove the files of a hundred large studies takes its time."""
+TIDY_SECONDS = 30
+"""So the log is short, and seldom so long that a study's own commit must fold it."""
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
@@ -93,6 +96,7 @@ def _keep(config: Config, stop: Event) -> int:
             schedule.start()
             worklist.wakeups.subscribe(STUDY_KINDS, hasten)
             service.ready()
+            leave_in_peace()
             with waking.woken(config, "keep", hasten):
                 well = asked_to_stop(stop, lambda: worklist.is_sound, pulse)
             schedule.stop()
@@ -157,7 +161,7 @@ def _chores(config: Config, worklist: Worklist, audit: Auditor) -> Iterator[Chor
     ):
         yield Chore(name, HOUR, run, is_long=True)
     yield Chore("fold counts", MINUTE, chores.fold_counts)
-    yield Chore("tidy database", 5 * MINUTE, chores.tidy_database)
+    yield Chore("tidy database", TIDY_SECONDS, chores.tidy_database)
     if alerts.channels(config):
         telling = alerts.alerts(config, worklist)
         interval = config.alert.interval_seconds

@@ -1,8 +1,9 @@
-"""Memory that was needed for a moment goes back to the system."""
+"""Memory that was needed for a moment goes back; what stays is not looked through."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 
 LARGE_BYTES = 1 << 20
 _M_MMAP_THRESHOLD = -3
@@ -18,3 +19,16 @@ def return_large_buffers() -> bool:
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and bool(mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES))
+
+
+def leave_in_peace() -> None:
+    """Nothing made so far is looked through for garbage any more.
+
+    It lives as long as the process, and a look through all of it takes a twelfth of a
+    second, in which a study waits. Called again, as after a reload, it takes away what
+    nobody has any more of what was there before.
+    """
+    if gc.get_freeze_count():
+        gc.unfreeze()
+        gc.collect()
+    gc.freeze()

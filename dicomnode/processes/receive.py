@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from functools import partial
 from math import ceil
@@ -15,7 +14,7 @@ from dicomnode.ports import InstanceStore
 from dicomnode.processes import auditing, presence, service, storing, wiring
 from dicomnode.processes.certificates import of_called, of_receiver
 from dicomnode.processes.clock import SystemClock
-from dicomnode.processes.memory import return_large_buffers
+from dicomnode.processes.memory import leave_in_peace, return_large_buffers
 from dicomnode.processes.renewal import Renewal
 from dicomnode.processes.role import asked_to_stop, role
 from dicomnode.processes.service import Pulse
@@ -76,9 +75,7 @@ def main(config: Config) -> int:
             tls_port=scp.tls_port if config.receiver.tls.enabled else None,
         )
         service.ready()
-        # Nothing made so far is garbage, and looking for some there takes a tenth of
-        # the time of an association of one image.
-        gc.freeze()
+        leave_in_peace()
 
         def is_well() -> bool:
             if taken := renewal.taken():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import gc
 import os
 import socket
 import sys
@@ -38,6 +37,7 @@ from dicomnode.predictor import (
 )
 from dicomnode.processes import auditing, presence, service, storing, waking, wiring
 from dicomnode.processes.clock import SystemClock
+from dicomnode.processes.memory import leave_in_peace
 from dicomnode.processes.renewal import renewed
 from dicomnode.processes.running import wanted
 from dicomnode.results import VIEWS, NodeFacts
@@ -113,9 +113,7 @@ def _serve(config: Config, stop: Event) -> int:
         if config.pipeline and not pipelines:
             _log.error("worker.no_pipeline", remedy="see the bundle errors above")
             return 1
-        # All this lives as long as the process; looking through it for garbage would
-        # stop every job for a moment, again and again.
-        gc.freeze()
+        leave_in_peace()
         facts = _facts(device, round(monotonic() - began, 2))
         is_well = _work(config, facts, pipelines, stop)
         if not is_well:

@@ -15,7 +15,7 @@ from pydicom.uid import (
 
 from dicomnode.domain.result import predecessors_of
 from dicomnode.results import codes
-from dicomnode.results.charset import text_of
+from dicomnode.results.charset import state, text_of
 from dicomnode.results.content import CONTENT, Content, designators_in
 from dicomnode.results.context import ReportContext, Unsealed
 from dicomnode.results.header import (
@@ -50,15 +50,18 @@ def document(
     """
     dataset = identity(context.sources)
     profile = BASIC_TEXT if kind == "sr-text" else context.profile
-    dataset.SOPClassUID = SOP_CLASSES[profile]
     add_series(dataset, context, kind)
     add_equipment(dataset, context.node)
     add_contribution(dataset, context)
     dataset.ReferencedPerformedProcedureStepSequence = []
     dataset.PerformedProcedureCodeSequence = []
-    dataset.InstanceNumber = context.instance_number
-    dataset.VerificationFlag = "UNVERIFIED"
-    dataset.PreliminaryFlag = "PRELIMINARY"
+    state(
+        dataset,
+        SOPClassUID=SOP_CLASSES[profile],
+        InstanceNumber=str(context.instance_number),
+        VerificationFlag="UNVERIFIED",
+        PreliminaryFlag="PRELIMINARY",
+    )
     dataset.CurrentRequestedProcedureEvidenceSequence = evidence(
         text_of(dataset, "StudyInstanceUID"),
         [*map(reference_to, context.sources), *companions],
@@ -72,9 +75,9 @@ def document(
 
 def set_completion(dataset: Dataset, missing: str) -> None:
     """COMPLETE, or PARTIAL with what is ``missing`` (PS3.3 C.17.2)."""
-    dataset.CompletionFlag = "PARTIAL" if missing else "COMPLETE"
+    state(dataset, CompletionFlag="PARTIAL" if missing else "COMPLETE")
     if missing:
-        dataset.CompletionFlagDescription = clip(missing, 64)
+        state(dataset, CompletionFlagDescription=clip(missing, 64))
 
 
 def replaced_by(

@@ -15,7 +15,7 @@ from dicomnode.domain.findings import BundleFacts
 from dicomnode.domain.ownership import INSTANCE_CREATOR_UID
 from dicomnode.errors import ResultError
 from dicomnode.results import codes
-from dicomnode.results.charset import charset_of, copy_elements, text_of
+from dicomnode.results.charset import charset_of, copy_elements, state, text_of
 from dicomnode.results.context import NodeFacts, ReportContext
 from dicomnode.results.items import clip, code_sequence
 from dicomnode.results.references import reference_to, requests
@@ -104,7 +104,7 @@ def identity(sources: Sequence[Dataset]) -> Dataset:
     )
     for keyword in COPIED_ALWAYS:
         if keyword not in dataset:
-            setattr(dataset, keyword, "")
+            state(dataset, **{keyword: ""})
     if source_offset(source):
         copy_elements(source, dataset, ("TimezoneOffsetFromUTC",))
     return dataset
@@ -112,13 +112,16 @@ def identity(sources: Sequence[Dataset]) -> Dataset:
 
 def add_equipment(dataset: Dataset, node: NodeFacts) -> None:
     """Enhanced General Equipment (PS3.3 C.7.5.2) and the mark of our own objects."""
-    dataset.Manufacturer = clip(node.manufacturer, _LO)
-    dataset.ManufacturerModelName = clip(node.model_name, _LO)
-    dataset.DeviceSerialNumber = clip(node.device_serial_number, _LO)
-    dataset.SoftwareVersions = clip(node.software_version, _LO)
+    state(
+        dataset,
+        Manufacturer=clip(node.manufacturer, _LO),
+        ManufacturerModelName=clip(node.model_name, _LO),
+        DeviceSerialNumber=clip(node.device_serial_number, _LO),
+        SoftwareVersions=clip(node.software_version, _LO),
+        InstanceCreatorUID=INSTANCE_CREATOR_UID,
+    )
     if node.station_name:
-        dataset.StationName = clip(node.station_name, _SH)
-    dataset.InstanceCreatorUID = INSTANCE_CREATOR_UID
+        state(dataset, StationName=clip(node.station_name, _SH))
 
 
 def add_contribution(dataset: Dataset, context: ReportContext) -> None:
@@ -126,27 +129,33 @@ def add_contribution(dataset: Dataset, context: ReportContext) -> None:
     bundle = context.bundle
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = code_sequence(codes.PROCESSING_EQUIPMENT)
-    item.Manufacturer = clip(bundle.manufacturer or context.node.manufacturer, _LO)
-    item.ManufacturerModelName = clip(bundle.name, _LO)
-    item.DeviceSerialNumber = clip(bundle.digest, _LO)
-    item.SoftwareVersions = clip(bundle.version, _LO)
-    item.ContributionDescription = clip(
-        f"Pipeline {context.pipeline}, job {context.job_id}", 1024
+    job = f"Pipeline {context.pipeline}, job {context.job_id}"
+    state(
+        item,
+        Manufacturer=clip(bundle.manufacturer or context.node.manufacturer, _LO),
+        ManufacturerModelName=clip(bundle.name, _LO),
+        DeviceSerialNumber=clip(bundle.digest, _LO),
+        SoftwareVersions=clip(bundle.version, _LO),
+        ContributionDescription=clip(job, 1024),
     )
     dataset.ContributingEquipmentSequence = [item]
 
 
 def add_series(dataset: Dataset, context: ReportContext, kind: str) -> None:
     """One series for each kind of result and bundle; numbers that sort last."""
-    dataset.Modality = _MODALITIES.get(kind, "SR")
-    dataset.SeriesInstanceUID = series_instance_uid(
+    series = series_instance_uid(
         text_of(dataset, "StudyInstanceUID"),
         context.bundle.digest,
         kind,
         f"{context.node.manufacturer}/{context.node.device_serial_number}",
     )
-    dataset.SeriesNumber = _NUMBERS[kind]
-    dataset.SeriesDescription = _series_description(context.bundle, kind)
+    state(
+        dataset,
+        Modality=_MODALITIES.get(kind, "SR"),
+        SeriesInstanceUID=series,
+        SeriesNumber=str(_NUMBERS[kind]),
+        SeriesDescription=_series_description(context.bundle, kind),
+    )
 
 
 def add_body_part(dataset: Dataset, sources: Sequence[Dataset]) -> None:
@@ -158,7 +167,7 @@ def add_body_part(dataset: Dataset, sources: Sequence[Dataset]) -> None:
     if len(parts) == 1 and parts != {""}:
         copy_elements(sources[0], dataset, ("BodyPartExamined",))
     else:
-        dataset.Laterality = ""
+        state(dataset, Laterality="")
 
 
 def _series_description(bundle: BundleFacts, kind: str) -> str:
@@ -180,17 +189,16 @@ def add_requests(dataset: Dataset, sources: Sequence[Dataset]) -> None:
 
 def stamp(dataset: Dataset, moment: Moment) -> None:
     """Write when it was made; after sealing, since dates are not content."""
-    if dataset.Modality == "PR":  # these have no content date (PS3.3 C.11.10)
-        dataset.PresentationCreationDate = moment.date
-        dataset.PresentationCreationTime = moment.time
+    date, time = moment.date, moment.time
+    modality = text_of(dataset, "Modality")
+    if modality == "PR":  # these have no content date (PS3.3 C.11.10)
+        state(dataset, PresentationCreationDate=date, PresentationCreationTime=time)
     else:
-        dataset.ContentDate, dataset.ContentTime = moment.date, moment.time
-    dataset.InstanceCreationDate = moment.date
-    dataset.InstanceCreationTime = moment.time
-    if dataset.Modality == "OT":
-        dataset.DateOfSecondaryCapture = moment.date
-        dataset.TimeOfSecondaryCapture = moment.time
+        state(dataset, ContentDate=date, ContentTime=time)
+    state(dataset, InstanceCreationDate=date, InstanceCreationTime=time)
+    if modality == "OT":
+        state(dataset, DateOfSecondaryCapture=date, TimeOfSecondaryCapture=time)
     for item in dataset.ContributingEquipmentSequence:
-        item.ContributionDateTime = moment.date_time
+        state(item, ContributionDateTime=moment.date_time)
     if moment.offset and "TimezoneOffsetFromUTC" not in dataset:
-        dataset.TimezoneOffsetFromUTC = moment.offset
+        state(dataset, TimezoneOffsetFromUTC=moment.offset)

@@ -13,6 +13,7 @@ from dicomnode.results.charset import (
     charset_of,
     copy_elements,
     copy_item,
+    state,
     text_of,
 )
 from dicomnode.results.uids import is_valid_uid
@@ -65,7 +66,7 @@ def evidence(study_instance_uid: str, references: Iterable[Reference]) -> list[D
         instances = series.setdefault(one.series_instance_uid, {})
         instances[one.sop_instance_uid] = one
     item = Dataset()
-    item.StudyInstanceUID = study_instance_uid
+    state(item, StudyInstanceUID=study_instance_uid)
     item.ReferencedSeriesSequence = [
         _series_item(uid, list(instances.values())) for uid, instances in series.items()
     ]
@@ -74,7 +75,7 @@ def evidence(study_instance_uid: str, references: Iterable[Reference]) -> list[D
 
 def _series_item(uid: str, instances: Sequence[Reference]) -> Dataset:
     item = Dataset()
-    item.SeriesInstanceUID = uid
+    state(item, SeriesInstanceUID=uid)
     item.ReferencedSOPSequence = [sop_item(one) for one in instances]
     return item
 
@@ -82,8 +83,11 @@ def _series_item(uid: str, instances: Sequence[Reference]) -> Dataset:
 def sop_item(reference: Reference) -> Dataset:
     """An item of a SOP Instance Reference Macro (PS3.3 Table 10-11)."""
     item = Dataset()
-    item.ReferencedSOPClassUID = reference.sop_class_uid
-    item.ReferencedSOPInstanceUID = reference.sop_instance_uid
+    state(
+        item,
+        ReferencedSOPClassUID=reference.sop_class_uid,
+        ReferencedSOPInstanceUID=reference.sop_instance_uid,
+    )
     if reference.frame_numbers:
         item.ReferencedFrameNumber = list(reference.frame_numbers)
     return item

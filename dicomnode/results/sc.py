@@ -14,7 +14,7 @@ from pydicom.uid import (
 
 from dicomnode.domain.findings import StudyFindings
 from dicomnode.results import codes
-from dicomnode.results.charset import copy_elements, text_of
+from dicomnode.results.charset import copy_elements, state, text_of
 from dicomnode.results.context import ReportContext, Unsealed
 from dicomnode.results.header import (
     RESEARCH_USE_ONLY,
@@ -46,15 +46,18 @@ def _secondary_capture(context: ReportContext, page: Page, number: int) -> Unsea
     by_uid = {text_of(one, "SOPInstanceUID"): one for one in context.sources}
     sources = [by_uid[uid] for uid in page.frames]
     dataset = identity(context.sources)
-    dataset.SOPClassUID = SecondaryCaptureImageStorage
     add_series(dataset, context, "sc")
     add_equipment(dataset, context.node)
     add_contribution(dataset, context)
     add_body_part(dataset, context.sources)
     _add_general_image(dataset, page, sources)
     _add_lossy_history(dataset, sources)
-    dataset.InstanceNumber = number
-    dataset.ConversionType = "WSD"
+    state(
+        dataset,
+        SOPClassUID=SecondaryCaptureImageStorage,
+        InstanceNumber=str(number),
+        ConversionType="WSD",
+    )
     _add_pixel_format(dataset, page)
     return Unsealed(dataset, pixels=page.pixels.data.cast("B"))
 
@@ -62,11 +65,13 @@ def _secondary_capture(context: ReportContext, page: Page, number: int) -> Unsea
 def _add_general_image(
     dataset: Dataset, page: Page, sources: Sequence[Dataset]
 ) -> None:
-    dataset.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
-    dataset.PatientOrientation = ""
-    dataset.ImageComments = f"{' '.join(ENGLISH.disclaimer)} {clip(page.caption, 1024)}"
-    dataset.DerivationDescription = clip(
-        f"{RESEARCH_USE_ONLY}. Page drawn by an AI node from the source images", 1024
+    state(
+        dataset,
+        ImageType="DERIVED\\SECONDARY\\OTHER",
+        PatientOrientation="",
+        ImageComments=f"{' '.join(ENGLISH.disclaimer)} {clip(page.caption, 1024)}",
+        DerivationDescription=f"{RESEARCH_USE_ONLY}. Page drawn by an AI node from the "
+        "source images",
     )
     dataset.SourceImageSequence = [
         _source_item(one, page.frames[text_of(one, "SOPInstanceUID")])
@@ -74,7 +79,7 @@ def _add_general_image(
     ]
     # We draw no identity; a source that has it in its pixels still shows it.
     burned = any(text_of(one, "BurnedInAnnotation") == "YES" for one in sources)
-    dataset.BurnedInAnnotation = "YES" if burned else "NO"
+    state(dataset, BurnedInAnnotation="YES" if burned else "NO")
 
 
 def _source_item(source: Dataset, frames: Sequence[int]) -> Dataset:
@@ -104,7 +109,7 @@ def _is_lossy(source: Dataset) -> bool:
 def _add_pixel_format(dataset: Dataset, page: Page) -> None:
     rows, columns, samples = page.pixels.shape
     dataset.SamplesPerPixel = samples
-    dataset.PhotometricInterpretation = "RGB"
+    state(dataset, PhotometricInterpretation="RGB")
     dataset.PlanarConfiguration = 0
     dataset.Rows, dataset.Columns = rows, columns
     dataset.BitsAllocated = dataset.BitsStored = 8

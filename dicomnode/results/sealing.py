@@ -10,7 +10,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
 from dicomnode.ports import Buffer
-from dicomnode.results.charset import settle, text_of
+from dicomnode.results.charset import settle, state, text_of
 from dicomnode.results.conformance import check
 from dicomnode.results.context import BuiltResult, ReportContext, Unsealed
 from dicomnode.results.encoding import as_read, encode_elements
@@ -40,7 +40,8 @@ def seal(context: ReportContext, kind: str, made: Unsealed) -> BuiltResult:
     # To encode takes most of the time, so each element is encoded once, but for the
     # one that stamping changes.
     content = encode_elements(dataset, sorted(dataset.keys()))
-    dataset.SOPInstanceUID = sop_instance_uid(b"".join(content.values()), *pixels)
+    uid = sop_instance_uid(b"".join(content.values()), *pixels)
+    state(dataset, SOPInstanceUID=uid)
     stamp(dataset, moment(context.analysed_at, context.sources[0]))
     late = {*dataset.keys()}.difference(content) | {_STAMPED}
     elements = content | encode_elements(dataset, late)

@@ -1,4 +1,4 @@
-"""Two bundles on the same images: which one ranks better, and is it chance?"""
+"""Two bundles on the same images or series: which ranks better, and is it chance?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from model import metrics
+from model.bundle.errors import BundleError
+from model.evaluate import series
 from model.evaluate.evaluation import Comparison
 from model.evaluate.judge import Judge
 from model.evaluate.scoring import AS_IS, score
@@ -30,8 +32,14 @@ def compare(
 ) -> list[Comparison]:
     """Paired differences (first minus second) for each label that both have.
 
-    p values are corrected by Holm over all labels and sources compared.
+    p values are corrected by Holm over all labels and sources compared. Raises
+    BundleError when one is for whole series and the other for single images.
     """
+    if is_of_series(first) != is_of_series(second):
+        raise BundleError(
+            "one bundle is for whole series, the other for single images, so that they"
+            " have no answer in common: name another with --against"
+        )
     mine, theirs = (_tasks(bundle, rows, roots, draws) for bundle in (first, second))
     said = second.description
     found = [
@@ -53,10 +61,18 @@ def compare(
     return _corrected(found)
 
 
+def is_of_series(bundle: Bundle) -> bool:
+    """Whether it answers for whole series."""
+    return bundle.description.input.series is not None
+
+
 def _tasks(
     bundle: Bundle, rows: Sequence[Row], roots: Sequence[Path], draws: int
 ) -> dict[tuple[str, str], Task]:
-    scores = score(bundle.parts.engine, roots, [(row, AS_IS) for row in rows])
+    if is_of_series(bundle):
+        scores = series.score(bundle, rows, roots)
+    else:
+        scores = score(bundle.parts.engine, roots, [(row, AS_IS) for row in rows])
     found = tasks(Judge(bundle, draws), scores)
     return {(task.label.name, task.on): task for task in found}
 

@@ -116,11 +116,8 @@ def evaluate(
     As `model.evaluate.figures.evaluate`; the shortcut panel is metadata, number of
     slices and size of the files.
     """
-    spec = spec_of(bundle)
     if scores is None:
-        engine, look = bundle.parts.engine, look_of(spec)
-        found = [slices_said(engine, locate(row, roots), look) for row in rows]
-        scores = _scores(rows, found, spec.aggregation, bundle.parts.domain)
+        scores = score(bundle, rows, roots)
     judge = Judge(bundle, draws)
     judged = tasks(judge, scores)
     panels = [
@@ -137,6 +134,14 @@ def evaluate(
     whole = joined(judge, scores, judged, entries, refusals)
     notes = "Every figure is of whole series, read as in service.", *whole.notes
     return replace(whole, notes=notes)
+
+
+def score(bundle: Bundle, rows: Sequence[Row], roots: Sequence[Path]) -> Scores:
+    """What the network says of each series."""
+    spec = spec_of(bundle)
+    engine, look = bundle.parts.engine, look_of(spec)
+    found = [slices_said(engine, locate(row, roots), look) for row in rows]
+    return _scores(rows, found, spec.aggregation, bundle.parts.domain)
 
 
 def reference(bundle: Bundle, run: Run) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from model.data import boxes
 from model.data.files import is_raster, locate, read_image
 from model.data.manifest import ManifestError, read
 from model.evaluate import maps, pointing, series, strangers, tables
-from model.evaluate.compare import compare
+from model.evaluate.compare import compare, is_of_series
 from model.evaluate.figures import evaluate
 from model.evaluate.report import render
 from model.evaluate.runs import open_run
@@ -108,15 +108,12 @@ def _evaluate(parsed: argparse.Namespace) -> str:
     rows = rows_of(parsed.manifest, parsed.split)
     training = [row for row in read(parsed.manifest) if row.split == "train"]
     bundle = load(parsed.bundle)
-    if bundle.description.input.series is not None:
+    if is_of_series(bundle):
         return _evaluate_series(bundle, rows, training, parsed)
     evaluation = evaluate(
         bundle, rows, parsed.data, draws=parsed.draws, training=training
     )
-    if parsed.against:
-        other = load(parsed.against)
-        found = compare(bundle, other, rows, parsed.data, draws=parsed.draws)
-        evaluation = replace(evaluation, comparisons=tuple(found))
+    evaluation = _with_comparison(evaluation, bundle, rows, parsed)
     if parsed.boxes:
         marked = boxes.read(parsed.boxes)
         pointed = pointing.entries(
@@ -131,14 +128,26 @@ def _evaluate(parsed: argparse.Namespace) -> str:
 def _evaluate_series(
     bundle: Bundle, rows: list[Row], training: list[Row], parsed: argparse.Namespace
 ) -> str:
-    if parsed.against or parsed.boxes or parsed.strangers:
+    if parsed.boxes or parsed.strangers:
         raise BundleError(
-            "--against, --boxes and --strangers are for bundles of single images:"
+            "--boxes and --strangers are for bundles of single images: what is marked"
+            " and what is strange is said of images, and this one answers for series;"
             " leave them out"
         )
     roots, draws = parsed.data, parsed.draws
     found = series.evaluate(bundle, rows, roots, draws=draws, training=training)
-    return _write(found, parsed.out)
+    return _write(_with_comparison(found, bundle, rows, parsed), parsed.out)
+
+
+def _with_comparison(
+    evaluation: Evaluation, bundle: Bundle, rows: list[Row], parsed: argparse.Namespace
+) -> Evaluation:
+    """With what --against asks for."""
+    if not parsed.against:
+        return evaluation
+    other = load(parsed.against)
+    found = compare(bundle, other, rows, parsed.data, draws=parsed.draws)
+    return replace(evaluation, comparisons=tuple(found))
 
 
 def _with_strangers(

@@ -32,6 +32,7 @@ from tests.bench.worklist import measuring as worklist
 BENCHES = {
     "startup": startup.measure,
     "node": latency.measure,
+    "positive": latency.measure_positive,
     "worker": worker.measure,
     "model": model.measure,
     "training": training.measure,

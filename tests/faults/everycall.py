@@ -113,8 +113,9 @@ class Working:
         clock, intake = SystemClock(), chain.worklist.intake
         self._store = StoreHandler(chain.instances, intake, clock)
         policy = CompletionPolicy(quiet_seconds=0)
-        self._assemble = Assembler(chain.worklist.studies, policy, clock)
-        self._route = Router(chain.worklist.studies, wiring.rules(config), clock)
+        studies = chain.worklist.studies
+        decide = Router(studies, wiring.rules(config), clock).decide
+        self._assemble = Assembler(studies, policy, clock, decide)
         self.study = ""
         self.acknowledged = 0
 
@@ -132,7 +133,6 @@ class Working:
         )
         assert self._store(request).status == 0
         self._assemble.run_once()
-        self._route.run_once()
         role = self._chain.roles[self.role]
         until(lambda: self._ended() or not role.is_running, "the job")
         self.acknowledged += self._ended()

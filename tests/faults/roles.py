@@ -94,8 +94,9 @@ class Role:
         """The lines of its log with this event, over all its lives."""
         if not self.log.exists():
             return []
-        lines = self.log.read_text("utf-8", errors="replace").splitlines()
-        told = [json.loads(line) for line in lines if line.startswith("{")]
+        lines = self.log.read_text("utf-8", errors="replace").split("\n")
+        # The last may be half written, and one that was killed leaves half a line.
+        told = [_parsed(line) for line in lines[:-1]]
         return [one for one in told if one.get("event") == event]
 
     def ready(self, event: str) -> None:
@@ -123,6 +124,15 @@ def _ended(pid: int) -> bool:
     except OSError:
         return True
     return text.rpartition(")")[2].split()[0] in "ZX"
+
+
+def _parsed(line: str) -> dict[str, object]:
+    """Nothing of a line that is none of ours."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _connects(port: int) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom import dcmread
 from typer.testing import CliRunner
 
+import model
 from dicomnode.cli.app import app
 from dicomnode.decoder import DecodeLimits, DecoderPool, InThisProcess
 from dicomnode.domain.series import SeriesInput
@@ -60,6 +62,24 @@ def test_series_become_a_report_that_names_the_slices(trained, tmp_path, monkeyp
     assert table["input"]["series"]["stack_depth"] == 3
     assert "Research use only" in (folder / "model_card.md").read_text("utf-8")
     _in_the_node(folder, tmp_path, monkeypatch)
+
+
+def test_series_bundles_are_compared_with_each_other_alone(trained, tmp_path, capsys):
+    run, folder = trained
+    words = ["evaluate", str(folder), "--manifest", str(run / "manifest.csv")]
+    words += ["--data", str(run), "--draws", "5", "--out", str(tmp_path)]
+    assert main([*words, "--against", str(folder)]) == 0
+    found = json.loads((tmp_path / "evaluation.json").read_text("utf-8"))
+    [one] = found["comparisons"]
+    assert one["label"] == "nodule"
+    assert one["difference"]["difference"]["value"] == 0.0
+    of_images = str(Path(model.__file__).parent / "bundles" / "cxr-qc")
+    for more, said in (
+        (["--against", of_images], "name another with --against"),
+        (["--strangers", str(tmp_path)], "answers for series; leave them out"),
+    ):
+        assert main([*words, *more]) != 0
+        assert said in " ".join(capsys.readouterr().err.split())
 
 
 def _in_the_node(folder, tmp_path, monkeypatch):

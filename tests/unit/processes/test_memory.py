@@ -31,3 +31,39 @@ sys.exit(resident_bytes() - before > 8 << 20)
 
 def test_what_threads_needed_for_a_moment_is_not_kept() -> None:
     assert subprocess.run([sys.executable, "-c", PROGRAM], timeout=300).returncode == 0
+
+
+LEFT = """
+import gc, sys, weakref
+from dicomnode.processes.memory import leave_in_peace
+
+class Node:
+    pass
+
+def ring():
+    one, other = Node(), Node()
+    one.next, other.next = other, one
+    return weakref.ref(one)
+
+gc.disable()
+before = ring()
+leave_in_peace()
+if not gc.get_freeze_count():
+    sys.exit("nothing is left in peace")
+gc.collect()
+if before() is None:
+    sys.exit("what was there was looked through")
+leave_in_peace()
+if before() is not None:
+    sys.exit("what nobody has any more is kept for ever")
+after = ring()
+gc.collect()
+sys.exit(after() is not None)
+"""
+
+
+def test_what_is_there_is_looked_through_once_more_after_a_reload() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", LEFT], timeout=300, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr

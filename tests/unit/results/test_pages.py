@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset
 
 from dicomnode.domain.findings import BundleFacts, Code, StudyFindings
@@ -355,3 +356,34 @@ def test_a_mixed_pixel_is_colour_and_grey_by_opacity(anchors) -> None:
     alpha = opacity(steps, anchors)[..., np.newaxis]
     mixed = colours(steps, anchors) * alpha + display[..., np.newaxis] * (1 - alpha)
     assert np.abs(overlaid(display, activation, anchors) - mixed).max() <= 0.51
+
+
+def mixed_at_once(display: np.ndarray, activation: np.ndarray) -> np.ndarray:
+    """The map spread over the whole image, then mixed, without any table."""
+    rows, columns = display.shape
+    cells = Image.fromarray(activation)
+    wide = np.asarray(cells.resize((columns, rows), Image.Resampling.BICUBIC))
+    steps = (np.rint(np.clip(wide, 0, 1) * 255) / 255).astype(np.float32)
+    alpha = opacity(steps, HEAT)[..., np.newaxis]
+    return colours(steps, HEAT) * alpha + display[..., np.newaxis] * (1 - alpha)
+
+
+@pytest.mark.parametrize("most", [0.16, 1.0, 1.3])
+@pytest.mark.parametrize("share", [0.01, 0.1, 1.0])
+@pytest.mark.parametrize(
+    ("shape", "cells"),
+    [((700, 400), (20, 17)), ((300, 900), (9, 31)), ((90, 80), (200, 170))],
+)
+def test_what_is_mixed_where_it_shows_is_what_is_mixed_everywhere(
+    shape: tuple[int, int], cells: tuple[int, int], share: float, most: float
+) -> None:
+    random = np.random.default_rng(11)
+    display = random.integers(0, 256, shape).astype(np.uint8)
+    lit = (random.random(cells) < share) * random.random(cells) * most
+    activation = lit.astype(np.float32)
+    difference = np.abs(
+        overlaid(display, activation, HEAT) - mixed_at_once(display, activation)
+    )
+    # A step more or less where the map lies between two, and nothing else.
+    assert difference.max() < 3
+    assert np.count_nonzero(difference.max(axis=2) > 0.51) < 1e-4 * display.size + 2
