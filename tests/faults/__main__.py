@@ -48,6 +48,7 @@ HARNESSES = {
     "power": Harness("power", ("--proof",), ("--cycles", "20"), ("--cycles", "10000")),
     "crash": Harness("crash", (), ("--cycles", "20"), ("--cycles", "10000")),
     "kill-store": _every_call("store", "KILL", "every"),
+    "kill-study": _every_call("study", "KILL", "disk"),
     "kill-job": _every_call("job", "KILL", "disk"),
     "kill-delivery": _every_call("delivery", "KILL", "every"),
     "fail-store": _every_call("store", "EIO,ENOSPC,EMFILE", "disk"),

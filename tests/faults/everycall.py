@@ -1,9 +1,10 @@
-"""A fault at every system call: `python -m tests.faults.everycall store|job|delivery`.
+"""A fault at every system call: `python -m tests.faults.everycall PATH`.
 
-For each kind of call and each N: the Nth one of one C-STORE (one job, one delivery) is
-where the process is killed, or where the kernel answers an error, until N is more than
-there are. Then the role is started again and everything must be as if nothing had
-happened: what was acknowledged is there once, nothing else is (SQLite's own method).
+For each kind of call and each N: the Nth one of one C-STORE (or of one study on its way
+to its job, one job, one delivery) is where the process is killed, or where the kernel
+answers an error, until N is more than there are. Then the role is started again and
+everything must be as if nothing had happened: what was acknowledged is there once,
+nothing else is (SQLite's own method).
 
 `--how`: KILL, or errors of errno(3): EIO, ENOSPC, EMFILE.
 """
@@ -16,7 +17,7 @@ import logging
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -33,17 +34,15 @@ from dicomnode.domain.instance import InstanceKey
 from dicomnode.domain.job import Outcome
 from dicomnode.processes import wiring
 from dicomnode.processes.clock import SystemClock
-from dicomnode.receiver.handlers import StoreHandler, StoreRequest
 from dicomnode.router import Router
-from tests.faults.chain import Chain, StoreScp, radiograph, until
-from tests.faults.modality import AE_TITLE, Sample, made, send
+from tests.faults.chain import Chain, StoreScp, until
+from tests.faults.modality import Sample, made, send
+from tests.faults.passing import EXPLICIT, Intake, Passing
 from tests.faults.roles import fork_server
 from tests.faults.tracing import attached
 from tests.integration.rig import data_set
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
-DX = "1.2.840.10008.5.1.4.1.1.1.1"
-EXPLICIT = "1.2.840.10008.1.2.1"
 DURABLE = ("fsync", "fdatasync", "renameat")
 DISK = (*DURABLE, "openat", "write", "pwrite64", "pread64", "unlinkat", "ftruncate")
 EVERY = (
@@ -108,10 +107,9 @@ class Working:
     role = "work"
 
     def __init__(self, chain: Chain, folder: Path, rng: random.Random) -> None:
-        self._chain, self._folder, self._rng = chain, folder, rng
+        self._chain = chain
         config = load(chain.folder / "config.toml")
-        clock, intake = SystemClock(), chain.worklist.intake
-        self._store = StoreHandler(chain.instances, intake, clock)
+        clock, self._intake = SystemClock(), Intake(chain, folder, rng)
         policy = CompletionPolicy(quiet_seconds=0)
         studies = chain.worklist.studies
         decide = Router(studies, wiring.rules(config), clock).decide
@@ -120,18 +118,7 @@ class Working:
         self.acknowledged = 0
 
     def act(self) -> None:
-        sample = radiograph(self._folder, self._rng)
-        self.study = sample.study_instance_uid
-        request = StoreRequest(
-            data_set(sample.path),
-            DX,
-            sample.sop_instance_uid,
-            EXPLICIT,
-            AE_TITLE,
-            "DICOMNODE",
-            "127.0.0.1",
-        )
-        assert self._store(request).status == 0
+        self.study = self._intake.take().study_instance_uid
         self._assemble.run_once()
         role = self._chain.roles[self.role]
         until(lambda: self._ended() or not role.is_running, "the job")
@@ -214,6 +201,13 @@ class Delivering:
         return states == ["SENT"]
 
 
+_PATHS: dict[str, Callable[[Chain, Path, random.Random], Deed]] = {
+    "store": Storing,
+    "study": Passing,
+    "job": Working,
+}
+
+
 class Sweep:
     """Faults at every call of a path."""
 
@@ -262,7 +256,7 @@ def measure(
     what: str, hows: Sequence[str], calls: Sequence[str], most: int, seed: int
 ) -> dict[str, object]:
     """Run a sweep; its figures."""
-    fork_server(("receive", "deliver") if what != "job" else ("work",))
+    fork_server(("receive", "keep", "deliver") if what != "job" else ("work",))
     be_quiet()
     rng = random.Random(seed)
     with TemporaryDirectory(prefix="everycall-") as name, ExitStack() as stack:
@@ -276,7 +270,7 @@ def measure(
         if what == "delivery":
             path = Delivering(chain, sent, rng, pacs)
         else:
-            path = {"store": Storing, "job": Working}[what](chain, sent, rng)
+            path = _PATHS[what](chain, sent, rng)
         sweep = Sweep(chain, path)
         for how in hows:
             sweep.run(how, calls, most)
@@ -291,7 +285,7 @@ def measure(
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.everycall")
-    parser.add_argument("path", choices=["store", "job", "delivery"])
+    parser.add_argument("path", choices=[*_PATHS, "delivery"])
     parser.add_argument("--how", default="KILL")
     parser.add_argument(
         "--calls", default="durable", help="durable, disk, every, or names"

@@ -121,6 +121,14 @@ def test_07_a_call_that_fails_gives_no_success_and_leaves_nothing(
     assert_harmless(failed, f"{error} {call}")
 
 
+def test_27_a_keeper_killed_as_it_passes_a_study_on_schedules_one_job(
+    tracer: None,
+) -> None:
+    figures = run("everycall", "study", "--calls", "pwrite64,fdatasync", "--most", "2")
+    for call in ("pwrite64", "fdatasync"):
+        assert_harmless(figures[0], f"KILL {call}")
+
+
 def test_27_a_worker_killed_at_its_syncs_leaves_one_result(tracer: None) -> None:
     figures = run("everycall", "job", "--calls", "renameat,fdatasync", "--most", "2")[0]
     for call in ("renameat", "fdatasync"):
