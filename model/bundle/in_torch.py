@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from model.bundle import arithmetic, fusion, packing
-from model.bundle.lanes import Lanes, parted
 from model.network import Output, n_channels
 from model.network.hierarchy import composed
 
@@ -52,7 +51,6 @@ class TorchRunner:
         self._packs = joins and dtype != torch.float16
         network = engine.network
         self._read = Heads(network) if self._packs else network.read
-        self._lanes: Lanes | None = None
         n_exact = 0 if self._packs else _N_EXACT_BLOCKS[precision]
         stem, rest = _parted(network.trunk, n_exact)
         self._stem = fusion.fused(stem, joins=joins)
@@ -68,18 +66,9 @@ class TorchRunner:
         return self._read(found)
 
     def _in_parts(self, images: Tensor) -> Tensor:
-        n_threads = torch.get_num_threads()
-        parts, apart = parted(images, _AT_ONCE[self._dtype], n_threads)
-        if apart:
-            found = self._on(n_threads).run(self._features, parts)
-        else:
-            found = [self._features(part) for part in parts]
+        parts = torch.split(images, _AT_ONCE[self._dtype])
+        found = [self._features(part) for part in parts]
         return torch.cat(found) if len(found) > 1 else found[0]
-
-    def _on(self, n_threads: int) -> Lanes:
-        if self._lanes is None or self._lanes.n_threads != n_threads:
-            self._lanes = Lanes(n_threads)
-        return self._lanes
 
     def _features(self, images: Tensor) -> Tensor:
         """The feature map in float32."""

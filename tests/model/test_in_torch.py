@@ -1,4 +1,4 @@
-"""However a batch is shared out among threads, each image gets the same answer."""
+"""In any batch, on any number of threads, each image gets the same answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from model import bundle
-from model.bundle import arithmetic, in_torch, lanes
+from model.bundle import arithmetic, in_torch
 from model.network import Head, build
 
 SHIPPED = Path(bundle.__file__).parents[1] / "bundles" / "cxr-qc"
@@ -54,47 +54,6 @@ def test_an_image_gets_the_same_answer_in_any_batch_on_any_number_of_threads(
             pooled = found.features.mean((2, 3))
             assert torch.allclose(pooled, found.pooled, atol=1e-5)
     assert torch.get_num_threads() == n_threads
-
-
-def test_each_lane_computes_alone_and_nobody_else_is_told_to(n_threads):
-    found = lanes.Lanes(n_threads)
-    said = found.run(
-        lambda part: torch.tensor([torch.get_num_threads(), int(part)]),
-        torch.arange(7).unbind(),
-    )
-    assert [one.tolist() for one in said] == [[1, number] for number in range(7)]
-    assert torch.get_num_threads() == n_threads
-
-
-def test_what_fails_in_a_lane_fails_the_batch():
-    before = torch.get_num_threads()
-    found = lanes.Lanes(2)
-    with pytest.raises(ZeroDivisionError):
-        found.run(lambda part: 1 // int(part), torch.tensor([1, 0, 1]).unbind())
-    assert [int(one) for one in found.run(lambda part: part, torch.ones(2).unbind())]
-    torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize(
-    ("n_images", "n_threads", "expected", "apart"),
-    [
-        (16, 1, [4, 4, 4, 4], False),
-        (1, 2, [1], False),
-        (3, 4, [3], False),  # too few for one each: they share each image
-        (2, 2, [1, 1], True),
-        (16, 2, [4, 4, 4, 4], True),
-        (9, 2, [3, 2, 2, 2], True),
-        (16, 3, [3, 3, 3, 3, 2, 2], True),
-        (16, 16, [1] * 16, True),
-    ],
-)
-def test_a_batch_in_equal_parts_of_no_more_than_go_at_once(
-    n_images, n_threads, expected, apart
-):
-    parts, own = lanes.parted(torch.arange(n_images), 4, n_threads)
-    assert [len(part) for part in parts] == expected
-    assert own == apart
-    assert torch.equal(torch.cat(parts), torch.arange(n_images))
 
 
 def test_all_heads_in_one_product_say_what_each_says():
